@@ -8,6 +8,8 @@
 
 void *emk_alloc(size_t n, size_t size)
 {
+    if (size && n > SIZE_MAX / size)
+        return NULL;
     if (emk_fault_hit(EMK_FAULT_ALLOC))
         return NULL;
     return calloc(n ? n : 1, size ? size : 1);

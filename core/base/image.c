@@ -7,6 +7,8 @@ static void forget_pages(emk_image *im)
     for (uint32_t i = 0; i < EMK_IMAGE_PAGES; i++)
         im->page_no[i] = UINT64_MAX;
     im->next = 0;
+    im->last = 0;
+    im->epoch++;
 }
 
 static void set_cut(emk_image *im, uint64_t off, emk_status st)
@@ -29,6 +31,7 @@ static void init(emk_image *im, uint64_t len)
     im->read_self = NULL;
     im->mask = NULL;
     im->mask_self = NULL;
+    im->epoch = 0;
     forget_pages(im);
 }
 
@@ -63,6 +66,7 @@ static bool fill_page(emk_image *im, uint64_t no, uint32_t slot, size_t len)
     emk_error why = {EMK_OK, "", 0};
 
     im->page_no[slot] = UINT64_MAX;
+    im->epoch++;
     if (im->p) {
         memcpy(im->pages[slot], im->p + off, len);
     } else {
@@ -82,12 +86,17 @@ static const uint8_t *page_of(emk_image *im, uint64_t no, size_t len)
 {
     uint32_t slot;
 
+    if (im->page_no[im->last] == no)
+        return im->pages[im->last];
     for (uint32_t i = 0; i < EMK_IMAGE_PAGES; i++) {
-        if (im->page_no[i] == no)
+        if (im->page_no[i] == no) {
+            im->last = i;
             return im->pages[i];
+        }
     }
     slot = im->next;
     im->next = (im->next + 1) % EMK_IMAGE_PAGES;
+    im->last = slot;
     return fill_page(im, no, slot, len) ? im->pages[slot] : NULL;
 }
 

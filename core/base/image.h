@@ -33,6 +33,8 @@ typedef struct emk_image {
     void *mask_self;
     uint64_t page_no[EMK_IMAGE_PAGES]; /* UINT64_MAX: empty */
     uint32_t next;                     /* page to replace next */
+    uint32_t last;                     /* page used last: most reads go where the last one went */
+    uint64_t epoch; /* goes up when cached bytes change: a window of this epoch is still good */
     uint8_t pages[EMK_IMAGE_PAGES][EMK_IMAGE_PAGE];
 } emk_image;
 

@@ -178,6 +178,39 @@ emk_status emk_os_lock(int fd, bool wait, emk_error *e)
     return EMK_OK;
 }
 
+emk_status emk_os_lock_file(const char *path, bool wait, int *fd, emk_error *e)
+{
+    int f =
+        io_allowed() ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600) : -1;
+    emk_status st;
+
+    if (f < 0)
+        return emk_fail_errno(e, "file: cannot open a lock file");
+    st = check_regular(f, e);
+    if (st == EMK_OK)
+        st = emk_os_lock(f, wait, e);
+    if (st != EMK_OK) {
+        close(f);
+        return st;
+    }
+    *fd = f;
+    return EMK_OK;
+}
+
+emk_status emk_os_check_private(int fd, emk_error *e)
+{
+    struct stat st;
+
+    if (!io_allowed() || fstat(fd, &st) != 0)
+        return emk_fail_errno(e, "file: cannot stat");
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return emk_fail(e, EMK_E_USAGE, "file: belongs to another user", st.st_uid);
+    if (st.st_mode & (S_IRWXG | S_IRWXO))
+        return emk_fail(e, EMK_E_USAGE, "file: others than its owner may open it (chmod 600)",
+                        st.st_mode & 07777);
+    return EMK_OK;
+}
+
 /* A rename or removal is durable only once its directory is. */
 static emk_status sync_parent(const char *path, emk_error *e)
 {
@@ -335,7 +368,7 @@ emk_status emk_os_list_dir(const char *path, emk_status (*fn)(void *, const char
 
 emk_status emk_os_memory_file(const char *name, bool inherit, int *fd, emk_error *e)
 {
-    int f = io_allowed() ? memfd_create(name, inherit ? 0 : MFD_CLOEXEC) : -1;
+    int f = io_allowed() ? memfd_create(name, MFD_ALLOW_SEALING | (inherit ? 0u : MFD_CLOEXEC)) : -1;
 
     if (f < 0)
         return emk_fail_errno(e, "memory file: cannot create");

@@ -35,6 +35,10 @@ emk_status emk_os_sync(int fd, emk_error *e) EMK_MUST_CHECK;
 
 /* Takes an exclusive lock, waiting (wait true) or EMK_E_BUSY.  Gone when fd is closed. */
 emk_status emk_os_lock(int fd, bool wait, emk_error *e) EMK_MUST_CHECK;
+/* The same on a file made for it (empty, mode 0600) unless it is there; gives the open file. */
+emk_status emk_os_lock_file(const char *path, bool wait, int *fd, emk_error *e) EMK_MUST_CHECK;
+/* EMK_E_USAGE unless the file is this user's (or root's) and nobody else may open it. */
+emk_status emk_os_check_private(int fd, emk_error *e) EMK_MUST_CHECK;
 
 /* Renames over `to` and makes the directory entry durable. */
 emk_status emk_os_replace(const char *from, const char *to, emk_error *e) EMK_MUST_CHECK;
@@ -63,7 +67,8 @@ emk_status emk_os_list_dir(const char *path,
                            emk_status (*fn)(void *self, const char *name, emk_error *e), void *self,
                            emk_error *e) EMK_MUST_CHECK;
 
-/* An anonymous file in memory (memfd), close-on-exec off when `inherit`; *fd is given. */
+/* An anonymous file in memory (memfd) that allows F_ADD_SEALS; close-on-exec off when
+ * `inherit`; *fd is given. */
 emk_status emk_os_memory_file(const char *name, bool inherit, int *fd, emk_error *e) EMK_MUST_CHECK;
 
 /* "<dir>/<name><suffix>" into out.  EMK_E_LIMIT when cap is too small. */

@@ -26,10 +26,10 @@ void emk_read_copy(emk_reader *r, uint8_t *out, size_t len)
 {
     emk_span s = emk_read_bytes(r, len);
 
-    if (r->cut)
-        memset(out, 0, len);
-    else if (len)
+    if (s.p)
         memcpy(out, s.p, len);
+    else
+        memset(out, 0, len);
 }
 
 uint8_t emk_read_u8(emk_reader *r)

@@ -1,0 +1,51 @@
+/* The local record: what a device writes beside a model it keeps.  [container 7.2 - 7.4] */
+#ifndef EMK_CORE_SEAL_RECORD_H
+#define EMK_CORE_SEAL_RECORD_H
+
+#include "core/seal/layout.h"
+#include "core/seal/vault.h"
+
+#define EMK_RECORD_ENVELOPE_MAX 3968u
+
+/* A slot as it stands in the file; spans point into its bytes.  Nothing is verified. */
+typedef struct emk_slot {
+    emk_record record;
+    emk_span envelope;
+    const uint8_t *commit; /* EMK_COMMIT_LEN bytes */
+    emk_span mac_input;
+    const uint8_t *mac; /* 32 bytes */
+} emk_slot;
+
+/* EMK_E_FORMAT for what is not a record (also: an empty slot). */
+emk_status emk_slot_parse(const uint8_t bytes[EMK_VAULT_SLOT_LEN], emk_slot *out,
+                          emk_error *e) EMK_MUST_CHECK;
+
+/* Fills a slot, MAC and all. */
+emk_status emk_slot_make(const emk_schedule *s, const emk_record *record, emk_span envelope,
+                         uint8_t bytes[EMK_VAULT_SLOT_LEN], emk_error *e) EMK_MUST_CHECK;
+
+/* vhh, what vault keys are bound to.  [container 7.2] */
+emk_status emk_vault_hash(const emk_crypto *c, const uint8_t hh[EMK_HASH_LEN],
+                          const uint8_t vault_id[EMK_ID_LEN], uint8_t vhh[EMK_HASH_LEN],
+                          emk_error *e) EMK_MUST_CHECK;
+
+/* `extra` of a local envelope.  [container 7.4] */
+emk_status emk_local_extra(const emk_crypto *c, const uint8_t core_hash[EMK_HASH_LEN],
+                           const uint8_t vault_id[EMK_ID_LEN], uint8_t extra[EMK_HASH_LEN],
+                           emk_error *e) EMK_MUST_CHECK;
+
+/* Writes an envelope for cek to w, bound to this header and vault. */
+typedef struct emk_local_envelope {
+    const emk_header *header;
+    const uint8_t *vault_id;
+    emk_agree_key to;
+    const uint8_t *cek;
+} emk_local_envelope;
+emk_status emk_local_wrap(const emk_crypto *c, const emk_local_envelope *in, emk_writer *w,
+                          emk_error *e) EMK_MUST_CHECK;
+
+/* Zeros into [from, to). */
+emk_status emk_vault_zeros(const emk_sink *out, uint64_t from, uint64_t to,
+                           emk_error *e) EMK_MUST_CHECK;
+
+#endif

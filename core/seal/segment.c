@@ -1,0 +1,142 @@
+#include "core/seal/segment.h"
+
+#define NO_REGION UINT32_MAX
+
+static const emk_span NOTHING = {NULL, 0};
+
+emk_status emk_segment_cipher_init(emk_segment_cipher *sc, const emk_schedule *schedule,
+                                   uint16_t aead, emk_error *e)
+{
+    sc->schedule = schedule;
+    sc->region = NO_REGION;
+    sc->aead = NULL;
+    return emk_aead_new(schedule->crypto, aead, &sc->aead, e);
+}
+
+void emk_segment_cipher_done(emk_segment_cipher *sc)
+{
+    emk_aead_free(sc->aead);
+    sc->aead = NULL;
+}
+
+static emk_status prepare(emk_segment_cipher *sc, const emk_segment *seg,
+                          uint8_t nonce[EMK_AEAD_NONCE_LEN], emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    emk_nonce(seg->in_region, seg->last, nonce);
+    if (sc->region != seg->region) {
+        sc->region = NO_REGION;
+        st = emk_schedule_region_key(sc->schedule, seg->region, sc->aead, e);
+        if (st == EMK_OK)
+            sc->region = seg->region;
+    }
+    return st;
+}
+
+emk_status emk_segment_seal(emk_segment_cipher *sc, const emk_segment *seg, const uint8_t *plain,
+                            uint8_t *cipher, uint8_t tag[EMK_AEAD_TAG_LEN], emk_error *e)
+{
+    emk_span bytes = emk_span_of(plain, seg->len);
+    uint8_t nonce[EMK_AEAD_NONCE_LEN];
+    emk_status st;
+
+    st = prepare(sc, seg, nonce, e);
+    if (st != EMK_OK)
+        return st;
+    if (seg->kind != EMK_REGION_CLEAR)
+        return emk_aead_seal(sc->aead, nonce, NOTHING, bytes, cipher, tag, e);
+    st = emk_aead_seal(sc->aead, nonce, bytes, NOTHING, cipher, tag, e);
+    if (st == EMK_OK && cipher != plain)
+        memcpy(cipher, plain, seg->len);
+    return st;
+}
+
+emk_status emk_segment_seal_prefix(emk_segment_cipher *sc, const emk_segment *seg,
+                                   const uint8_t *plain, uint8_t *cipher, size_t len, emk_error *e)
+{
+    uint8_t nonce[EMK_AEAD_NONCE_LEN];
+    emk_status st;
+
+    st = prepare(sc, seg, nonce, e);
+    if (st != EMK_OK)
+        return st;
+    if (seg->kind != EMK_REGION_CLEAR)
+        return emk_aead_seal_prefix(sc->aead, nonce, emk_span_of(plain, len), cipher, e);
+    if (cipher != plain)
+        memcpy(cipher, plain, len);
+    return EMK_OK;
+}
+
+emk_status emk_segment_open(emk_segment_cipher *sc, const emk_segment *seg, const uint8_t *cipher,
+                            const uint8_t tag[EMK_AEAD_TAG_LEN], uint8_t *plain, emk_error *e)
+{
+    emk_span bytes = emk_span_of(cipher, seg->len);
+    uint8_t nonce[EMK_AEAD_NONCE_LEN];
+    emk_status st;
+
+    st = prepare(sc, seg, nonce, e);
+    if (st == EMK_OK && seg->kind != EMK_REGION_CLEAR) {
+        st = emk_aead_open(sc->aead, nonce, NOTHING, bytes, tag, plain, e);
+    } else if (st == EMK_OK) {
+        st = emk_aead_open(sc->aead, nonce, bytes, NOTHING, tag, plain, e);
+        if (st == EMK_OK && plain != cipher)
+            memcpy(plain, cipher, seg->len);
+        else if (st != EMK_OK)
+            memset(plain, 0, seg->len);
+    }
+    return st == EMK_E_SEALED ? emk_fail_sealed(e) : st;
+}
+
+emk_status emk_chunk_cipher_init(emk_chunk_cipher *cc, const emk_schedule *schedule, uint16_t aead,
+                                 uint64_t plain_len, emk_error *e)
+{
+    emk_status st;
+
+    cc->plain_len = plain_len;
+    cc->aead = NULL;
+    st = emk_aead_new(schedule->crypto, aead, &cc->aead, e);
+    if (st == EMK_OK)
+        st = emk_schedule_file_key(schedule, cc->aead, e);
+    return st;
+}
+
+void emk_chunk_cipher_done(emk_chunk_cipher *cc)
+{
+    emk_aead_free(cc->aead);
+    cc->aead = NULL;
+}
+
+uint64_t emk_chunks_of(uint64_t plain_len)
+{
+    return plain_len ? (plain_len + EMK_CHUNK_LEN - 1) / EMK_CHUNK_LEN : 1;
+}
+
+size_t emk_chunk_len(uint64_t plain_len, uint64_t i)
+{
+    uint64_t left = plain_len - i * EMK_CHUNK_LEN;
+
+    return left < EMK_CHUNK_LEN ? (size_t)left : EMK_CHUNK_LEN;
+}
+
+emk_status emk_chunk_seal(emk_chunk_cipher *cc, uint64_t i, const uint8_t *plain, uint8_t *out,
+                          emk_error *e)
+{
+    size_t len = emk_chunk_len(cc->plain_len, i);
+    uint8_t nonce[EMK_AEAD_NONCE_LEN];
+
+    emk_nonce(i, i + 1 == emk_chunks_of(cc->plain_len), nonce);
+    return emk_aead_seal(cc->aead, nonce, NOTHING, emk_span_of(plain, len), out, out + len, e);
+}
+
+emk_status emk_chunk_open(emk_chunk_cipher *cc, uint64_t i, const uint8_t *in, uint8_t *out,
+                          emk_error *e)
+{
+    size_t len = emk_chunk_len(cc->plain_len, i);
+    uint8_t nonce[EMK_AEAD_NONCE_LEN];
+    emk_status st;
+
+    emk_nonce(i, i + 1 == emk_chunks_of(cc->plain_len), nonce);
+    st = emk_aead_open(cc->aead, nonce, NOTHING, emk_span_of(in, len), in + len, out, e);
+    return st == EMK_E_SEALED ? emk_fail_sealed(e) : st;
+}

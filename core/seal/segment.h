@@ -1,0 +1,56 @@
+/* One worker's tools: it seals and opens single segments and chunks.  One object, one
+ * thread.  [container 5, 6.1] */
+#ifndef EMK_CORE_SEAL_SEGMENT_H
+#define EMK_CORE_SEAL_SEGMENT_H
+
+#include "core/seal/layout.h"
+
+/* Seals or opens the segments of one weights layer; keeps the key of the last region. */
+typedef struct emk_segment_cipher {
+    const emk_schedule *schedule; /* borrowed */
+    emk_aead *aead;
+    uint32_t region; /* whose key is set; UINT32_MAX: none */
+} emk_segment_cipher;
+
+/* aead: EMK_AEAD_...  End with emk_segment_cipher_done. */
+emk_status emk_segment_cipher_init(emk_segment_cipher *sc, const emk_schedule *schedule,
+                                   uint16_t aead, emk_error *e) EMK_MUST_CHECK;
+void emk_segment_cipher_done(emk_segment_cipher *sc);
+
+/* Fills cipher (seg->len bytes; may be plain) and tag. */
+emk_status emk_segment_seal(emk_segment_cipher *sc, const emk_segment *seg, const uint8_t *plain,
+                            uint8_t *cipher, uint8_t tag[EMK_AEAD_TAG_LEN],
+                            emk_error *e) EMK_MUST_CHECK;
+
+/* Fills only the first `len` bytes of cipher.  See emk_aead_seal_prefix. */
+emk_status emk_segment_seal_prefix(emk_segment_cipher *sc, const emk_segment *seg,
+                                   const uint8_t *plain, uint8_t *cipher, size_t len,
+                                   emk_error *e) EMK_MUST_CHECK;
+
+/* The reverse; EMK_E_SEALED, then plain is zeroed.  plain may be cipher. */
+emk_status emk_segment_open(emk_segment_cipher *sc, const emk_segment *seg, const uint8_t *cipher,
+                            const uint8_t tag[EMK_AEAD_TAG_LEN], uint8_t *plain,
+                            emk_error *e) EMK_MUST_CHECK;
+
+/* Chunks of the file layer. */
+typedef struct emk_chunk_cipher {
+    emk_aead *aead;
+    uint64_t plain_len; /* of the whole layer */
+} emk_chunk_cipher;
+
+emk_status emk_chunk_cipher_init(emk_chunk_cipher *cc, const emk_schedule *schedule, uint16_t aead,
+                                 uint64_t plain_len, emk_error *e) EMK_MUST_CHECK;
+void emk_chunk_cipher_done(emk_chunk_cipher *cc);
+
+uint64_t emk_chunks_of(uint64_t plain_len);
+/* Bytes of plaintext in chunk number i (< emk_chunks_of). */
+size_t emk_chunk_len(uint64_t plain_len, uint64_t i);
+
+/* out gets emk_chunk_len + 16 bytes. */
+emk_status emk_chunk_seal(emk_chunk_cipher *cc, uint64_t i, const uint8_t *plain, uint8_t *out,
+                          emk_error *e) EMK_MUST_CHECK;
+/* in has emk_chunk_len + 16 bytes, out gets emk_chunk_len.  EMK_E_SEALED. */
+emk_status emk_chunk_open(emk_chunk_cipher *cc, uint64_t i, const uint8_t *in, uint8_t *out,
+                          emk_error *e) EMK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,557 @@
+/* State: an open vault has a verified header, the keys of its live record, the decrypted
+ * sealed part and the tag table.  `slot` is the slot that holds the live record (0 A, 1 B);
+ * a change goes into the other one and, once written, makes that one live. */
+#include "core/seal/vault.h"
+
+#include "core/base/alloc.h"
+#include "core/base/os_parallel.h"
+#include "core/crypto/hash.h"
+#include "core/seal/digest.h"
+#include "core/seal/record.h"
+#include "core/seal/segment.h"
+
+#include <stdatomic.h>
+
+struct emk_vault {
+    const emk_crypto *crypto;
+    emk_vault_in in;
+    emk_buf head; /* preamble and header */
+    emk_header header;
+    uint8_t hh[EMK_HASH_LEN];
+    uint8_t slots[2][EMK_VAULT_SLOT_LEN];
+    unsigned slot;
+    emk_record record;
+    emk_buf envelope;
+    emk_secret *cek; /* for re-wrap */
+    emk_schedule keys;
+    uint16_t aead;
+    emk_buf sealed_part;
+    emk_plan plan;
+    emk_policy policy;
+    emk_identity identity; /* texts point into sealed_part */
+    emk_layout layout;
+    emk_vault_places places;
+    uint32_t first_segment; /* of region 1 */
+    uint8_t (*tags)[EMK_AEAD_TAG_LEN];
+};
+
+/* ---- opening ---- */
+
+static emk_status read_head(emk_vault *v, emk_error *e)
+{
+    uint8_t preamble[EMK_PREAMBLE_LEN];
+    uint32_t header_len;
+    uint8_t *room;
+    emk_status st;
+
+    if (v->in.file->len < EMK_VAULT_SEALED)
+        return emk_notice(v->in.noticed, EMK_NOTICED_LENGTH,
+                          emk_fail(e, EMK_E_FORMAT, "vault: cut short", v->in.file->len));
+    st = emk_source_read(v->in.file, 0, preamble, sizeof preamble, e);
+    if (st == EMK_OK)
+        st = emk_preamble_read(preamble, EMK_LAYER_WEIGHTS, &header_len, e);
+    if (st != EMK_OK)
+        return emk_notice(v->in.noticed, EMK_NOTICED_PREAMBLE, st);
+    st = emk_buf_grow(&v->head, EMK_PREAMBLE_LEN + header_len, &room, e);
+    if (st == EMK_OK)
+        st = emk_source_read(v->in.file, 0, room, EMK_PREAMBLE_LEN + header_len, e);
+    if (st == EMK_OK)
+        st = emk_header_parse(v->crypto, emk_buf_span(&v->head), EMK_LAYER_WEIGHTS, &v->header, e);
+    return emk_notice(v->in.noticed, EMK_NOTICED_CBOR, st);
+}
+
+/* Opens the envelope of a slot: CEK, keys, commitment, MAC.  Nothing of v changes on failure. */
+static emk_status open_slot(emk_vault *v, const emk_slot *slot, emk_secret *cek, emk_schedule *keys,
+                            emk_error *e)
+{
+    uint8_t vhh[EMK_HASH_LEN], extra[EMK_HASH_LEN], mac[EMK_HASH_LEN];
+    emk_recipient recipient;
+    emk_cbor_reader r;
+    emk_status st;
+
+    emk_cbor_reader_init(&r, slot->envelope);
+    emk_recipient_read(&r, true, &recipient);
+    st = emk_notice(v->in.noticed, EMK_NOTICED_CBOR, emk_cbor_finish(&r, e));
+    if (st == EMK_OK)
+        st = emk_vault_hash(v->crypto, v->hh, slot->record.vault_id, vhh, e);
+    if (st == EMK_OK)
+        st = emk_local_extra(v->crypto, v->header.core_hash, slot->record.vault_id, extra, e);
+    if (st == EMK_OK) {
+        emk_unseal_in in = {
+            .layer = EMK_LAYER_WEIGHTS,
+            .recipients = &recipient,
+            .n_recipients = 1,
+            .key = v->in.device_key,
+            .context = {.content_alg = v->header.core.content_alg, .extra = extra, .hint = true},
+            .hh = vhh,
+            .commit = slot->commit,
+            .cek = emk_secret_bytes(cek),
+            .noticed = v->in.noticed};
+
+        st = emk_unseal(v->crypto, &in, keys, e);
+    }
+    if (st != EMK_OK)
+        return st;
+    st = emk_schedule_local_mac(keys, slot->mac_input, mac, e);
+    if (st == EMK_OK && !emk_ct_equal(mac, slot->mac, sizeof mac))
+        st = emk_notice(v->in.noticed, EMK_NOTICED_COMMIT, emk_fail_sealed(e));
+    if (st != EMK_OK)
+        emk_schedule_done(keys);
+    return st;
+}
+
+/* Makes a slot the live one if header and record stand up together.  The chain is judged for
+ * the time of acceptance, which the record's MAC then vouches for. */
+static emk_status try_slot(emk_vault *v, unsigned which, emk_error *e)
+{
+    emk_schedule keys = {0};
+    emk_secret *cek = NULL;
+    emk_slot slot;
+    emk_status st;
+
+    st = emk_slot_parse(v->slots[which], &slot, e);
+    if (st != EMK_OK)
+        return emk_notice(v->in.noticed, EMK_NOTICED_CBOR, st);
+    st = emk_header_verify(v->crypto, &v->header, v->in.issuer, slot.record.accepted, v->hh, e);
+    if (st != EMK_OK)
+        return emk_notice(v->in.noticed, EMK_NOTICED_SIGNATURE, st);
+    st = emk_secret_new(EMK_CEK_LEN, &cek, e);
+    if (st == EMK_OK)
+        st = open_slot(v, &slot, cek, &keys, e);
+    emk_buf_done(&v->envelope);
+    if (st == EMK_OK)
+        st = emk_buf_append(&v->envelope, slot.envelope, e);
+    if (st != EMK_OK) {
+        emk_secret_free(cek);
+        emk_schedule_done(&keys);
+        return st;
+    }
+    v->slot = which;
+    v->record = slot.record;
+    v->cek = cek;
+    v->keys = keys;
+    return EMK_OK;
+}
+
+static bool damaged(emk_status st)
+{
+    return st == EMK_E_SEALED || st == EMK_E_FORMAT || st == EMK_E_SIGNATURE ||
+           st == EMK_E_UNSUPPORTED;
+}
+
+/* The newer well-formed slot, or the other one where that is torn.  [container 7.3] */
+static emk_status open_record(emk_vault *v, emk_error *e)
+{
+    emk_slot a, b;
+    unsigned newer = 0;
+    emk_noticed before = v->in.noticed ? *v->in.noticed : EMK_NOTICED_NOTHING;
+    emk_error ignored;
+    emk_status st;
+
+    st = emk_source_read(v->in.file, EMK_VAULT_SLOT_A, v->slots[0], sizeof v->slots, e);
+    if (st != EMK_OK)
+        return st;
+    if (emk_slot_parse(v->slots[1], &b, &ignored) == EMK_OK &&
+        (emk_slot_parse(v->slots[0], &a, &ignored) != EMK_OK ||
+         b.record.generation > a.record.generation))
+        newer = 1;
+    st = try_slot(v, newer, e);
+    if (damaged(st) && emk_slot_parse(v->slots[1 - newer], &a, &ignored) == EMK_OK) {
+        if (try_slot(v, 1 - newer, &ignored) == EMK_OK) {
+            if (v->in.noticed)
+                *v->in.noticed = before;
+            return EMK_OK;
+        }
+    }
+    return st;
+}
+
+static emk_status open_region_0(emk_vault *v, const uint8_t *stored, uint8_t *plain, emk_error *e)
+{
+    emk_plan no_regions = {0};
+    emk_segment_cipher cipher = {0};
+    emk_layout l;
+    emk_status st;
+
+    st = emk_layout_init(&l, &no_regions, v->header.core.sealed_part_len, e);
+    if (st == EMK_OK)
+        st = emk_segment_cipher_init(&cipher, &v->keys, v->aead, e);
+    for (uint32_t i = 0; st == EMK_OK && i < l.n_segments; i++) {
+        emk_segment seg = emk_layout_segment(&l, i);
+        const uint8_t *at = stored + emk_layout_delivered(&l, i);
+
+        st = emk_segment_open(&cipher, &seg, at, at + seg.len, plain + seg.at, e);
+    }
+    emk_segment_cipher_done(&cipher);
+    emk_layout_done(&l);
+    return emk_notice(v->in.noticed, EMK_NOTICED_REGION, st);
+}
+
+static emk_status read_sealed_part(emk_vault *v, emk_error *e)
+{
+    size_t stored_len = (size_t)emk_sealed_part_stored(v->header.core.sealed_part_len);
+    uint8_t *stored, *room, hash[EMK_HASH_LEN];
+    emk_span part;
+    emk_status st;
+
+    st = emk_buf_grow(&v->sealed_part, (size_t)v->header.core.sealed_part_len, &room, e);
+    if (st != EMK_OK)
+        return st;
+    stored = emk_alloc(stored_len, 1);
+    if (!stored)
+        return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", stored_len);
+    st = emk_notice(v->in.noticed, EMK_NOTICED_LENGTH,
+                    emk_source_read(v->in.file, EMK_VAULT_SEALED, stored, stored_len, e));
+    if (st == EMK_OK)
+        st = open_region_0(v, stored, room, e);
+    emk_free(stored);
+    part = emk_buf_span(&v->sealed_part);
+    if (st == EMK_OK)
+        st = emk_sha256(v->crypto, &part, 1, hash, e);
+    if (st == EMK_OK && memcmp(hash, v->header.core.sealed_part_hash, EMK_HASH_LEN) != 0)
+        st = emk_notice(v->in.noticed, EMK_NOTICED_DIGEST, emk_fail_sealed(e));
+    return st;
+}
+
+static emk_status take_sealed_part(emk_vault *v, emk_error *e)
+{
+    emk_span identity = {NULL, 0};
+    emk_status st;
+
+    st = emk_sealed_part_decode(emk_buf_span(&v->sealed_part), v->header.core.plain_len, &v->plan,
+                                &identity, e);
+    if (st == EMK_OK)
+        st = emk_identity_decode(identity, &v->identity, e);
+    if (st == EMK_OK)
+        st = emk_policy_decode(v->header.core.policy, &v->policy, e);
+    if (st != EMK_OK)
+        return emk_notice(v->in.noticed, EMK_NOTICED_CBOR, st);
+    st = emk_layout_init(&v->layout, &v->plan, v->sealed_part.len, e);
+    if (st != EMK_OK)
+        return st;
+    v->places = emk_layout_vault(&v->layout);
+    v->first_segment = emk_segments_of(v->sealed_part.len);
+    if (v->in.file->len != v->places.end)
+        return emk_notice(v->in.noticed, EMK_NOTICED_LENGTH,
+                          emk_fail(e, EMK_E_FORMAT, "vault: length of the file", v->in.file->len));
+    return EMK_OK;
+}
+
+static emk_status read_tags(emk_vault *v, emk_error *e)
+{
+    uint32_t n = v->layout.n_segments - v->first_segment;
+
+    v->tags = emk_alloc(n, EMK_AEAD_TAG_LEN);
+    if (!v->tags)
+        return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", n);
+    return emk_source_read(v->in.file, v->places.tags, (uint8_t *)v->tags,
+                           (size_t)n * EMK_AEAD_TAG_LEN, e);
+}
+
+emk_status emk_vault_open(const emk_crypto *c, const emk_vault_in *in, emk_vault **out,
+                          emk_error *e)
+{
+    emk_vault *v = emk_alloc(1, sizeof *v);
+    emk_status st;
+
+    if (!v)
+        return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", sizeof *v);
+    v->crypto = c;
+    v->in = *in;
+    emk_buf_init(&v->head, EMK_PREAMBLE_LEN + EMK_HEADER_MAX);
+    emk_buf_init(&v->sealed_part, EMK_SEALED_PART_MAX);
+    emk_buf_init(&v->envelope, EMK_RECORD_ENVELOPE_MAX);
+    st = read_head(v, e);
+    if (st == EMK_OK)
+        st = open_record(v, e);
+    v->aead = emk_content_aead(EMK_LAYER_WEIGHTS, v->header.core.content_alg);
+    if (st == EMK_OK)
+        st = read_sealed_part(v, e);
+    if (st == EMK_OK)
+        st = take_sealed_part(v, e);
+    if (st == EMK_OK)
+        st = read_tags(v, e);
+    if (st != EMK_OK) {
+        emk_vault_close(v);
+        return st;
+    }
+    *out = v;
+    return EMK_OK;
+}
+
+void emk_vault_close(emk_vault *v)
+{
+    if (!v)
+        return;
+    emk_schedule_done(&v->keys);
+    emk_secret_free(v->cek);
+    emk_layout_done(&v->layout);
+    emk_plan_done(&v->plan);
+    if (v->sealed_part.p)
+        emk_wipe(v->sealed_part.p, v->sealed_part.len);
+    emk_buf_done(&v->sealed_part);
+    emk_buf_done(&v->envelope);
+    emk_buf_done(&v->head);
+    emk_free(v->tags);
+    emk_free(v);
+}
+
+const emk_core *emk_vault_core(const emk_vault *v)
+{
+    return &v->header.core;
+}
+
+const emk_plan *emk_vault_plan(const emk_vault *v)
+{
+    return &v->plan;
+}
+
+const emk_policy *emk_vault_policy(const emk_vault *v)
+{
+    return &v->policy;
+}
+
+const emk_identity *emk_vault_identity(const emk_vault *v)
+{
+    return &v->identity;
+}
+
+const emk_record *emk_vault_record(const emk_vault *v)
+{
+    return &v->record;
+}
+
+/* ---- changing the record ---- */
+
+static emk_status write_slot(emk_vault *v, const emk_sink *file, const emk_record *record,
+                             emk_span envelope, emk_error *e)
+{
+    unsigned other = 1 - v->slot;
+    uint8_t bytes[EMK_VAULT_SLOT_LEN];
+    emk_status st;
+
+    if (record->generation == 0)
+        return emk_fail(e, EMK_E_LIMIT, "vault: generations used up", v->record.generation);
+    st = emk_slot_make(&v->keys, record, envelope, bytes, e);
+    if (st == EMK_OK)
+        st = emk_sink_write(file, EMK_VAULT_SLOT_A + (uint64_t)other * EMK_VAULT_SLOT_LEN, bytes,
+                            sizeof bytes, e);
+    if (st != EMK_OK)
+        return st;
+    v->slot = other;
+    v->record = *record;
+    return EMK_OK;
+}
+
+emk_status emk_vault_write_record(emk_vault *v, const emk_sink *file, uint64_t opens,
+                                  uint64_t floor, emk_error *e)
+{
+    emk_record next = v->record;
+
+    next.generation++;
+    next.opens = opens;
+    next.floor = floor;
+    return write_slot(v, file, &next, emk_buf_span(&v->envelope), e);
+}
+
+emk_status emk_vault_rewrap(emk_vault *v, const emk_sink *file, const emk_agree_key *to,
+                            emk_error *e)
+{
+    emk_local_envelope in = {.header = &v->header,
+                             .vault_id = v->record.vault_id,
+                             .to = *to,
+                             .cek = emk_secret_bytes(v->cek)};
+    uint8_t space[EMK_RECIPIENT_MAX];
+    emk_record next = v->record;
+    emk_writer w;
+    emk_buf kept;
+    emk_status st;
+
+    next.generation++;
+    emk_writer_init(&w, space, sizeof space);
+    emk_buf_init(&kept, EMK_RECORD_ENVELOPE_MAX);
+    st = emk_local_wrap(v->crypto, &in, &w, e);
+    if (st == EMK_OK)
+        st = emk_buf_append(&kept, emk_writer_span(&w), e);
+    if (st == EMK_OK)
+        st = write_slot(v, file, &next, emk_buf_span(&kept), e);
+    if (st != EMK_OK) {
+        emk_buf_done(&kept);
+        return st;
+    }
+    emk_buf_done(&v->envelope);
+    v->envelope = kept;
+    return EMK_OK;
+}
+
+/* ---- the bytes ---- */
+
+typedef struct read_job {
+    emk_vault *v;
+    uint8_t *out; /* the whole model; NULL: only verify */
+    uint8_t (*leaves)[EMK_HASH_LEN];
+    const emk_progress *progress;
+    atomic_uint next;
+    atomic_bool stop;
+} read_job;
+
+typedef struct read_worker {
+    read_job *job;
+    emk_segment_cipher cipher;
+    emk_sha256_ctx *hash; /* NULL: no leaves wanted */
+    uint8_t *scratch;     /* a segment; NULL: decrypt in the model's own memory */
+} read_worker;
+
+/* Reads a segment's ciphertext into `at` and decrypts it there. */
+static emk_status read_segment(emk_vault *v, emk_segment_cipher *cipher, const emk_segment *seg,
+                               uint8_t *at, emk_error *e)
+{
+    const uint8_t *from = at;
+    emk_status st = EMK_OK;
+
+    if (v->in.file->p)
+        from = v->in.file->p + v->places.payload + seg->at;
+    else
+        st = emk_source_read(v->in.file, v->places.payload + seg->at, at, seg->len, e);
+    if (st == EMK_OK)
+        st = emk_segment_open(cipher, seg, from, v->tags[seg->number - v->first_segment], at, e);
+    return emk_notice(v->in.noticed, EMK_NOTICED_REGION, st);
+}
+
+static emk_status work_segment(read_worker *w, uint32_t number, emk_error *e)
+{
+    read_job *job = w->job;
+    emk_vault *v = job->v;
+    emk_segment seg = emk_layout_segment(&v->layout, number);
+    uint8_t *at = job->out ? job->out + seg.at : w->scratch;
+    emk_status st = read_segment(v, &w->cipher, &seg, at, e);
+
+    if (st == EMK_OK && w->hash)
+        st = emk_digest_leaf(w->hash, v->plan.dsalt, &seg, emk_span_of(at, seg.len),
+                             job->leaves[number - v->first_segment], e);
+    return st;
+}
+
+static emk_status read_worker_init(read_worker *w, read_job *job, emk_error *e)
+{
+    emk_status st;
+
+    w->job = job;
+    if (!job->out) {
+        w->scratch = emk_alloc(EMK_SEGMENT_LEN, 1);
+        if (!w->scratch)
+            return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", EMK_SEGMENT_LEN);
+    }
+    st = emk_segment_cipher_init(&w->cipher, &job->v->keys, job->v->aead, e);
+    if (st == EMK_OK && job->leaves)
+        st = emk_sha256_ctx_new(job->v->crypto, &w->hash, e);
+    return st;
+}
+
+static void read_worker_done(read_worker *w)
+{
+    emk_segment_cipher_done(&w->cipher);
+    emk_sha256_ctx_free(w->hash);
+    if (w->scratch)
+        emk_wipe(w->scratch, EMK_SEGMENT_LEN);
+    emk_free(w->scratch);
+}
+
+static emk_status read_thread(void *self, unsigned number, emk_error *e)
+{
+    read_job *job = self;
+    uint32_t end = job->v->layout.n_segments;
+    read_worker w = {0};
+    emk_status st;
+
+    st = read_worker_init(&w, job, e);
+    while (st == EMK_OK && !atomic_load(&job->stop)) {
+        uint32_t i = atomic_fetch_add(&job->next, 1);
+
+        if (i >= end)
+            break;
+        st = work_segment(&w, i, e);
+        if (number == 0 && job->progress && job->progress->fn)
+            job->progress->fn(job->progress->self, i, end);
+    }
+    if (st != EMK_OK)
+        atomic_store(&job->stop, true);
+    read_worker_done(&w);
+    return st;
+}
+
+static emk_status run_job(read_job *job, unsigned threads, emk_error *e)
+{
+    uint32_t n = job->v->layout.n_segments - job->v->first_segment;
+
+    if (threads == 0 || threads > EMK_SEAL_THREADS_MAX)
+        return emk_fail(e, EMK_E_USAGE, "threads: number", threads);
+    if (n == 0)
+        return EMK_OK;
+    if (threads > n)
+        threads = n;
+    atomic_store(&job->next, job->v->first_segment);
+    return emk_parallel_run(threads, read_thread, job, e);
+}
+
+emk_status emk_vault_read_all(emk_vault *v, uint8_t *out, unsigned threads,
+                              const emk_progress *progress, emk_error *e)
+{
+    read_job job = {.v = v, .out = out, .progress = progress};
+    emk_status st = run_job(&job, threads, e);
+
+    if (st != EMK_OK && v->plan.model_len)
+        emk_wipe(out, (size_t)v->plan.model_len);
+    return st;
+}
+
+emk_status emk_vault_verify(emk_vault *v, unsigned threads, const emk_progress *progress,
+                            emk_error *e)
+{
+    read_job job = {.v = v, .progress = progress};
+    emk_status st;
+
+    if (v->plan.digests) {
+        job.leaves = emk_alloc(v->layout.n_segments - v->first_segment, EMK_HASH_LEN);
+        if (!job.leaves)
+            return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", v->layout.n_segments);
+    }
+    st = run_job(&job, threads, e);
+    if (st == EMK_OK)
+        st = emk_notice(v->in.noticed, EMK_NOTICED_DIGEST,
+                        emk_digest_check(v->crypto, &v->plan, &v->layout,
+                                         (const uint8_t(*)[EMK_HASH_LEN])job.leaves, e));
+    emk_free(job.leaves);
+    return st;
+}
+
+emk_status emk_vault_read(emk_vault *v, uint64_t off, uint8_t *out, size_t len, emk_error *e)
+{
+    emk_segment_cipher cipher = {0};
+    uint8_t *scratch;
+    size_t done = 0;
+    emk_status st;
+
+    if (off > v->plan.model_len || len > v->plan.model_len - off)
+        return emk_fail(e, EMK_E_USAGE, "vault: outside the model", off);
+    scratch = emk_alloc(EMK_SEGMENT_LEN, 1);
+    if (!scratch)
+        return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", EMK_SEGMENT_LEN);
+    st = emk_segment_cipher_init(&cipher, &v->keys, v->aead, e);
+    while (st == EMK_OK && done < len) {
+        emk_segment seg = emk_layout_find(&v->layout, off + done);
+        size_t skip = (size_t)(off + done - seg.at);
+        size_t n = seg.len - skip < len - done ? seg.len - skip : len - done;
+
+        st = read_segment(v, &cipher, &seg, scratch, e);
+        if (st == EMK_OK)
+            memcpy(out + done, scratch + skip, n);
+        done += n;
+    }
+    if (st != EMK_OK)
+        emk_wipe(out, len);
+    emk_segment_cipher_done(&cipher);
+    emk_wipe(scratch, EMK_SEGMENT_LEN);
+    emk_free(scratch);
+    return st;
+}
