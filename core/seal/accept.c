@@ -7,7 +7,6 @@
 
 #include "core/base/alloc.h"
 #include "core/base/os_parallel.h"
-#include "core/crypto/hash.h"
 #include "core/crypto/random.h"
 #include "core/seal/digest.h"
 #include "core/seal/record.h"
@@ -202,38 +201,18 @@ static emk_status open_inner(emk_accept *a, emk_error *e)
     return st;
 }
 
-/* Opens the segments of region 0 in place: `stored` has them with their tags. */
-static emk_status open_region_0(emk_accept *a, uint8_t *stored, uint8_t *plain, emk_error *e)
-{
-    emk_plan no_regions = {0};
-    emk_segment_cipher cipher;
-    emk_layout l;
-    emk_status st;
-
-    st = emk_layout_init(&l, &no_regions, a->inner.core.sealed_part_len, e);
-    if (st != EMK_OK)
-        return st;
-    st = emk_segment_cipher_init(&cipher, &a->inner_keys,
-                                 emk_content_aead(EMK_LAYER_WEIGHTS, a->inner.core.content_alg), e);
-    for (uint32_t i = 0; st == EMK_OK && i < l.n_segments; i++) {
-        emk_segment seg = emk_layout_segment(&l, i);
-        uint8_t *at = stored + emk_layout_delivered(&l, i);
-
-        st = emk_segment_open(&cipher, &seg, at, at + seg.len, plain + seg.at, e);
-    }
-    emk_segment_cipher_done(&cipher);
-    emk_layout_done(&l);
-    return emk_notice(a->in.noticed, EMK_NOTICED_REGION, st);
-}
-
 static emk_status read_sealed_part(emk_accept *a, emk_error *e)
 {
-    size_t stored_len = (size_t)emk_sealed_part_stored(a->inner.core.sealed_part_len);
-    uint8_t *stored, *room, hash[EMK_HASH_LEN];
-    emk_span part;
+    emk_sealed_part part = {.schedule = &a->inner_keys,
+                            .aead = emk_content_aead(EMK_LAYER_WEIGHTS, a->inner.core.content_alg),
+                            .len = a->inner.core.sealed_part_len,
+                            .hash = a->inner.core.sealed_part_hash,
+                            .noticed = a->in.noticed};
+    size_t stored_len = (size_t)emk_sealed_part_stored(part.len);
+    uint8_t *stored, *room;
     emk_status st;
 
-    st = emk_buf_grow(&a->sealed_part, (size_t)a->inner.core.sealed_part_len, &room, e);
+    st = emk_buf_grow(&a->sealed_part, (size_t)part.len, &room, e);
     if (st != EMK_OK)
         return st;
     stored = emk_alloc(stored_len, 1);
@@ -241,13 +220,8 @@ static emk_status read_sealed_part(emk_accept *a, emk_error *e)
         return emk_fail(e, EMK_E_NO_MEMORY, "accept: no memory", stored_len);
     st = read_inner(a, a->segments_at, stored, stored_len, e);
     if (st == EMK_OK)
-        st = open_region_0(a, stored, room, e);
+        st = emk_sealed_part_open(&part, stored, room, e);
     emk_free(stored);
-    part = emk_buf_span(&a->sealed_part);
-    if (st == EMK_OK)
-        st = emk_sha256(a->crypto, &part, 1, hash, e);
-    if (st == EMK_OK && memcmp(hash, a->inner.core.sealed_part_hash, EMK_HASH_LEN) != 0)
-        st = emk_notice(a->in.noticed, EMK_NOTICED_DIGEST, emk_fail_sealed(e));
     return st;
 }
 
@@ -487,25 +461,19 @@ static emk_status accept_thread(void *self, unsigned number, emk_error *e)
 static emk_status write_sealed_part(accept_job *job, emk_error *e)
 {
     emk_accept *a = job->a;
-    uint64_t stored_len = emk_sealed_part_stored(a->sealed_part.len);
+    emk_sealed_part part = {
+        .schedule = job->vault_keys, .aead = job->weights_aead, .len = a->sealed_part.len};
+    uint64_t stored_len = emk_sealed_part_stored(part.len);
     uint8_t *stored = emk_alloc((size_t)stored_len, 1);
-    emk_segment_cipher cipher = {0};
     emk_status st;
 
     if (!stored)
         return emk_fail(e, EMK_E_NO_MEMORY, "accept: no memory", stored_len);
-    st = emk_segment_cipher_init(&cipher, job->vault_keys, job->weights_aead, e);
-    for (uint32_t i = 0; st == EMK_OK && i < job->first_segment; i++) {
-        emk_segment seg = emk_layout_segment(&a->layout, i);
-        uint8_t *to = stored + emk_layout_delivered(&a->layout, i);
-
-        st = emk_segment_seal(&cipher, &seg, a->sealed_part.p + seg.at, to, to + seg.len, e);
-    }
+    st = emk_sealed_part_seal(&part, a->sealed_part.p, stored, e);
     if (st == EMK_OK)
         st = emk_sink_write(job->out->vault, EMK_VAULT_SEALED, stored, (size_t)stored_len, e);
     if (st == EMK_OK)
         st = emk_vault_zeros(job->out->vault, EMK_VAULT_SEALED + stored_len, job->places.tags, e);
-    emk_segment_cipher_done(&cipher);
     emk_free(stored);
     return st;
 }

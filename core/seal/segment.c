@@ -1,5 +1,7 @@
 #include "core/seal/segment.h"
 
+#include "core/crypto/hash.h"
+
 #define NO_REGION UINT32_MAX
 
 static const emk_span NOTHING = {NULL, 0};
@@ -86,6 +88,63 @@ emk_status emk_segment_open(emk_segment_cipher *sc, const emk_segment *seg, cons
             memset(plain, 0, seg->len);
     }
     return st == EMK_E_SEALED ? emk_fail_sealed(e) : st;
+}
+
+static emk_status region_0(const emk_sealed_part *p, emk_layout *l, emk_segment_cipher *cipher,
+                           emk_error *e)
+{
+    emk_plan no_regions = {0};
+    emk_status st;
+
+    l->regions = NULL;
+    cipher->aead = NULL;
+    st = emk_layout_init(l, &no_regions, p->len, e);
+    if (st == EMK_OK)
+        st = emk_segment_cipher_init(cipher, p->schedule, p->aead, e);
+    return st;
+}
+
+emk_status emk_sealed_part_seal(const emk_sealed_part *p, const uint8_t *plain, uint8_t *stored,
+                                emk_error *e)
+{
+    emk_segment_cipher cipher;
+    emk_layout l;
+    emk_status st = region_0(p, &l, &cipher, e);
+
+    for (uint32_t i = 0; st == EMK_OK && i < l.n_segments; i++) {
+        emk_segment seg = emk_layout_segment(&l, i);
+        uint8_t *to = stored + emk_layout_delivered(&l, i);
+
+        st = emk_segment_seal(&cipher, &seg, plain + seg.at, to, to + seg.len, e);
+    }
+    emk_segment_cipher_done(&cipher);
+    emk_layout_done(&l);
+    return st;
+}
+
+emk_status emk_sealed_part_open(const emk_sealed_part *p, const uint8_t *stored, uint8_t *plain,
+                                emk_error *e)
+{
+    emk_span part = emk_span_of(plain, (size_t)p->len);
+    emk_segment_cipher cipher;
+    uint8_t hash[EMK_HASH_LEN];
+    emk_layout l;
+    emk_status st = region_0(p, &l, &cipher, e);
+
+    for (uint32_t i = 0; st == EMK_OK && i < l.n_segments; i++) {
+        emk_segment seg = emk_layout_segment(&l, i);
+        const uint8_t *from = stored + emk_layout_delivered(&l, i);
+
+        st = emk_segment_open(&cipher, &seg, from, from + seg.len, plain + seg.at, e);
+    }
+    emk_segment_cipher_done(&cipher);
+    emk_layout_done(&l);
+    if (st != EMK_OK)
+        return emk_notice(p->noticed, EMK_NOTICED_REGION, st);
+    st = emk_sha256(p->schedule->crypto, &part, 1, hash, e);
+    if (st == EMK_OK && memcmp(hash, p->hash, EMK_HASH_LEN) != 0)
+        st = emk_notice(p->noticed, EMK_NOTICED_DIGEST, emk_fail_sealed(e));
+    return st;
 }
 
 emk_status emk_chunk_cipher_init(emk_chunk_cipher *cc, const emk_schedule *schedule, uint16_t aead,

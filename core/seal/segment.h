@@ -32,6 +32,21 @@ emk_status emk_segment_open(emk_segment_cipher *sc, const emk_segment *seg, cons
                             const uint8_t tag[EMK_AEAD_TAG_LEN], uint8_t *plain,
                             emk_error *e) EMK_MUST_CHECK;
 
+/* The whole sealed part, which is region 0: `len` bytes of plaintext, and as it is stored,
+ * each segment with its tag behind it (emk_sealed_part_stored bytes).  Opening checks the
+ * plaintext against `hash` too: EMK_E_SEALED, noticed as a region or a digest. */
+typedef struct emk_sealed_part {
+    const emk_schedule *schedule;
+    uint16_t aead;
+    uint64_t len;
+    const uint8_t *hash;  /* EMK_HASH_LEN bytes; opening only */
+    emk_noticed *noticed; /* tests only; else NULL */
+} emk_sealed_part;
+emk_status emk_sealed_part_seal(const emk_sealed_part *p, const uint8_t *plain, uint8_t *stored,
+                                emk_error *e) EMK_MUST_CHECK;
+emk_status emk_sealed_part_open(const emk_sealed_part *p, const uint8_t *stored, uint8_t *plain,
+                                emk_error *e) EMK_MUST_CHECK;
+
 /* Chunks of the file layer. */
 typedef struct emk_chunk_cipher {
     emk_aead *aead;

@@ -5,7 +5,6 @@
 
 #include "core/base/alloc.h"
 #include "core/base/os_parallel.h"
-#include "core/crypto/hash.h"
 #include "core/seal/digest.h"
 #include "core/seal/record.h"
 #include "core/seal/segment.h"
@@ -166,35 +165,18 @@ static emk_status open_record(emk_vault *v, emk_error *e)
     return st;
 }
 
-static emk_status open_region_0(emk_vault *v, const uint8_t *stored, uint8_t *plain, emk_error *e)
-{
-    emk_plan no_regions = {0};
-    emk_segment_cipher cipher = {0};
-    emk_layout l;
-    emk_status st;
-
-    st = emk_layout_init(&l, &no_regions, v->header.core.sealed_part_len, e);
-    if (st == EMK_OK)
-        st = emk_segment_cipher_init(&cipher, &v->keys, v->aead, e);
-    for (uint32_t i = 0; st == EMK_OK && i < l.n_segments; i++) {
-        emk_segment seg = emk_layout_segment(&l, i);
-        const uint8_t *at = stored + emk_layout_delivered(&l, i);
-
-        st = emk_segment_open(&cipher, &seg, at, at + seg.len, plain + seg.at, e);
-    }
-    emk_segment_cipher_done(&cipher);
-    emk_layout_done(&l);
-    return emk_notice(v->in.noticed, EMK_NOTICED_REGION, st);
-}
-
 static emk_status read_sealed_part(emk_vault *v, emk_error *e)
 {
-    size_t stored_len = (size_t)emk_sealed_part_stored(v->header.core.sealed_part_len);
-    uint8_t *stored, *room, hash[EMK_HASH_LEN];
-    emk_span part;
+    emk_sealed_part part = {.schedule = &v->keys,
+                            .aead = v->aead,
+                            .len = v->header.core.sealed_part_len,
+                            .hash = v->header.core.sealed_part_hash,
+                            .noticed = v->in.noticed};
+    size_t stored_len = (size_t)emk_sealed_part_stored(part.len);
+    uint8_t *stored, *room;
     emk_status st;
 
-    st = emk_buf_grow(&v->sealed_part, (size_t)v->header.core.sealed_part_len, &room, e);
+    st = emk_buf_grow(&v->sealed_part, (size_t)part.len, &room, e);
     if (st != EMK_OK)
         return st;
     stored = emk_alloc(stored_len, 1);
@@ -203,13 +185,8 @@ static emk_status read_sealed_part(emk_vault *v, emk_error *e)
     st = emk_notice(v->in.noticed, EMK_NOTICED_LENGTH,
                     emk_source_read(v->in.file, EMK_VAULT_SEALED, stored, stored_len, e));
     if (st == EMK_OK)
-        st = open_region_0(v, stored, room, e);
+        st = emk_sealed_part_open(&part, stored, room, e);
     emk_free(stored);
-    part = emk_buf_span(&v->sealed_part);
-    if (st == EMK_OK)
-        st = emk_sha256(v->crypto, &part, 1, hash, e);
-    if (st == EMK_OK && memcmp(hash, v->header.core.sealed_part_hash, EMK_HASH_LEN) != 0)
-        st = emk_notice(v->in.noticed, EMK_NOTICED_DIGEST, emk_fail_sealed(e));
     return st;
 }
 
