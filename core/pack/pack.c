@@ -153,7 +153,7 @@ static int by_offset(const void *a, const void *b)
 /* Encodes one entry into w; false for a tensor that cannot be named. */
 static bool put_entry(packer *p, const emk_tensor *t, emk_writer *w)
 {
-    uint8_t name[EMK_PACK_NAME_MAX];
+    uint8_t name[EMK_INDEX_NAME_MAX];
     emk_index_entry entry = {.offset = t->offset, .length = t->length};
 
     if (t->name_len == 0 || t->name_len > sizeof name || t->rank > EMK_MODEL_DIMS_MAX)
@@ -210,7 +210,7 @@ static emk_status make_index(packer *p, emk_plan *plan, emk_error *e)
     n = choose(p, list, &plan->index_complete);
     qsort(list, n, sizeof *list, by_offset);
     for (uint32_t i = 0; st == EMK_OK && i < n; i++) {
-        uint8_t space[EMK_PACK_NAME_MAX + 256];
+        uint8_t space[EMK_INDEX_NAME_MAX + 256];
         emk_writer w;
 
         emk_writer_init(&w, space, sizeof space);

@@ -210,7 +210,7 @@ static emk_status parse_protected(emk_span in, emk_cose *o, emk_error *e)
     if (st != EMK_OK)
         return st;
     if (alg != ALG_ED25519 && alg != ALG_ESP256)
-        return emk_fail(e, EMK_E_UNSUPPORTED, "signed object: alg", (uint64_t)alg);
+        return emk_fail(e, EMK_E_SIGNATURE, "signed object: alg", (uint64_t)alg);
     o->alg = alg == ALG_ED25519 ? EMK_SIGN_ED25519 : EMK_SIGN_ES256;
     return EMK_OK;
 }

@@ -12,7 +12,8 @@ static const uint8_t MAGIC[8] = {0x89, 'E', 'A', 'R', 'M', 0x0D, 0x0A, 0x1A};
 emk_status emk_notice(emk_noticed *noticed, emk_noticed what, emk_status st)
 {
     if (noticed && st != EMK_OK && *noticed == EMK_NOTICED_NOTHING)
-        *noticed = st == EMK_E_UNSUPPORTED ? EMK_NOTICED_UNSUPPORTED : what;
+        *noticed = st == EMK_E_UNSUPPORTED && what != EMK_NOTICED_PREAMBLE ? EMK_NOTICED_UNSUPPORTED
+                                                                           : what;
     return st;
 }
 
@@ -296,8 +297,7 @@ static emk_status check_core(const emk_core *core, emk_error *e)
     uint64_t max = core->layer == EMK_LAYER_WEIGHTS ? EMK_MODEL_LEN_MAX : EMK_MODEL_LEN_MAX * 2;
 
     if (emk_content_aead(core->layer, core->content_alg) == 0)
-        return emk_fail(e, EMK_E_UNSUPPORTED, "header: content algorithm",
-                        (uint64_t)core->content_alg);
+        return emk_fail(e, EMK_E_FORMAT, "header: content algorithm", (uint64_t)core->content_alg);
     if (core->mode != EMK_HPKE_BASE)
         return emk_fail(e, EMK_E_UNSUPPORTED, "header: HPKE mode", core->mode);
     if (core->plain_len > max)

@@ -404,6 +404,9 @@ static void read_entry(emk_cbor_reader *r, uint64_t model_len, emk_index_entry *
     entry->rank = (uint8_t)rank;
     emk_cbor_leave(r);
     emk_cbor_leave(r);
+    if (entry->name.len == 0 || entry->name.len > EMK_INDEX_NAME_MAX || entry->dtype.len == 0 ||
+        entry->dtype.len >= EMK_FORMAT_NAME_MAX)
+        emk_cbor_fail(r, EMK_E_FORMAT, "sealed part: a name in the index", entry->name.len);
     if (entry->offset > model_len || entry->length > model_len - entry->offset)
         emk_cbor_fail(r, EMK_E_FORMAT, "sealed part: a tensor outside the model", entry->offset);
 }

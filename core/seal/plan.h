@@ -9,7 +9,8 @@
 
 #define EMK_REGIONS_MAX       65536u
 #define EMK_INDEX_TENSORS_MAX 131072u
-#define EMK_FORMAT_NAME_MAX   32u
+#define EMK_FORMAT_NAME_MAX   32u /* with a terminating zero; element types too */
+#define EMK_INDEX_NAME_MAX    255u
 #define EMK_DSALT_LEN         32u
 #define EMK_SEAL_THREADS_MAX  6u /* keeps the memory of sealing and accepting under 32 MiB */
 

@@ -163,8 +163,9 @@ void emk_recipient_read(emk_cbor_reader *r, bool hint, emk_recipient *out)
     if (!emk_cbor_ok(r))
         return;
     read_protected(r, out->protected_bytes, out);
-    if (out->enc.len > EMK_KEM_ENC_MAX)
-        emk_cbor_fail(r, EMK_E_FORMAT, "envelope: length of ek", out->enc.len);
+    /* 48 bytes exactly, before any decryption: no second block for key guessing. */
+    if (out->cipher.len != EMK_RECIPIENT_CIPHER_LEN)
+        emk_cbor_fail(r, EMK_E_FORMAT, "envelope: length of the wrapped key", out->cipher.len);
 }
 
 emk_status emk_recipient_matches(const emk_crypto *c, const emk_recipient *r, emk_span public_key,
@@ -190,8 +191,7 @@ emk_status emk_recipient_unwrap(const emk_recipient *r, const emk_envelope_conte
     emk_hpke_in in = {.suite = r->suite, .mode = EMK_HPKE_BASE};
     emk_writer w;
 
-    /* 48 bytes exactly, before any decryption: no second block for key guessing. */
-    if (r->cipher.len != EMK_RECIPIENT_CIPHER_LEN || r->suite.kem != emk_kem_private_id(key))
+    if (r->suite.kem != emk_kem_private_id(key))
         return emk_fail(e, EMK_E_SEALED, "sealed: cannot be opened with the keys held here", 0);
     emk_writer_init(&w, info_space, sizeof info_space);
     in.info = put_info(&w, ctx, r->protected_bytes);

@@ -10,21 +10,11 @@
 #define OFF_ACCEPTED   32u
 #define OFF_FLOOR      40u
 #define OFF_OPENS      48u
-#define OFF_ZERO       56u
 #define OFF_ENVELOPE   64u
 #define OFF_COMMIT     4032u
 #define OFF_MAC        4064u
 
 static const uint8_t MAGIC[5] = {'E', 'M', 'K', 'R', 1};
-
-static bool all_zero(const uint8_t *p, size_t len)
-{
-    uint8_t any = 0;
-
-    for (size_t i = 0; i < len; i++)
-        any |= p[i];
-    return any == 0;
-}
 
 emk_status emk_slot_parse(const uint8_t bytes[EMK_VAULT_SLOT_LEN], emk_slot *out, emk_error *e)
 {
@@ -34,9 +24,6 @@ emk_status emk_slot_parse(const uint8_t bytes[EMK_VAULT_SLOT_LEN], emk_slot *out
         return emk_fail(e, EMK_E_FORMAT, "vault: not a local record", 0);
     if (len == 0 || len > EMK_RECORD_ENVELOPE_MAX)
         return emk_fail(e, EMK_E_FORMAT, "vault: length of the envelope", len);
-    if (!all_zero(bytes + OFF_ZERO, 8) ||
-        !all_zero(bytes + OFF_ENVELOPE + len, EMK_RECORD_ENVELOPE_MAX - len))
-        return emk_fail(e, EMK_E_FORMAT, "vault: padding of the local record", OFF_ZERO);
     out->record.generation = emk_load_u64be(bytes + OFF_GENERATION);
     memcpy(out->record.vault_id, bytes + OFF_VAULT_ID, EMK_ID_LEN);
     out->record.accepted = emk_load_u64be(bytes + OFF_ACCEPTED);
