@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Writes the seeds of the model readers' fuzzers into corpus/: one small file for each thing
 a reader decides about.  usage: make_model_seeds.py"""
+import io
 import os
 import struct
 import sys
+import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "examples", "cat-ears"))
@@ -169,7 +171,62 @@ def onnx_seeds():
     yield "attributes", onnx((1, pb((5, pb((1, "tree"), (7, bytes(1028)), (8, bytes(8)))))))
 
 
-SEEDS = {"gguf": gguf_seeds, "onnx": onnx_seeds, "tflite": tflite_seeds, "safetensors": safetensors_seeds}
+def tf_tensor(*data, kind=1):
+    return pb((1, kind), (2, pb((2, pb((1, 4))))), *data)
+
+
+def tf_node(value):
+    return pb((1, "n"), (2, "Const"), (5, pb((1, "value"), (2, value))))
+
+
+def tensorflow_seeds():
+    content = tf_tensor((4, bytes(16)))
+    yield "tensor-content", pb((1, tf_node(pb((8, content)))))
+    yield "packed-floats", pb((1, tf_node(pb((8, tf_tensor((5, bytes(16))))))))
+    yield "packed-complex", pb((1, tf_node(pb((8, tf_tensor((9, bytes(16)), kind=8))))))
+    yield "halves", pb((1, tf_node(pb((8, tf_tensor((13, b"\x80\x78\x00"), kind=19))))))
+    yield "text", pb((1, tf_node(pb((8, tf_tensor((8, "a"), kind=7))))))
+    yield "list", pb((1, tf_node(pb((1, pb((8, content), (8, content)))))))
+    yield "function", pb((2, pb((1, pb((3, tf_node(pb((8, content)))))))))
+    nested = pb((10, pb((1, "f"), (2, pb((1, "a"), (2, pb((8, content))))))))
+    yield "nested-functions", pb((1, tf_node(nested)))
+    yield "engine", pb((1, tf_node(pb((2, bytes(1100))))))
+    graph = pb((1, tf_node(pb((8, content)))))
+    yield "saved-model", pb((1, 1), (2, pb((2, graph))))
+
+
+# ---- zip ------------------------------------------------------------------------------
+
+def archive(*members, comment=b"", ahead=b""):
+    out = io.BytesIO(ahead)
+    out.seek(0, 2)
+    with zipfile.ZipFile(out, "a") as z:
+        z.comment = comment
+        for name, data, method in members:
+            z.writestr(zipfile.ZipInfo(name), data, method)
+    return out.getvalue()
+
+
+def zip_seeds():
+    weights = ("m/data/0", bytes(32), zipfile.ZIP_STORED)
+    model = tflite([tensor(1)], [{}, {0: bytes(range(16))}])
+    yield "pytorch", archive(("m/data.pkl", b"x", zipfile.ZIP_STORED), weights,
+                             ("m/constants/1", bytes(8), zipfile.ZIP_STORED))
+    yield "pt2", archive(("m/data/weights/weight_0", bytes(16), zipfile.ZIP_STORED))
+    yield "tflite-member", archive(("a.tflite", model, zipfile.ZIP_STORED),
+                                   ("b.tflite", model, zipfile.ZIP_STORED))
+    yield "compressed", archive(("m/data/0", bytes(64), zipfile.ZIP_DEFLATED))
+    yield "comment", archive(weights, comment=b"PK\5\6 is not here")
+    yield "bytes-ahead", archive(weights, ahead=b"\0\0")
+    small = archive(weights)
+    end = small.rindex(b"PK\5\6")
+    n, length, at = struct.unpack_from("<HII", small, end + 10)
+    yield "64-bit-end", (small[:end] + struct.pack("<IQHHIIQQQQ", 0x06064b50, 44, 45, 45, 0, 0, n, n,
+                                                   length, at) +
+                         struct.pack("<IIQI", 0x07064b50, 0, end, 1) + small[end:])
+
+
+SEEDS = {"zip": zip_seeds, "tensorflow": tensorflow_seeds, "gguf": gguf_seeds, "onnx": onnx_seeds, "tflite": tflite_seeds, "safetensors": safetensors_seeds}
 
 
 def main():

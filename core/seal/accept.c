@@ -59,9 +59,9 @@ static emk_status read_outer_head(emk_accept *a, emk_error *e)
     if (st == EMK_OK)
         st = emk_source_read(a->in.sealed, 0, room, EMK_PREAMBLE_LEN + header_len, e);
     if (st != EMK_OK)
-        return emk_notice(a->in.noticed, EMK_NOTICED_LENGTH, st);
+        return emk_notice(a->in.noticed, EMK_NOTICED_CBOR, st);
     st = emk_header_parse(a->crypto, emk_buf_span(&a->outer_head), EMK_LAYER_FILE, &a->outer, e);
-    return emk_notice(a->in.noticed, EMK_NOTICED_CBOR, st);
+    return emk_notice(a->in.noticed, a->outer.noticed, st);
 }
 
 static emk_status open_outer(emk_accept *a, emk_error *e)
@@ -111,7 +111,8 @@ static emk_status read_inner(emk_accept *a, uint64_t from, uint8_t *out, size_t 
                         emk_fail(e, EMK_E_FORMAT, "sealed: weights layer is cut short", from));
     else
         st = emk_chunk_cipher_init(&cipher, &a->outer_keys, aead, a->inner_len, e);
-    while (st == EMK_OK && len > 0) {
+    /* At least one chunk, also for no bytes: an empty layer has a tag too. */
+    for (bool first = true; st == EMK_OK && (len > 0 || first); first = false) {
         uint64_t i = from / EMK_CHUNK_LEN;
         size_t skip = (size_t)(from % EMK_CHUNK_LEN);
         size_t plain = emk_chunk_len(a->inner_len, i);
@@ -142,19 +143,25 @@ static emk_status read_inner_head(emk_accept *a, emk_error *e)
     uint8_t *room;
     emk_status st;
 
-    st = read_inner(a, 0, preamble, sizeof preamble, e);
+    st = read_inner(a, 0, preamble, a->inner_len < sizeof preamble ? 0 : sizeof preamble, e);
     if (st != EMK_OK)
         return st;
+    if (a->inner_len < sizeof preamble)
+        return emk_notice(a->in.noticed, EMK_NOTICED_PREAMBLE,
+                          emk_fail(e, EMK_E_FORMAT, "preamble: cut short", a->inner_len));
     st = emk_preamble_read(preamble, EMK_LAYER_WEIGHTS, &header_len, e);
     if (st != EMK_OK)
         return emk_notice(a->in.noticed, EMK_NOTICED_PREAMBLE, st);
+    if (header_len > a->inner_len - EMK_PREAMBLE_LEN)
+        return emk_notice(a->in.noticed, EMK_NOTICED_CBOR,
+                          emk_fail(e, EMK_E_FORMAT, "header: cut short", a->inner_len));
     st = emk_buf_grow(&a->inner_head, EMK_PREAMBLE_LEN + header_len, &room, e);
     if (st == EMK_OK)
         st = read_inner(a, 0, room, EMK_PREAMBLE_LEN + header_len, e);
     if (st != EMK_OK)
         return st;
     st = emk_header_parse(a->crypto, emk_buf_span(&a->inner_head), EMK_LAYER_WEIGHTS, &a->inner, e);
-    return emk_notice(a->in.noticed, EMK_NOTICED_CBOR, st);
+    return emk_notice(a->in.noticed, a->inner.noticed, st);
 }
 
 static emk_status check_inner_bindings(emk_accept *a, emk_error *e)

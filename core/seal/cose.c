@@ -238,8 +238,7 @@ emk_status emk_cose_parse(emk_span in, emk_cose_type want, emk_cose *out, emk_er
     if (st != EMK_OK)
         return st;
     if (o.signature.len != EMK_SIGN_LEN)
-        return emk_fail(e, EMK_E_SIGNATURE, "signed object: length of the signature",
-                        o.signature.len);
+        return emk_fail(e, EMK_E_FORMAT, "signed object: length of the signature", o.signature.len);
     *out = o;
     return EMK_OK;
 }

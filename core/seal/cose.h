@@ -81,8 +81,7 @@ typedef struct emk_cose {
 } emk_cose;
 
 /* Finds the parts of exactly one signed object.  Nothing is verified.  EMK_E_FORMAT for what
- * is not in the profile or of another type; EMK_E_SIGNATURE for an alg that is not listed
- * and for a signature that cannot be one. */
+ * is not in the profile or of another type; EMK_E_SIGNATURE for an alg that is not listed. */
 emk_status emk_cose_parse(emk_span in, emk_cose_type want, emk_cose *out,
                           emk_error *e) EMK_MUST_CHECK;
 

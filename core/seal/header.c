@@ -12,8 +12,7 @@ static const uint8_t MAGIC[8] = {0x89, 'E', 'A', 'R', 'M', 0x0D, 0x0A, 0x1A};
 emk_status emk_notice(emk_noticed *noticed, emk_noticed what, emk_status st)
 {
     if (noticed && st != EMK_OK && *noticed == EMK_NOTICED_NOTHING)
-        *noticed = st == EMK_E_UNSUPPORTED && what != EMK_NOTICED_PREAMBLE ? EMK_NOTICED_UNSUPPORTED
-                                                                           : what;
+        *noticed = what;
     return st;
 }
 
@@ -298,10 +297,11 @@ static emk_status check_core(const emk_core *core, emk_error *e)
 
     if (emk_content_aead(core->layer, core->content_alg) == 0)
         return emk_fail(e, EMK_E_FORMAT, "header: content algorithm", (uint64_t)core->content_alg);
-    if (core->mode != EMK_HPKE_BASE)
-        return emk_fail(e, EMK_E_UNSUPPORTED, "header: HPKE mode", core->mode);
     if (core->plain_len > max)
-        return emk_fail(e, EMK_E_LIMIT, "header: length of the model", core->plain_len);
+        return emk_fail(e, EMK_E_LIMIT,
+                        core->layer == EMK_LAYER_WEIGHTS ? "header: length of the model"
+                                                         : "header: length of the weights layer",
+                        core->plain_len);
     if (core->layer == EMK_LAYER_WEIGHTS &&
         (core->sealed_part_len == 0 || core->sealed_part_len > EMK_SEALED_PART_MAX))
         return emk_fail(e, EMK_E_LIMIT, "header: length of the sealed part", core->sealed_part_len);
@@ -368,14 +368,26 @@ static emk_status parse_payload(emk_span payload, emk_header *h, emk_span *core_
     return emk_cbor_finish(&r, e);
 }
 
-static emk_status check_recipients(const emk_header *h, emk_error *e)
+/* What the layer may use comes before what the envelopes say: a suite of a later version is
+ * unsupported, not damaged. */
+static emk_status check_suite(emk_header *h, emk_error *e)
 {
+    emk_hpke_suite listed;
+    emk_error why;
+    int64_t alg;
+
+    if (h->core.mode != EMK_HPKE_BASE)
+        return emk_notice(&h->noticed, EMK_NOTICED_UNSUPPORTED,
+                          emk_fail(e, EMK_E_UNSUPPORTED, "header: HPKE mode", h->core.mode));
+    if (!layer_allows(h->core.layer, h->core.suite.kem) ||
+        emk_recipient_alg(h->core.suite.kem, &alg, &listed, &why) != EMK_OK ||
+        !same_suite(&listed, &h->core.suite))
+        return emk_notice(&h->noticed, EMK_NOTICED_UNSUPPORTED,
+                          emk_fail(e, EMK_E_UNSUPPORTED, "header: suite", h->core.suite.kem));
     for (size_t i = 0; i < h->n_recipients; i++) {
         if (!same_suite(&h->recipients[i].suite, &h->core.suite))
             return emk_fail(e, EMK_E_FORMAT, "header: an envelope has another suite", i);
     }
-    if (!layer_allows(h->core.layer, h->core.suite.kem))
-        return emk_fail(e, EMK_E_UNSUPPORTED, "header: KEM", h->core.suite.kem);
     return EMK_OK;
 }
 
@@ -386,6 +398,7 @@ emk_status emk_header_parse(const emk_crypto *c, emk_span in, emk_layer want, em
     emk_span core_bytes;
     emk_status st;
 
+    memset(out, 0, sizeof *out);
     if (in.len < EMK_PREAMBLE_LEN)
         return emk_fail(e, EMK_E_FORMAT, "preamble: cut short", in.len);
     st = emk_preamble_read(in.p, want, &header_len, e);
@@ -393,20 +406,21 @@ emk_status emk_header_parse(const emk_crypto *c, emk_span in, emk_layer want, em
         return st;
     if (header_len != in.len - EMK_PREAMBLE_LEN)
         return emk_fail(e, EMK_E_FORMAT, "header: length", in.len);
-    memset(out, 0, sizeof *out);
     out->bytes = in;
     out->core.layer = want;
     st = emk_cose_parse(emk_span_of(in.p + EMK_PREAMBLE_LEN, header_len), (emk_cose_type)want,
                         &out->cose, e);
+    if (st == EMK_E_SIGNATURE)
+        (void)emk_notice(&out->noticed, EMK_NOTICED_SIGNATURE, st);
     if (st == EMK_OK)
         st = parse_payload(out->cose.payload, out, &core_bytes, e);
     if (st == EMK_OK)
         st = parse_core(core_bytes, &out->core, e);
     if (st == EMK_OK)
-        st = check_recipients(out, e);
+        st = check_suite(out, e);
     if (st == EMK_OK)
         st = emk_sha256(c, &core_bytes, 1, out->core_hash, e);
-    return st;
+    return emk_notice(&out->noticed, EMK_NOTICED_CBOR, st);
 }
 
 emk_status emk_header_verify(const emk_crypto *c, const emk_header *h, const emk_verify_key *issuer,

@@ -53,29 +53,6 @@ typedef struct emk_header_in {
 emk_status emk_header_make(const emk_crypto *c, const emk_header_in *in, emk_buf *out,
                            uint8_t hh[EMK_HASH_LEN], emk_error *e) EMK_MUST_CHECK;
 
-/* A parsed header; spans point into what was parsed. */
-typedef struct emk_header {
-    emk_span bytes; /* preamble and header */
-    emk_cose cose;
-    emk_core core;
-    uint8_t core_hash[EMK_HASH_LEN];
-    size_t n_recipients;
-    emk_recipient recipients[EMK_RECIPIENTS_MAX];
-} emk_header;
-
-/* Reads the 16 bytes of a preamble and tells the header's length.  EMK_E_FORMAT or
- * EMK_E_UNSUPPORTED (a later version). */
-emk_status emk_preamble_read(const uint8_t preamble[EMK_PREAMBLE_LEN], emk_layer want,
-                             uint32_t *header_len, emk_error *e) EMK_MUST_CHECK;
-
-/* Parses preamble and header, exactly `in`.  Nothing is verified yet. */
-emk_status emk_header_parse(const emk_crypto *c, emk_span in, emk_layer want, emk_header *out,
-                            emk_error *e) EMK_MUST_CHECK;
-
-/* Verifies the chain and the signature; fills hh.  EMK_E_SIGNATURE. */
-emk_status emk_header_verify(const emk_crypto *c, const emk_header *h, const emk_verify_key *issuer,
-                             uint64_t now, uint8_t hh[EMK_HASH_LEN], emk_error *e) EMK_MUST_CHECK;
-
 /* Which check refused.  Outside all of them are one error [container 1.5]; tests must know
  * that the right one noticed.  Only tests pass a place for it. */
 typedef enum emk_noticed {
@@ -96,6 +73,30 @@ typedef enum emk_noticed {
 
 /* Notes the first failure (noticed may be NULL) and returns st. */
 emk_status emk_notice(emk_noticed *noticed, emk_noticed what, emk_status st);
+
+/* A parsed header; spans point into what was parsed. */
+typedef struct emk_header {
+    emk_span bytes; /* preamble and header */
+    emk_cose cose;
+    emk_core core;
+    uint8_t core_hash[EMK_HASH_LEN];
+    size_t n_recipients;
+    emk_recipient recipients[EMK_RECIPIENTS_MAX];
+    emk_noticed noticed; /* filled on failure: which check */
+} emk_header;
+
+/* Reads the 16 bytes of a preamble and tells the header's length.  EMK_E_FORMAT or
+ * EMK_E_UNSUPPORTED (a later version). */
+emk_status emk_preamble_read(const uint8_t preamble[EMK_PREAMBLE_LEN], emk_layer want,
+                             uint32_t *header_len, emk_error *e) EMK_MUST_CHECK;
+
+/* Parses preamble and header, exactly `in`.  Nothing is verified yet. */
+emk_status emk_header_parse(const emk_crypto *c, emk_span in, emk_layer want, emk_header *out,
+                            emk_error *e) EMK_MUST_CHECK;
+
+/* Verifies the chain and the signature; fills hh.  EMK_E_SIGNATURE. */
+emk_status emk_header_verify(const emk_crypto *c, const emk_header *h, const emk_verify_key *issuer,
+                             uint64_t now, uint8_t hh[EMK_HASH_LEN], emk_error *e) EMK_MUST_CHECK;
 
 /* The one text for everything that does not open. */
 emk_status emk_fail_sealed(emk_error *e);

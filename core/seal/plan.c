@@ -32,6 +32,22 @@ emk_status emk_plan_init(emk_plan *p, const emk_crypto *c, uint64_t model_len, u
     return EMK_OK;
 }
 
+emk_status emk_plan_check(const emk_plan *p, emk_error *e)
+{
+    uint64_t left = p->model_len;
+
+    for (uint32_t i = 0; i < p->n_regions; i++) {
+        const emk_region *r = &p->regions[i];
+
+        if (r->length == 0 || r->length > left || r->kind > EMK_REGION_CLEAR)
+            return emk_fail(e, EMK_E_USAGE, "plan: a region", i);
+        left -= r->length;
+    }
+    if (left != 0)
+        return emk_fail(e, EMK_E_USAGE, "plan: regions do not cover the model", left);
+    return EMK_OK;
+}
+
 void emk_plan_done(emk_plan *p)
 {
     emk_free(p->regions);
@@ -135,6 +151,9 @@ emk_status emk_plan_digest(emk_plan *p, const emk_crypto *c, const emk_source *m
         return emk_fail(e, EMK_E_USAGE, "digests: not the model that was planned", model->len);
     if (threads == 0 || threads > EMK_SEAL_THREADS_MAX)
         return emk_fail(e, EMK_E_USAGE, "threads: number", threads);
+    st = emk_plan_check(p, e);
+    if (st != EMK_OK)
+        return st;
     st = emk_layout_init(&job.layout, p, 0, e); /* without region 0: numbers start at 0 */
     if (st != EMK_OK)
         return st;
@@ -226,6 +245,7 @@ emk_status emk_sealed_part_encode(const emk_plan *p, emk_span identity, emk_buf 
 static emk_status take_regions(emk_plan *p, emk_span rows, emk_error *e)
 {
     uint64_t sum = 0;
+    bool covers = true;
 
     if (rows.len % REGION_ROW || rows.len / REGION_ROW > EMK_REGIONS_MAX)
         return emk_fail(e, EMK_E_FORMAT, "sealed part: region list", rows.len);
@@ -238,11 +258,12 @@ static emk_status take_regions(emk_plan *p, emk_span rows, emk_error *e)
 
         r->length = emk_load_u64be(rows.p + (size_t)i * REGION_ROW);
         r->kind = rows.p[(size_t)i * REGION_ROW + 8];
-        if (r->length == 0 || r->length > p->model_len - sum || r->kind > EMK_REGION_CLEAR)
+        if (r->length == 0 || r->kind > EMK_REGION_CLEAR)
             return emk_fail(e, EMK_E_FORMAT, "sealed part: a region", i);
-        sum += r->length;
+        covers = covers && r->length <= p->model_len - sum;
+        sum += covers ? r->length : 0;
     }
-    if (sum != p->model_len)
+    if (!covers || sum != p->model_len)
         return emk_fail(e, EMK_E_FORMAT, "sealed part: regions do not cover the model", sum);
     return EMK_OK;
 }

@@ -42,8 +42,13 @@ typedef struct emk_plan {
 emk_status emk_plan_init(emk_plan *p, const emk_crypto *c, uint64_t model_len, uint32_t n_regions,
                          emk_error *e) EMK_MUST_CHECK;
 
+/* EMK_E_USAGE unless the regions are of the kinds there are, none is empty, and they add up to
+ * model_len: whatever reads a model by a plan relies on it. */
+emk_status emk_plan_check(const emk_plan *p, emk_error *e) EMK_MUST_CHECK;
+
 /* Reads the whole model and computes the digests.  EMK_E_USAGE when the source has another
- * length; what the source says.  Threads: 1..EMK_SEAL_THREADS_MAX. */
+ * length or the plan does not pass emk_plan_check; what the source says.
+ * Threads: 1..EMK_SEAL_THREADS_MAX. */
 emk_status emk_plan_digest(emk_plan *p, const emk_crypto *c, const emk_source *model,
                            unsigned threads, const emk_progress *progress,
                            emk_error *e) EMK_MUST_CHECK;

@@ -18,13 +18,16 @@ static const uint8_t MAGIC[5] = {'E', 'M', 'K', 'R', 1};
 
 emk_status emk_slot_parse(const uint8_t bytes[EMK_VAULT_SLOT_LEN], emk_slot *out, emk_error *e)
 {
+    uint64_t generation = emk_load_u64be(bytes + OFF_GENERATION);
     size_t len = emk_load_u16be(bytes + OFF_ENVLEN);
 
     if (memcmp(bytes, MAGIC, sizeof MAGIC) != 0 || bytes[OFF_STATE] != 1)
         return emk_fail(e, EMK_E_FORMAT, "vault: not a local record", 0);
     if (len == 0 || len > EMK_RECORD_ENVELOPE_MAX)
         return emk_fail(e, EMK_E_FORMAT, "vault: length of the envelope", len);
-    out->record.generation = emk_load_u64be(bytes + OFF_GENERATION);
+    if (generation == 0)
+        return emk_fail(e, EMK_E_FORMAT, "vault: generation", 0);
+    out->record.generation = generation;
     memcpy(out->record.vault_id, bytes + OFF_VAULT_ID, EMK_ID_LEN);
     out->record.accepted = emk_load_u64be(bytes + OFF_ACCEPTED);
     out->record.floor = emk_load_u64be(bytes + OFF_FLOOR);
@@ -33,8 +36,6 @@ emk_status emk_slot_parse(const uint8_t bytes[EMK_VAULT_SLOT_LEN], emk_slot *out
     out->commit = bytes + OFF_COMMIT;
     out->mac_input = emk_span_of(bytes, OFF_MAC);
     out->mac = bytes + OFF_MAC;
-    if (out->record.generation == 0)
-        return emk_fail(e, EMK_E_FORMAT, "vault: generation", 0);
     return EMK_OK;
 }
 

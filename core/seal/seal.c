@@ -107,7 +107,9 @@ static emk_status check_in(const emk_seal_in *in, emk_error *e)
 
     if (in->model->len != in->plan->model_len)
         return emk_fail(e, EMK_E_USAGE, "seal: not the model that was planned", in->model->len);
-    st = emk_policy_decode(in->policy, &policy, e);
+    st = emk_plan_check(in->plan, e);
+    if (st == EMK_OK)
+        st = emk_policy_decode(in->policy, &policy, e);
     if (st == EMK_OK)
         st = emk_identity_decode(in->identity, &identity, e);
     return st;

@@ -54,9 +54,10 @@ static emk_status read_head(emk_vault *v, emk_error *e)
     st = emk_buf_grow(&v->head, EMK_PREAMBLE_LEN + header_len, &room, e);
     if (st == EMK_OK)
         st = emk_source_read(v->in.file, 0, room, EMK_PREAMBLE_LEN + header_len, e);
-    if (st == EMK_OK)
-        st = emk_header_parse(v->crypto, emk_buf_span(&v->head), EMK_LAYER_WEIGHTS, &v->header, e);
-    return emk_notice(v->in.noticed, EMK_NOTICED_CBOR, st);
+    if (st != EMK_OK)
+        return emk_notice(v->in.noticed, EMK_NOTICED_LENGTH, st);
+    st = emk_header_parse(v->crypto, emk_buf_span(&v->head), EMK_LAYER_WEIGHTS, &v->header, e);
+    return emk_notice(v->in.noticed, v->header.noticed, st);
 }
 
 /* Opens the envelope of a slot: CEK, keys, commitment, MAC.  Nothing of v changes on failure. */
@@ -70,6 +71,9 @@ static emk_status open_slot(emk_vault *v, const emk_slot *slot, emk_secret *cek,
 
     emk_cbor_reader_init(&r, slot->envelope);
     emk_recipient_read(&r, true, &recipient);
+    if (emk_cbor_ok(&r) && recipient.suite.kem != EMK_KEM_P256 &&
+        recipient.suite.kem != EMK_KEM_MLKEM768_P256)
+        emk_cbor_fail(&r, EMK_E_FORMAT, "vault: KEM of the envelope", recipient.suite.kem);
     st = emk_notice(v->in.noticed, EMK_NOTICED_CBOR, emk_cbor_finish(&r, e));
     if (st == EMK_OK)
         st = emk_vault_hash(v->crypto, v->hh, slot->record.vault_id, vhh, e);

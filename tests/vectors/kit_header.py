@@ -596,7 +596,7 @@ def add_envelopes(add):
             add(f"{layer}-commit-{name}", "commitment mismatch", why, {f"{layer}.commit": change})
     for suite, expect in (((0x11, 1, 3, 0), "unsupported"), ((0x20, 1, 1, 0), "unsupported"),
                           ((0x20, 3, 3, 0), "unsupported"), ((0x20, 1, 3, 1), "unsupported"),
-                          ((0x20, 1, 3, 2), "unsupported"), ((0x50, 1, 2, 0), "unsupported")):
+                          ((0x20, 1, 3, 2), "unsupported")):
         add("file-suite-" + "-".join(f"{n:x}" for n in suite), expect, f"suite {list(suite)}",
             {"file.core": setting(6, list(suite))})
     for suite in ((0x10, 1, 3, 0), (0x20, 1, 3, 0), (0x10, 1, 2, 1), (0x647A, 1, 3, 0)):
