@@ -70,7 +70,7 @@ emk_vault_places emk_layout_vault(const emk_layout *l);
 uint64_t emk_sealed_part_stored(uint64_t sealed_part_len);
 
 /* Runs of whole segments, for workers: as many as fit into EMK_BATCH_LEN. */
-#define EMK_BATCH_LEN      (UINT64_C(2) << 20)
+#define EMK_BATCH_LEN      (UINT64_C(1) << 20)
 #define EMK_BATCH_SEGMENTS 4096u
 
 typedef struct emk_batches {

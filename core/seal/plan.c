@@ -28,6 +28,7 @@ emk_status emk_plan_init(emk_plan *p, const emk_crypto *c, uint64_t model_len, u
     if (!made.regions)
         return emk_fail(e, EMK_E_NO_MEMORY, "model: no memory for regions", n_regions);
     emk_buf_init(&made.index, EMK_SEALED_PART_MAX);
+    emk_buf_init(&made.files, EMK_SEALED_PART_MAX);
     *p = made;
     return EMK_OK;
 }
@@ -53,6 +54,7 @@ void emk_plan_done(emk_plan *p)
     emk_free(p->regions);
     emk_free(p->digests);
     emk_buf_done(&p->index);
+    emk_buf_done(&p->files);
     p->regions = NULL;
     p->digests = NULL;
     p->n_regions = 0;
@@ -114,6 +116,8 @@ static emk_status digest_worker(void *self, unsigned worker, emk_error *e)
     if (st != EMK_OK)
         atomic_store(&job->stop, true);
     emk_sha256_ctx_free(h);
+    if (scratch)
+        emk_wipe(scratch, EMK_SEGMENT_LEN); /* plaintext, if only the publisher's own */
     emk_free(scratch);
     return st;
 }
@@ -184,7 +188,7 @@ static size_t region_bytes(const emk_plan *p)
 
 static void put_head(emk_writer *w, const emk_plan *p)
 {
-    emk_cbor_put_map(w, p->digests ? 7 : 6);
+    emk_cbor_put_map(w, 6u + (p->digests ? 1u : 0u) + (p->n_files ? 1u : 0u));
     emk_cbor_put_uint(w, 1);
     emk_cbor_put_bytes(w, emk_span_of(p->dsalt, EMK_DSALT_LEN));
     emk_cbor_put_uint(w, 2);
@@ -201,6 +205,11 @@ static void put_tail(emk_writer *w, const emk_plan *p, emk_span identity)
     emk_cbor_put_raw(w, emk_buf_span(&p->index));
     emk_cbor_put_uint(w, 7);
     emk_cbor_put_bool(w, p->index_complete);
+    if (p->n_files) {
+        emk_cbor_put_uint(w, 8);
+        emk_cbor_put_array(w, p->n_files);
+        emk_cbor_put_raw(w, emk_buf_span(&p->files));
+    }
 }
 
 static void put_sealed_part(emk_writer *w, const emk_plan *p, emk_span rows, emk_span identity)
@@ -282,12 +291,26 @@ static emk_status take_digests(emk_plan *p, emk_span digests, emk_error *e)
 
 typedef struct sealed_part_fields {
     uint32_t seen; /* bit per key */
-    emk_span rows, digests, identity, format, index;
+    emk_span rows, digests, identity, format, index, files;
+    size_t n_files;
 } sealed_part_fields;
+
+/* An array of items that are looked at later: its items' bytes, one behind the other. */
+static emk_span read_items(emk_cbor_reader *r, size_t *n)
+{
+    size_t from;
+
+    *n = emk_cbor_enter_array(r);
+    from = r->in.pos;
+    for (size_t i = 0; emk_cbor_ok(r) && i < *n; i++)
+        emk_cbor_skip(r);
+    emk_cbor_leave(r);
+    return emk_cbor_ok(r) ? emk_span_of(r->in.in.p + from, r->in.pos - from) : emk_span_of(NULL, 0);
+}
 
 static void read_sealed_field(emk_cbor_reader *r, int64_t key, emk_plan *p, sealed_part_fields *f)
 {
-    size_t from;
+    size_t n;
 
     switch (key) {
     case 1:
@@ -306,16 +329,14 @@ static void read_sealed_field(emk_cbor_reader *r, int64_t key, emk_plan *p, seal
         f->format = emk_cbor_read_text(r);
         break;
     case 6:
-        p->n_index = (uint32_t)emk_cbor_enter_array(r);
-        from = r->in.pos;
-        for (uint32_t i = 0; emk_cbor_ok(r) && i < p->n_index; i++)
-            emk_cbor_skip(r);
-        emk_cbor_leave(r);
-        if (emk_cbor_ok(r))
-            f->index = emk_span_of(r->in.in.p + from, r->in.pos - from);
+        f->index = read_items(r, &n);
+        p->n_index = n > EMK_INDEX_TENSORS_MAX ? UINT32_MAX : (uint32_t)n;
         break;
     case 7:
         p->index_complete = emk_cbor_read_bool(r);
+        break;
+    case 8:
+        f->files = read_items(r, &f->n_files);
         break;
     default:
         emk_cbor_fail(r, EMK_E_FORMAT, "sealed part: unknown key", (uint64_t)key);
@@ -345,6 +366,38 @@ static emk_status check_entry(void *self, const emk_index_entry *entry, emk_erro
     return EMK_OK;
 }
 
+static emk_status take_files(emk_plan *p, const sealed_part_fields *f, emk_error *e)
+{
+    uint64_t sum = 0;
+    emk_cbor_reader r;
+
+    if (f->n_files == 0 || f->n_files > EMK_FILES_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "sealed part: number of files", f->n_files);
+    emk_cbor_reader_init(&r, f->files);
+    for (size_t i = 0; i < f->n_files; i++) {
+        emk_span path;
+        uint64_t length;
+        emk_status st;
+
+        if (emk_cbor_enter_array(&r) != 2)
+            emk_cbor_fail(&r, EMK_E_FORMAT, "sealed part: a file", i);
+        path = emk_cbor_read_text(&r);
+        length = emk_cbor_read_uint(&r);
+        emk_cbor_leave(&r);
+        if (!emk_cbor_ok(&r))
+            return emk_fail(e, r.status, r.what, r.where);
+        if (length > p->model_len - sum)
+            return emk_fail(e, EMK_E_FORMAT, "sealed part: files are not the model", i);
+        sum += length;
+        st = emk_plan_add_file(p, path, length, e);
+        if (st != EMK_OK)
+            return st;
+    }
+    if (sum != p->model_len)
+        return emk_fail(e, EMK_E_FORMAT, "sealed part: files are not the model", sum);
+    return EMK_OK;
+}
+
 static emk_status take_fields(emk_plan *p, const sealed_part_fields *f, emk_error *e)
 {
     uint64_t last = 0;
@@ -363,6 +416,8 @@ static emk_status take_fields(emk_plan *p, const sealed_part_fields *f, emk_erro
         st = emk_buf_append(&p->index, f->index, e);
     if (st == EMK_OK)
         st = emk_index_each(p, check_entry, &last, e);
+    if (st == EMK_OK && (f->seen & 1u << 8))
+        st = take_files(p, f, e);
     return st;
 }
 
@@ -376,6 +431,7 @@ emk_status emk_sealed_part_decode(emk_span in, uint64_t model_len, emk_plan *out
     emk_status st;
 
     emk_buf_init(&p.index, EMK_SEALED_PART_MAX);
+    emk_buf_init(&p.files, EMK_SEALED_PART_MAX);
     emk_cbor_reader_init(&r, in);
     emk_cbor_enter_map(&r);
     while (emk_cbor_next_key(&r, &key))
@@ -450,6 +506,113 @@ emk_status emk_index_each(const emk_plan *p,
         st = fn(self, &entry, e);
         if (st != EMK_OK)
             return st;
+    }
+    return EMK_OK;
+}
+
+/* ---- models of several files ---- */
+
+static bool is_component(emk_span c)
+{
+    if (c.len == 0 || (c.len == 1 && c.p[0] == '.'))
+        return false;
+    return !(c.len == 2 && c.p[0] == '.' && c.p[1] == '.');
+}
+
+emk_status emk_path_check(emk_span path, emk_error *e)
+{
+    size_t from = 0;
+
+    if (path.len == 0 || path.len > EMK_PATH_MAX)
+        return emk_fail(e, EMK_E_FORMAT, "path: length", path.len);
+    if (!emk_text_is_clean(path) || memchr(path.p, '\\', path.len))
+        return emk_fail(e, EMK_E_FORMAT, "path: not UTF-8, or a character no path may have", 0);
+    for (size_t i = 0; i <= path.len; i++) {
+        if (i < path.len && path.p[i] != '/')
+            continue;
+        if (!is_component(emk_span_of(path.p + from, i - from)))
+            return emk_fail(e, EMK_E_FORMAT, "path: leaves its folder, or has an empty name", from);
+        from = i + 1;
+    }
+    return EMK_OK;
+}
+
+static int path_byte(uint8_t b)
+{
+    return b == '/' ? 0 : b; /* no path has a zero byte */
+}
+
+int emk_path_compare(emk_span a, emk_span b)
+{
+    for (size_t i = 0; i < a.len && i < b.len; i++) {
+        if (a.p[i] != b.p[i])
+            return path_byte(a.p[i]) - path_byte(b.p[i]);
+    }
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+/* In this order a folder's name stands right before what is in it. */
+static bool is_folder_of(emk_span folder, emk_span path)
+{
+    return path.len > folder.len && path.p[folder.len] == '/' &&
+           memcmp(path.p, folder.p, folder.len) == 0;
+}
+
+static emk_status last_file(void *self, const emk_file_entry *entry, emk_error *e)
+{
+    (void)e;
+    *(emk_span *)self = entry->path;
+    return EMK_OK;
+}
+
+emk_status emk_plan_add_file(emk_plan *p, emk_span path, uint64_t length, emk_error *e)
+{
+    uint8_t space[EMK_PATH_MAX + 16];
+    emk_span before = {NULL, 0};
+    emk_writer w;
+    emk_status st;
+
+    st = emk_path_check(path, e);
+    if (st == EMK_OK && p->n_files == EMK_FILES_MAX)
+        st = emk_fail(e, EMK_E_LIMIT, "model: too many files", EMK_FILES_MAX);
+    if (st == EMK_OK)
+        st = emk_files_each(p, last_file, &before, e);
+    if (st != EMK_OK)
+        return st;
+    if (before.p && (emk_path_compare(before, path) >= 0 || is_folder_of(before, path)))
+        return emk_fail(e, EMK_E_FORMAT, "model: paths out of order, twice, or inside one another",
+                        p->n_files);
+    emk_writer_init(&w, space, sizeof space);
+    emk_cbor_put_array(&w, 2);
+    emk_cbor_put_text(&w, path);
+    emk_cbor_put_uint(&w, length);
+    st = emk_buf_append(&p->files, emk_writer_span(&w), e);
+    if (st == EMK_OK)
+        p->n_files++;
+    return st;
+}
+
+emk_status emk_files_each(const emk_plan *p,
+                          emk_status (*fn)(void *self, const emk_file_entry *entry, emk_error *e),
+                          void *self, emk_error *e)
+{
+    emk_file_entry entry = {.offset = 0};
+    emk_cbor_reader r;
+
+    emk_cbor_reader_init(&r, emk_buf_span(&p->files));
+    for (uint32_t i = 0; i < p->n_files; i++) {
+        emk_status st;
+
+        emk_cbor_enter_array(&r);
+        entry.path = emk_cbor_read_text(&r);
+        entry.length = emk_cbor_read_uint(&r);
+        emk_cbor_leave(&r);
+        if (!emk_cbor_ok(&r))
+            return emk_fail(e, r.status, r.what, r.where);
+        st = fn(self, &entry, e);
+        if (st != EMK_OK)
+            return st;
+        entry.offset += entry.length;
     }
     return EMK_OK;
 }

@@ -12,6 +12,8 @@
 #define EMK_FORMAT_NAME_MAX   32u /* with a terminating zero; element types too */
 #define EMK_INDEX_NAME_MAX    255u
 #define EMK_DSALT_LEN         32u
+#define EMK_FILES_MAX         512u
+#define EMK_PATH_MAX          255u
 #define EMK_SEAL_THREADS_MAX  6u /* keeps the memory of sealing and accepting under 32 MiB */
 
 typedef enum emk_region_kind {
@@ -36,6 +38,8 @@ typedef struct emk_plan {
     emk_buf index; /* encoded entries of [container 6.3] key 6, one behind the other */
     uint32_t n_index;
     bool index_complete;
+    emk_buf files;    /* encoded entries of key 8, one behind the other */
+    uint32_t n_files; /* 0: the model is one file and has no name */
 } emk_plan;
 
 /* An empty plan with a fresh dsalt and room for n_regions. */
@@ -80,6 +84,30 @@ void emk_index_put(emk_writer *w, const emk_index_entry *entry);
 /* Calls fn for each tensor of a plan's index; fn may stop it by a status. */
 emk_status emk_index_each(const emk_plan *p,
                           emk_status (*fn)(void *self, const emk_index_entry *entry, emk_error *e),
+                          void *self, emk_error *e) EMK_MUST_CHECK;
+
+/* One file of a model of several.  The path is borrowed.  [container 6.5] */
+typedef struct emk_file_entry {
+    emk_span path;
+    uint64_t offset; /* in the model */
+    uint64_t length;
+} emk_file_entry;
+
+/* EMK_E_FORMAT for what cannot be a path in a model: absolute, "..", control characters ... */
+emk_status emk_path_check(emk_span path, emk_error *e) EMK_MUST_CHECK;
+
+/* Below 0, 0 or above: the order in which files stand, where "/" is lower than any byte. */
+int emk_path_compare(emk_span a, emk_span b);
+
+/* Appends a file to the plan; in order, and all of them must be the model in the end.
+ * EMK_E_FORMAT (a path, its order, a folder of another), EMK_E_LIMIT, EMK_E_NO_MEMORY. */
+emk_status emk_plan_add_file(emk_plan *p, emk_span path, uint64_t length,
+                             emk_error *e) EMK_MUST_CHECK;
+
+/* Calls fn for each file in order; fn may stop it by a status.  Not called for a model that is
+ * one file. */
+emk_status emk_files_each(const emk_plan *p,
+                          emk_status (*fn)(void *self, const emk_file_entry *entry, emk_error *e),
                           void *self, emk_error *e) EMK_MUST_CHECK;
 
 #endif

@@ -35,11 +35,16 @@ static bool has_control_character(emk_span text)
     return false;
 }
 
+bool emk_text_is_clean(emk_span text)
+{
+    return emk_utf8_check(text) && !has_control_character(text);
+}
+
 emk_status emk_text_check(emk_span text, emk_error *e)
 {
     if (text.len == 0 || text.len > EMK_TEXT_MAX)
         return emk_fail(e, EMK_E_LIMIT, "text: length", text.len);
-    if (!emk_utf8_check(text) || has_control_character(text))
+    if (!emk_text_is_clean(text))
         return emk_fail(e, EMK_E_FORMAT, "text: not UTF-8, or control characters", 0);
     return EMK_OK;
 }

@@ -53,7 +53,10 @@ emk_status emk_identity_encode(const emk_identity *id, emk_buf *out, emk_error *
 emk_status emk_policy_decode(emk_span in, emk_policy *out, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_identity_decode(emk_span in, emk_identity *out, emk_error *e) EMK_MUST_CHECK;
 
-/* EMK_OK when a text is 1..EMK_TEXT_MAX bytes of UTF-8 without control characters. */
+/* True for UTF-8 without control characters (U+0000 to U+001F, U+007F to U+009F). */
+bool emk_text_is_clean(emk_span text);
+
+/* EMK_OK when a text is 1..EMK_TEXT_MAX bytes, and clean. */
 emk_status emk_text_check(emk_span text, emk_error *e) EMK_MUST_CHECK;
 
 /* Who asks, when, and with what. */

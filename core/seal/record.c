@@ -86,8 +86,11 @@ emk_status emk_local_wrap(const emk_crypto *c, const emk_local_envelope *in, emk
     uint8_t extra[EMK_HASH_LEN];
     emk_envelope_context ctx = {
         .content_alg = in->header->core.content_alg, .extra = extra, .hint = true};
-    emk_status st = emk_local_extra(c, in->header->core_hash, in->vault_id, extra, e);
+    emk_status st;
 
+    if (in->to.kem != EMK_KEM_P256 && in->to.kem != EMK_KEM_MLKEM768_P256)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "vault: KEM of the device's key", in->to.kem);
+    st = emk_local_extra(c, in->header->core_hash, in->vault_id, extra, e);
     if (st == EMK_OK)
         st = emk_recipient_wrap(c, &ctx, &in->to, in->cek, w, e);
     return st;

@@ -34,7 +34,8 @@ emk_status emk_local_extra(const emk_crypto *c, const uint8_t core_hash[EMK_HASH
                            const uint8_t vault_id[EMK_ID_LEN], uint8_t extra[EMK_HASH_LEN],
                            emk_error *e) EMK_MUST_CHECK;
 
-/* Writes an envelope for cek to w, bound to this header and vault. */
+/* Writes an envelope for cek to w, bound to this header and vault.  EMK_E_UNSUPPORTED for a KEM
+ * that no device's own key has [container 7.4], else as emk_recipient_wrap. */
 typedef struct emk_local_envelope {
     const emk_header *header;
     const uint8_t *vault_id;

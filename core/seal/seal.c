@@ -332,6 +332,8 @@ static void worker_done(seal_worker *w)
     emk_chunk_cipher_done(&w->chunks);
     if (w->scratch)
         emk_wipe(w->scratch, SCRATCH_LEN); /* held plaintext before it was encrypted in place */
+    if (w->small)
+        emk_wipe(w->small, EMK_CHUNK_LEN + EMK_AEAD_TAG_LEN); /* so did this, for a moment */
     emk_free(w->scratch);
     emk_free(w->small);
     emk_free(w->out);

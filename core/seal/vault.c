@@ -138,7 +138,7 @@ static emk_status try_slot(emk_vault *v, unsigned which, emk_error *e)
 
 static bool damaged(emk_status st)
 {
-    return st == EMK_E_SEALED || st == EMK_E_FORMAT || st == EMK_E_SIGNATURE ||
+    return st == EMK_E_SEALED || st == EMK_E_FORMAT || st == EMK_E_LIMIT || st == EMK_E_SIGNATURE ||
            st == EMK_E_UNSUPPORTED;
 }
 

@@ -644,7 +644,14 @@ def open_file_layer(data, issuer, private, request_hash, time):
 TENSOR = (uint(), uint(), label(255), label(31))
 SEALED = {1: (blob(32), True), 2: (blob(0, 9 * MAX_REGIONS), True),
           3: (blob(0, 32 * MAX_REGIONS), False), 4: (blob(1, MAX_HEADER), True), 5: (label(31), True),
-          6: (lambda v: type(v) is list and len(v) <= MAX_TENSORS, True), 7: (boolean, True)}
+          6: (lambda v: type(v) is list and len(v) <= MAX_TENSORS, True), 7: (boolean, True),
+          8: (lambda v: type(v) is list and 1 <= len(v) <= 512, False)}
+
+
+def path(v):
+    """[6.5]"""
+    return (label(255)(v) and not re.search(r"[\x00-\x1f\x7f-\x9f\\]", v)
+            and not set(v.split("/")) & {"", ".", ".."})
 
 
 def n_segments(length):
@@ -664,6 +671,20 @@ class SealedPart:
         need(self.digests is None or len(self.digests) == 32 * len(self.regions), "bad cbor",
              "digests: count")
         self.check_index(header.length)
+        self.files = part.get(8)
+        self.check_files(header.length)
+
+    def check_files(self, model_length):
+        before = None
+        for entry in self.files or ():
+            need(type(entry) is list and len(entry) == 2 and path(entry[0]) and uint()(entry[1]),
+                 "bad cbor", "files: entry")
+            name = entry[0].encode().replace(b"/", b"\0")  # "/" is lower than any other byte
+            need(before is None or (before < name and not name.startswith(before + b"\0")),
+                 "bad cbor", "files: order")
+            before = name
+        need(self.files is None or sum(length for _, length in self.files) == model_length,
+             "bad cbor", "files: not the model")
 
     def check_index(self, model_length):
         before = 0

@@ -301,9 +301,39 @@ def index(*entries):
     return lambda s: {**s, 6: list(entries)}
 
 
+def files(*entries):
+    """The last entry's None becomes what is left of the model."""
+    def hook(sealed):
+        total = sum(int.from_bytes(sealed[2][i:i + 8], "big") for i in range(0, len(sealed[2]), 9))
+        done = [list(entry) for entry in entries]
+        done[-1][1] = total - sum(entry[1] for entry in done[:-1])
+        return {**sealed, 8: done}
+    return hook
+
+
 SEALED = tuple((f"without-{key}", f"key {key} is missing", without(key))
                for key in (1, 2, 4, 5, 6, 7)) + (
-    ("unknown-key", "key 8", setting(8, 0)),
+    ("unknown-key", "key 9", setting(9, 0)),
+    ("files-none", "a list of no files", setting(8, [])),
+    ("files-number", "files is a number", setting(8, 0)),
+    ("files-short", "files that end before the model", setting(8, [["a", 1]])),
+    ("files-long", "files that end behind the model", setting(8, [["a", 1 << 38]])),
+    ("files-three", "file of three parts", files(["a", None, 0])),
+    ("files-escape", "path that leaves its folder", files(["../a", None])),
+    ("files-escape-inside", "path that leaves its folder from inside", files(["a/../../b", None])),
+    ("files-dot", "path with the component .", files(["./a", None])),
+    ("files-absolute", "absolute path", files(["/a", None])),
+    ("files-empty-name", "empty component", files(["a//b", None])),
+    ("files-trailing-slash", "path that ends with /", files(["a/", None])),
+    ("files-empty-path", "path of no bytes", files(["", None])),
+    ("files-backslash", "path with a backslash", files(["a\\b", None])),
+    ("files-control", "path with a line feed", files(["a\nb", None])),
+    ("files-long-path", "path of 256 bytes", files(["a" * 256, None])),
+    ("files-twice", "one path twice", files(["a", 1], ["a", None])),
+    ("files-unsorted", "paths out of order", files(["b", 1], ["a", None])),
+    ("files-folder", "a path that is a folder of another", files(["a", 1], ["a/b", None])),
+    ("files-slash-order", "order in which / is not the lowest", files(["a-b", 1], ["a/b", None])),
+    ("files-bytes", "path as bytes", files([b"a", None])),
     ("dsalt-31", "dsalt of 31 bytes", lambda s: {**s, 1: s[1][1:]}),
     ("regions-cut", "region list one byte short", lambda s: {**s, 2: s[2][:-1]}),
     ("kind-3", "region of kind 3", regions(lambda p: p[:-1] + [(p[-1][0], 3)])),

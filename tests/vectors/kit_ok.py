@@ -56,6 +56,9 @@ def add_shapes(add, form):
         model=bytes(300), cuts=[1] * 300)
     add(f"ok-{form}-index", "ok", "sealed part with an index of 20 tensors", form=form,
         index=index_of(20))
+    add(f"ok-{form}-files", "ok", "a model of four files, one of them empty", form=form,
+        model=bytes(range(200)), hooks={"sealed": lambda s: {
+            **s, 8: [["a", 100], ["a-b/c", 0], ["a-b/d", 99], ["a.b", 1]]}})
     add(f"ok-{form}-scalar-tensor", "ok", "index with a tensor of no and one of 8 dimensions",
         form=form, index=[[0, 4, "a", "f32", []], [4, 1, "b", "u8", [1] * 8]])
     add(f"ok-{form}-64-recipients", "ok", "64 recipients, the last is ours", form=form,
