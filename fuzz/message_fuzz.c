@@ -12,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     emk_span rest = emk_span_of(data + 1, size ? size - 1 : 0);
     emk_buf signed_by_us, b;
 
-    emk_buf_init(&signed_by_us, 2 * EMK_MESSAGE_MAX);
-    emk_buf_init(&b, 2 * EMK_MESSAGE_MAX);
+    emk_buf_init(&signed_by_us, 2 * (size_t)EMK_MESSAGE_MAX);
+    emk_buf_init(&b, 2 * (size_t)EMK_MESSAGE_MAX);
     if (size && (data[0] & 0x80))
         message_read_and_sign(type, rest, &b);
     else if (size && message_sign_payload(type, rest, &signed_by_us) &&

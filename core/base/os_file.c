@@ -5,11 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define PATH_CAP 4096
@@ -144,14 +146,29 @@ emk_status emk_os_write_at(int fd, uint64_t off, const void *p, size_t len, emk_
     return EMK_OK;
 }
 
+/* On a file system in memory, reserving allocates every page while nobody else may touch the
+ * file, which costs as much as writing it: there it is only asked whether there is room. */
+static bool has_room_in_memory(int fd, uint64_t len)
+{
+    struct statfs s;
+
+    if (fstatfs(fd, &s) != 0 || s.f_type != TMPFS_MAGIC)
+        return false;
+    return s.f_blocks == 0 || (uint64_t)s.f_bavail * (uint64_t)s.f_bsize >= len;
+}
+
 emk_status emk_os_reserve(int fd, uint64_t len, emk_error *e)
 {
     if (!io_allowed())
         return emk_fail_errno(e, "file: cannot reserve space");
-    if (len == 0 || fallocate(fd, 0, 0, (off_t)len) == 0)
+    if (len == 0)
         return EMK_OK;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
-        return emk_fail_errno(e, "file: cannot reserve space");
+    if (!has_room_in_memory(fd, len)) {
+        if (fallocate(fd, 0, 0, (off_t)len) == 0)
+            return EMK_OK;
+        if (errno != EOPNOTSUPP && errno != ENOSYS)
+            return emk_fail_errno(e, "file: cannot reserve space");
+    }
     if (ftruncate(fd, (off_t)len) != 0)
         return emk_fail_errno(e, "file: cannot set the length");
     return EMK_OK;
@@ -368,7 +385,8 @@ emk_status emk_os_list_dir(const char *path, emk_status (*fn)(void *, const char
 
 emk_status emk_os_memory_file(const char *name, bool inherit, int *fd, emk_error *e)
 {
-    int f = io_allowed() ? memfd_create(name, MFD_ALLOW_SEALING | (inherit ? 0u : MFD_CLOEXEC)) : -1;
+    int f =
+        io_allowed() ? memfd_create(name, MFD_ALLOW_SEALING | (inherit ? 0u : MFD_CLOEXEC)) : -1;
 
     if (f < 0)
         return emk_fail_errno(e, "memory file: cannot create");

@@ -1,0 +1,286 @@
+#include "device/client/internal.h"
+
+#include "core/base/os_file.h"
+
+/* Everything an open entry has is released here, in whatever state it is. */
+void emk_entry_close(emk_entry *x)
+{
+    emk_vault_close(x->vault);
+    emk_os_close(x->fd);
+    emk_os_close(x->lock);
+    x->vault = NULL;
+    x->fd = -1;
+    x->lock = -1;
+}
+
+void emk_entry_unlock(emk_entry *x)
+{
+    emk_os_close(x->lock);
+    x->lock = -1;
+}
+
+emk_status emk_entry_raise(const emk_keystore *ks, const uint8_t vault_id[EMK_ID_LEN],
+                           uint64_t generation, emk_error *e)
+{
+    if (!emk_keystore_has_counters(ks))
+        return EMK_OK;
+    return emk_keystore_counter_set(ks, vault_id, generation, e);
+}
+
+/* [container 7.5] */
+static emk_status check_rollback(emk_client *cl, const emk_record *r, emk_error *e)
+{
+    uint64_t newest = 0;
+    emk_status st;
+
+    if (!emk_keystore_has_counters(cl->keystore))
+        return EMK_OK;
+    st = emk_keystore_counter_get(cl->keystore, r->vault_id, &newest, e);
+    if (st != EMK_OK)
+        return st;
+    if (r->generation < newest)
+        return emk_fail(e, EMK_E_STALE, "vault: an old copy of this entry was put back", newest);
+    if (r->generation == newest)
+        return EMK_OK;
+    if (r->generation - newest > 1)
+        return emk_fail(e, EMK_E_STALE, "vault: the key holder's counters were put back", newest);
+    return emk_entry_raise(cl->keystore, r->vault_id, r->generation, e);
+}
+
+/* Two descriptors: closing the first gives the lock back while the second goes on reading. */
+static emk_status open_files(emk_entry *x, emk_error *e)
+{
+    emk_status st;
+
+    st = emk_os_open_update(x->path, &x->lock, e);
+    if (st != EMK_OK)
+        return st;
+    st = emk_os_lock(x->lock, true, e);
+    if (st != EMK_OK)
+        return st;
+    st = emk_os_open_update(x->path, &x->fd, e);
+    if (st != EMK_OK)
+        return st;
+    x->sink = emk_sink_from_fd(&x->fd);
+    return emk_source_from_fd(&x->fd, &x->source, e);
+}
+
+static emk_status open_vault(emk_client *cl, emk_entry *x, emk_error *e)
+{
+    emk_status st = EMK_E_SIGNATURE;
+
+    for (size_t i = 0; i < cl->n_issuers && st == EMK_E_SIGNATURE; i++) {
+        emk_vault_in in = {
+            .file = &x->source, .issuer = cl->issuers[i], .device_key = cl->device_key};
+
+        st = emk_vault_open(cl->crypto, &in, &x->vault, e);
+    }
+    return st;
+}
+
+emk_status emk_entry_open(emk_client *cl, const char *name, emk_entry *x, emk_error *e)
+{
+    uint8_t id[EMK_ID_LEN];
+    emk_status st;
+
+    x->lock = -1;
+    x->fd = -1;
+    x->vault = NULL;
+    if (!emk_client_unhex(name, id) || name[EMK_CLIENT_NAME_LEN] != '\0')
+        return emk_fail(e, EMK_E_NOT_FOUND, "vault: no entry of this name", 0);
+    st = emk_client_path(cl, id, EMK_CLIENT_ENTRY, x->path, e);
+    if (st == EMK_OK)
+        st = open_files(x, e);
+    if (st == EMK_OK)
+        st = open_vault(cl, x, e);
+    if (st == EMK_OK)
+        st = check_rollback(cl, emk_vault_record(x->vault), e);
+    if (st != EMK_OK)
+        emk_entry_close(x);
+    return st;
+}
+
+/* The identity names the device by its keys when the model was sealed.  An entry that opened
+ * with our key and names an id we had before was re-wrapped by that device. */
+static const uint8_t *device_for(const emk_client *cl, const emk_identity *id)
+{
+    for (size_t i = 0; i < cl->n_former; i++)
+        if (memcmp(cl->former[i], id->device, EMK_DEVICE_ID_LEN) == 0)
+            return cl->former[i];
+    return cl->device_id;
+}
+
+emk_status emk_entry_judge(emk_client *cl, const emk_entry *x, const emk_client_ask *ask,
+                           emk_error *e)
+{
+    const emk_policy *policy = emk_vault_policy(x->vault);
+    const emk_identity *identity = emk_vault_identity(x->vault);
+    const emk_record *record = emk_vault_record(x->vault);
+    uint64_t now = emk_client_now(cl);
+    emk_policy_ask full = {.now = now > record->floor ? now : record->floor,
+                           .opens = record->opens,
+                           .guard = cl->guard,
+                           .user = ask->user,
+                           .app = ask->app,
+                           .use = ask->use,
+                           .device = device_for(cl, identity)};
+    emk_status st;
+
+    st = emk_policy_check(policy, identity, &full, e);
+    if (st != EMK_OK)
+        return st;
+    return emk_client_release_check(cl, identity->model, policy->release, e);
+}
+
+typedef struct names {
+    emk_status (*fn)(void *self, const char *name, emk_error *e);
+    void *self;
+} names;
+
+static emk_status name_one(void *self, const char *file, emk_error *e)
+{
+    char name[EMK_CLIENT_NAME_LEN + 1] = {0};
+    uint8_t id[EMK_ID_LEN];
+    const names *n = self;
+
+    if (!emk_client_unhex(file, id) || strcmp(file + EMK_CLIENT_NAME_LEN, EMK_CLIENT_ENTRY) != 0)
+        return EMK_OK;
+    memcpy(name, file, EMK_CLIENT_NAME_LEN);
+    return n->fn(n->self, name, e);
+}
+
+emk_status emk_entry_names(emk_client *cl,
+                           emk_status (*fn)(void *self, const char *name, emk_error *e), void *self,
+                           emk_error *e)
+{
+    names n = {.fn = fn, .self = self};
+
+    return emk_os_list_dir(cl->vault, name_one, &n, e);
+}
+
+typedef struct listing {
+    emk_client *client;
+    emk_client_entry_fn fn;
+    void *self;
+} listing;
+
+static emk_status list_one(void *self, const char *name, emk_error *e)
+{
+    const listing *l = self;
+    emk_client_entry entry = {.name = name};
+    emk_entry x;
+    emk_status st;
+
+    entry.status = emk_entry_open(l->client, name, &x, NULL);
+    if (entry.status == EMK_E_NOT_FOUND)
+        return EMK_OK; /* removed while we listed */
+    if (entry.status == EMK_OK) {
+        entry.policy = emk_vault_policy(x.vault);
+        entry.identity = emk_vault_identity(x.vault);
+        entry.record = emk_vault_record(x.vault);
+        entry.model_len = emk_vault_core(x.vault)->plain_len;
+    }
+    st = l->fn(l->self, &entry, e);
+    if (entry.status == EMK_OK)
+        emk_entry_close(&x);
+    return st;
+}
+
+emk_status emk_client_list(emk_client *cl, emk_client_entry_fn fn, void *self, emk_error *e)
+{
+    listing l = {.client = cl, .fn = fn, .self = self};
+
+    return emk_entry_names(cl, list_one, &l, e);
+}
+
+/* An entry that will never open again, as against one that could not be opened just now. */
+static bool is_dead(emk_status st)
+{
+    switch (st) {
+    case EMK_E_FORMAT:
+    case EMK_E_LIMIT:
+    case EMK_E_UNSUPPORTED:
+    case EMK_E_SIGNATURE:
+    case EMK_E_SEALED:
+    case EMK_E_STALE:
+    case EMK_E_KEY_LOST:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static emk_status remove_dead(emk_client *cl, const char *name, emk_error *e)
+{
+    char path[EMK_CLIENT_PATH_MAX];
+    emk_status st = emk_os_join(path, sizeof path, cl->vault, name, EMK_CLIENT_ENTRY, e);
+
+    if (st != EMK_OK)
+        return st;
+    return emk_os_remove(path, e);
+}
+
+emk_status emk_client_remove(emk_client *cl, const char *name, emk_error *e)
+{
+    emk_entry x;
+    emk_status st;
+
+    st = emk_entry_open(cl, name, &x, e); /* which refuses what is no entry's name */
+    if (is_dead(st))
+        return remove_dead(cl, name, e);
+    if (st != EMK_OK)
+        return st;
+    /* No generation is as high as this one: a copy that is put back is stale. */
+    st = emk_entry_raise(cl->keystore, emk_vault_record(x.vault)->vault_id, UINT64_MAX, e);
+    if (st == EMK_OK)
+        st = emk_os_remove(x.path, e);
+    emk_entry_close(&x);
+    return st;
+}
+
+/* The counters of both holders move so that a kill between any two steps leaves exactly one
+ * of them able to open the entry, or both where it is the same. */
+static emk_status rewrap_to(emk_client *cl, emk_entry *x, const emk_keystore *to,
+                            const emk_agree_key *key, emk_error *e)
+{
+    const emk_record before = *emk_vault_record(x->vault);
+    emk_status st;
+
+    st = emk_entry_raise(to, before.vault_id, before.generation, e);
+    if (st != EMK_OK)
+        return st;
+    st = emk_vault_rewrap(x->vault, &x->sink, key, e);
+    if (st == EMK_OK)
+        st = emk_os_sync(x->fd, e);
+    if (st != EMK_OK)
+        return st;
+    st = emk_entry_raise(cl->keystore, before.vault_id, before.generation + 1, e);
+    if (st != EMK_OK)
+        return st;
+    return emk_entry_raise(to, before.vault_id, before.generation + 1, e);
+}
+
+emk_status emk_client_rewrap(emk_client *cl, const char *name, const emk_keystore *to, emk_error *e)
+{
+    emk_kem_private *other = NULL;
+    emk_agree_key key = emk_client_agree_key(cl);
+    emk_entry x;
+    emk_status st;
+
+    if (to) {
+        st = emk_keystore_check(to, e);
+        if (st == EMK_OK)
+            st = emk_keystore_kem_private(cl->crypto, to, &other, e);
+        if (st != EMK_OK)
+            return st;
+        key.kem = emk_kem_private_id(other);
+        key.public_key = emk_kem_private_public(other);
+    }
+    st = emk_entry_open(cl, name, &x, e);
+    if (st == EMK_OK) {
+        st = rewrap_to(cl, &x, to ? to : cl->keystore, &key, e);
+        emk_entry_close(&x);
+    }
+    emk_kem_private_free(other);
+    return st;
+}

@@ -1,0 +1,116 @@
+/* What the sources of the client share; not for other folders. */
+#ifndef EMK_DEVICE_CLIENT_INTERNAL_H
+#define EMK_DEVICE_CLIENT_INTERNAL_H
+
+#include "core/base/secret.h"
+#include "device/client/client.h"
+
+#define EMK_CLIENT_PATH_MAX 4096u
+#define EMK_CLIENT_ENTRY    ".emkv"
+#define EMK_CLIENT_PENDING  ".pending"
+#define EMK_CLIENT_TEMP     ".tmp-" /* of core/base/os_file.h */
+
+/* A request key in memory, where the key holder keeps no secrets. */
+typedef struct emk_waiting {
+    struct emk_waiting *next;
+    uint64_t created;
+    emk_secret *secret;
+} emk_waiting;
+
+struct emk_client {
+    const emk_crypto *crypto;
+    const emk_keystore *keystore;
+    char *vault;
+    emk_verify_key *issuers[EMK_CLIENT_ISSUERS_MAX];
+    size_t n_issuers;
+    uint64_t (*clock)(void *self);
+    void *clock_self;
+    uint8_t guard;
+    uint8_t former[EMK_CLIENT_FORMER_MAX][EMK_DEVICE_ID_LEN];
+    size_t n_former;
+    emk_keystore_keys keys;
+    emk_kem_private *device_key;
+    emk_signer signer;
+    uint8_t device_id[EMK_DEVICE_ID_LEN];
+    emk_waiting *waiting;
+};
+
+/* client.c */
+uint64_t emk_client_now(const emk_client *cl);
+emk_agree_key emk_client_agree_key(const emk_client *cl);
+/* 1..EMK_SEAL_THREADS_MAX from what a caller asked for. */
+unsigned emk_client_threads(unsigned asked);
+/* The stored certificate, which still fits, appended to out. */
+emk_status emk_client_certificate(emk_client *cl, emk_buf *out, emk_error *e) EMK_MUST_CHECK;
+/* "<vault>/<id in hex><suffix>"; id has 16 bytes. */
+emk_status emk_client_path(const emk_client *cl, const uint8_t id[EMK_ID_LEN], const char *suffix,
+                           char path[EMK_CLIENT_PATH_MAX], emk_error *e) EMK_MUST_CHECK;
+void emk_client_hex(const uint8_t id[EMK_ID_LEN], char hex[EMK_CLIENT_NAME_LEN + 1]);
+/* False unless text begins with 32 lower-case hex digits. */
+bool emk_client_unhex(const char *text, uint8_t id[EMK_ID_LEN]);
+/* Takes the directory's lock, waiting: for moments only.  Close *fd to give it back. */
+emk_status emk_client_lock(const emk_client *cl, int *fd, emk_error *e) EMK_MUST_CHECK;
+
+/* Releases: the highest that was accepted of a model.  `check` is EMK_E_STALE for a lower one;
+ * release 0 has no rule.  Without counters in the key holder neither does anything. */
+emk_status emk_client_release_check(emk_client *cl, emk_span model, uint64_t release,
+                                    emk_error *e) EMK_MUST_CHECK;
+emk_status emk_client_release_raise(emk_client *cl, emk_span model, uint64_t release,
+                                    emk_error *e) EMK_MUST_CHECK;
+
+/* pending.c: request keys.  See there for how they survive a kill. */
+typedef struct emk_pending {
+    int fd; /* of the locked marker, or -1: in memory */
+    emk_kem_private *key;
+} emk_pending;
+
+typedef struct emk_pending_key {
+    uint16_t kem;
+    const uint8_t *priv; /* emk_kem_private_len(kem) bytes */
+} emk_pending_key;
+
+emk_status emk_pending_put(emk_client *cl, const uint8_t hash[EMK_HASH_LEN],
+                           const emk_pending_key *key, emk_error *e) EMK_MUST_CHECK;
+/* EMK_E_USED when no key is held for this request, EMK_E_BUSY when another process uses it. */
+emk_status emk_pending_find(emk_client *cl, const uint8_t hash[EMK_HASH_LEN], emk_pending *out,
+                            emk_error *e) EMK_MUST_CHECK;
+/* Notes durably which ticket is about to be put into the vault. */
+emk_status emk_pending_intend(emk_pending *p, const uint8_t ticket_id[EMK_ID_LEN],
+                              emk_error *e) EMK_MUST_CHECK;
+void emk_pending_done(emk_pending *p);
+/* Destroys the key, for good.  One that is not there is fine. */
+emk_status emk_pending_destroy(emk_client *cl, const uint8_t hash[EMK_HASH_LEN],
+                               emk_error *e) EMK_MUST_CHECK;
+/* Removes what killed processes left and request keys whose time is over; counts the requests
+ * that wait. */
+emk_status emk_client_sweep(emk_client *cl, size_t *n_waiting, emk_error *e) EMK_MUST_CHECK;
+
+/* entry.c: an entry of the vault, locked and verified.  Must not move while open. */
+typedef struct emk_entry {
+    char path[EMK_CLIENT_PATH_MAX];
+    int lock;
+    int fd;
+    emk_source source;
+    emk_sink sink;
+    emk_vault *vault;
+} emk_entry;
+
+/* Opens the entry called name and waits for its lock; rollback is judged.  On failure there is
+ * nothing to end.  EMK_E_NOT_FOUND, EMK_E_STALE, what emk_vault_open says. */
+emk_status emk_entry_open(emk_client *cl, const char *name, emk_entry *x,
+                          emk_error *e) EMK_MUST_CHECK;
+/* Others may change the record from here on; the model's bytes never change. */
+void emk_entry_unlock(emk_entry *x);
+void emk_entry_close(emk_entry *x);
+/* Brings the key holder up to a generation that was written. */
+emk_status emk_entry_raise(const emk_keystore *ks, const uint8_t vault_id[EMK_ID_LEN],
+                           uint64_t generation, emk_error *e) EMK_MUST_CHECK;
+/* Calls fn with the name of each entry. */
+emk_status emk_entry_names(emk_client *cl,
+                           emk_status (*fn)(void *self, const char *name, emk_error *e), void *self,
+                           emk_error *e) EMK_MUST_CHECK;
+/* EMK_E_POLICY or EMK_E_STALE when it may not be opened by this asker now. */
+emk_status emk_entry_judge(emk_client *cl, const emk_entry *x, const emk_client_ask *ask,
+                           emk_error *e) EMK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,247 @@
+#include "core/proto/request.h"
+
+#include "core/crypto/hash.h"
+#include "tests/unit/core/proto/support.h"
+
+#include <string.h>
+
+static emk_span certificate(emk_buf *b, uint64_t not_after, const emk_signer *issuer)
+{
+    emk_device_certificate in = {.signing_key = {P.device_signer.public_key, 65},
+                                 .agree = P.agree,
+                                 .issued = NOW,
+                                 .not_after = not_after};
+    emk_error e = {0};
+
+    emk_buf_init(b, EMK_MESSAGE_MAX);
+    assert_ok(emk_device_certificate_sign(P.crypto, issuer, &in, b, &e), &e);
+    return emk_buf_span(b);
+}
+
+static emk_request example(emk_span cert)
+{
+    return (emk_request){.nonce = "0123456789abcde",
+                         .model = emk_span_str("cat-ears"),
+                         .user = emk_span_str("u-17"),
+                         .version = emk_span_str("1.2"),
+                         .use = emk_span_str("video-9"),
+                         .app = emk_span_str("com.example.cam"),
+                         .request_key = P.request_key,
+                         .certificate_message = cert,
+                         .created = NOW};
+}
+
+static emk_span good(emk_buf *b)
+{
+    emk_buf cert;
+    emk_request in = example(certificate(&cert, NOW + 60, &P.issuer_signer));
+    emk_error e = {0};
+
+    emk_buf_init(b, EMK_MESSAGE_MAX);
+    assert_ok(emk_request_sign(P.crypto, &P.device_signer, &in, b, &e), &e);
+    emk_buf_done(&cert);
+    return emk_buf_span(b);
+}
+
+static emk_status write_it(emk_buf *b, emk_error *e)
+{
+    emk_request in = example(emk_span_of("a certificate", 13));
+
+    return emk_request_sign(P.crypto, &P.device_signer, &in, b, e);
+}
+
+static emk_status read_it(emk_span m, emk_error *e)
+{
+    emk_request out;
+
+    return emk_request_verify(P.crypto, m, P.issuer, NOW, &out, e);
+}
+
+static void what_was_signed_is_read(void **state)
+{
+    emk_request out;
+    uint8_t hash[32];
+    emk_error e = {0};
+    emk_buf b;
+    emk_span m = good(&b);
+
+    (void)state;
+    assert_ok(emk_request_verify(P.crypto, m, P.issuer, NOW, &out, &e), &e);
+    assert_memory_equal(out.nonce, "0123456789abcde", 16);
+    assert_bytes(out.model, emk_span_str("cat-ears"));
+    assert_bytes(out.user, emk_span_str("u-17"));
+    assert_bytes(out.version, emk_span_str("1.2"));
+    assert_bytes(out.use, emk_span_str("video-9"));
+    assert_bytes(out.app, emk_span_str("com.example.cam"));
+    assert_true(emk_agree_key_equal(&out.request_key, &P.request_key));
+    assert_true(emk_agree_key_equal(&out.certificate.agree, &P.agree));
+    assert_int_equal(out.created, NOW);
+    assert_ok(emk_sha256(P.crypto, &m, 1, hash, &e), &e);
+    assert_memory_equal(out.hash, hash, 32);
+    emk_buf_done(&b);
+}
+
+static void optional_texts_may_be_absent(void **state)
+{
+    emk_buf cert, b;
+    emk_request in = example(certificate(&cert, NOW + 60, &P.issuer_signer)), out;
+    emk_error e = {0};
+
+    (void)state;
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    in.version = in.use = in.app = emk_span_str("");
+    assert_ok(emk_request_sign(P.crypto, &P.device_signer, &in, &b, &e), &e);
+    assert_ok(emk_request_verify(P.crypto, emk_buf_span(&b), P.issuer, NOW, &out, &e), &e);
+    assert_int_equal(out.version.len + out.use.len + out.app.len, 0);
+    emk_buf_done(&b);
+    emk_buf_done(&cert);
+}
+
+static void rejects_whatever_no_message_may_be(void **state)
+{
+    emk_buf b;
+    map_rules r = {.type = EMK_COSE_REQUEST,
+                   .signer = &P.device_signer,
+                   .may = 1u << 4 | 1u << 5 | 1u << 6,
+                   .read = read_it,
+                   .write = write_it};
+
+    (void)state;
+    r.good = good(&b);
+    check_map_rules(&r);
+    emk_buf_done(&b);
+}
+
+static void rejects(uint64_t key, const char *hex, emk_status want)
+{
+    emk_buf b, again;
+    fields f = fields_of(good(&b), EMK_COSE_REQUEST);
+    emk_error e = {0};
+
+    emk_buf_init(&again, 65536);
+    field_hex(&f, key, hex);
+    assert_status(read_it(sign_fields(&f, EMK_COSE_REQUEST, &P.device_signer, &again), &e), want,
+                  &e);
+    emk_buf_done(&again);
+    emk_buf_done(&b);
+}
+
+static void rejects_bad_values(void **state)
+{
+    (void)state;
+    rejects(1, "4f 000000000000000000000000000000", EMK_E_FORMAT); /* 15 bytes */
+    for (uint64_t key = 2; key <= 6; key++) {
+        rejects(key, "60", EMK_E_LIMIT);
+        rejects(key, "61 7f", EMK_E_FORMAT);
+        rejects(key, "62 c328", EMK_E_FORMAT);
+    }
+    rejects(7, "8218204100", EMK_E_FORMAT);       /* X25519 with 1 byte */
+    rejects(7, "8218504100", EMK_E_UNSUPPORTED);  /* MLKEM768-P256 is for devices */
+    rejects(7, "82184141 00", EMK_E_UNSUPPORTED); /* bare ML-KEM */
+    rejects(8, "40", EMK_E_FORMAT);               /* an empty certificate */
+}
+
+static void rejects_text_over_the_limit(void **state)
+{
+    char hex[2 * 131 + 1] = "7881";
+
+    (void)state;
+    for (size_t i = 0; i < 129; i++)
+        memcpy(hex + 4 + 2 * i, "61", 3);
+    for (uint64_t key = 2; key <= 6; key++)
+        rejects(key, hex, EMK_E_LIMIT);
+}
+
+static void read_with_certificate(emk_span cert, const emk_signer *signer, emk_status want)
+{
+    emk_request in = example(cert);
+    emk_error e = {0};
+    emk_buf b;
+
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    assert_ok(emk_request_sign(P.crypto, signer, &in, &b, &e), &e);
+    assert_status(read_it(emk_buf_span(&b), &e), want, &e);
+    emk_buf_done(&b);
+}
+
+static void rejects_certificate_that_is_expired_or_not_the_issuers(void **state)
+{
+    emk_buf c;
+
+    (void)state;
+    read_with_certificate(certificate(&c, NOW, &P.issuer_signer), &P.device_signer, EMK_E_POLICY);
+    emk_buf_done(&c);
+    read_with_certificate(certificate(&c, NOW + 1, &P.other_signer), &P.device_signer,
+                          EMK_E_SIGNATURE);
+    emk_buf_done(&c);
+}
+
+static void rejects_request_by_another_device(void **state)
+{
+    emk_buf c;
+
+    (void)state;
+    read_with_certificate(certificate(&c, NOW + 1, &P.issuer_signer), &P.other_signer,
+                          EMK_E_SIGNATURE);
+    emk_buf_done(&c);
+}
+
+static void refuses_to_sign_what_it_cannot_say(void **state)
+{
+    emk_buf cert, b;
+    emk_request in, base = example(certificate(&cert, NOW + 60, &P.issuer_signer));
+    static uint8_t big[EMK_MESSAGE_MAX];
+    emk_error e = {0};
+
+    (void)state;
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    in = base;
+    in.model = emk_span_str("");
+    assert_status(emk_request_sign(P.crypto, &P.device_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    in = base;
+    in.user = emk_span_str("");
+    assert_status(emk_request_sign(P.crypto, &P.device_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    in = base;
+    in.app = emk_span_str("a\nb");
+    assert_status(emk_request_sign(P.crypto, &P.device_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    in = base;
+    in.request_key.kem = EMK_KEM_MLKEM768_P256;
+    assert_status(emk_request_sign(P.crypto, &P.device_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    in = base;
+    in.certificate_message = emk_span_of(big, sizeof big);
+    assert_status(emk_request_sign(P.crypto, &P.device_signer, &in, &b, &e), EMK_E_LIMIT, &e);
+    assert_int_equal(b.len, 0);
+    emk_buf_done(&b);
+    emk_buf_done(&cert);
+}
+
+static void parse_shows_without_believing(void **state)
+{
+    emk_request out;
+    emk_error e = {0};
+    emk_buf b;
+    emk_span m = good(&b);
+
+    (void)state;
+    b.p[b.len - 1] ^= 1; /* in the signature */
+    assert_status(read_it(m, &e), EMK_E_SIGNATURE, &e);
+    assert_ok(emk_request_parse(m, &out, &e), &e);
+    assert_bytes(out.model, emk_span_str("cat-ears"));
+    emk_buf_done(&b);
+}
+
+int main(void)
+{
+    int failed;
+
+    people_init();
+    failed = EMK_RUN(emk_rule(what_was_signed_is_read), emk_rule(optional_texts_may_be_absent),
+                     emk_rule(rejects_whatever_no_message_may_be), emk_rule(rejects_bad_values),
+                     emk_rule(rejects_text_over_the_limit),
+                     emk_rule(rejects_certificate_that_is_expired_or_not_the_issuers),
+                     emk_rule(rejects_request_by_another_device),
+                     emk_rule(refuses_to_sign_what_it_cannot_say),
+                     emk_rule(parse_shows_without_believing));
+    people_done();
+    return failed;
+}
