@@ -2,6 +2,7 @@
 """Writes the seeds of the model readers' fuzzers into corpus/: one small file for each thing
 a reader decides about.  usage: make_model_seeds.py"""
 import io
+import itertools
 import os
 import struct
 import sys
@@ -110,6 +111,8 @@ def gguf_seeds():
     yield "alignment-64", gguf([alignment], [info(b"a", 0), info(b"b", 64)], 160)
     yield "alignment-twice", gguf([alignment, alignment], [info(b"a", 0)], 64)
     yield "nested-arrays", gguf([nested, words], [info(b"a", 0)], 32)
+    split = [text(b"split.no") + struct.pack("<IH", 2, 1), text(b"split.count") + struct.pack("<IH", 2, 3)]
+    yield "split", gguf(split, [info(b"a", 0)], 32)
     yield "same-offset", gguf([], [info(b"a", 0), info(b"b", 0)], 32)
     yield "offset-outside", gguf([], [info(b"a", 4096)], 32)
     yield "all-value-types", gguf([text(b"k") + struct.pack("<I", t) + bytes(n) for t, n in
@@ -166,6 +169,8 @@ def onnx_seeds():
     yield "external-data", onnx((5, onnx_tensor((14, 1), *outside)))
     yield "external-data-to-the-end", onnx((5, onnx_tensor((14, 1), outside[0])),
                                            (5, onnx_tensor((14, 1), outside[0])))
+    yield "external-names-of-one-file", onnx(*((5, onnx_tensor((14, 1), (13, pb(
+        (1, "location"), (2, v))), *outside[1:3])) for v in ("a.bin", "./a.bin")))
     yield "external-name-leads-elsewhere", onnx((5, onnx_tensor((14, 1), (13, pb(
         (1, "location"), (2, "../a.bin"))))))
     yield "attributes", onnx((1, pb((5, pb((1, "tree"), (7, bytes(1028)), (8, bytes(8)))))))
@@ -226,7 +231,140 @@ def zip_seeds():
                          struct.pack("<IIQI", 0x07064b50, 0, end, 1) + small[end:])
 
 
-SEEDS = {"zip": zip_seeds, "tensorflow": tensorflow_seeds, "gguf": gguf_seeds, "onnx": onnx_seeds, "tflite": tflite_seeds, "safetensors": safetensors_seeds}
+def keras_seeds():
+    yield "keras", archive(("config.json", b"{}", zipfile.ZIP_STORED),
+                           ("model.weights.h5", bytes(64), zipfile.ZIP_STORED))
+    yield "keras-compressed", archive(("model.weights.h5", bytes(64), zipfile.ZIP_DEFLATED))
+    yield "other-archive", archive(("a.txt", b"a", zipfile.ZIP_STORED))
+    crc = struct.pack("<I", 0x190a55ad)
+    for name, behind in (("signature", b"PK\7\x08" + crc + struct.pack("<II", 32, 32)),
+                         ("bare", crc + struct.pack("<II", 32, 32)),
+                         ("64-bit", b"PK\7\x08" + crc + struct.pack("<QQ", 32, 32))):
+        data = bytearray(archive(("m/data/0", bytes(32), zipfile.ZIP_STORED)))
+        end, directory = data.rindex(b"PK\5\6"), data.rindex(b"PK\1\2")
+        data[6] |= 8
+        data[directory + 8] |= 8
+        struct.pack_into("<I", data, end + 16, directory + len(behind))
+        yield "checksum-behind-" + name, bytes(data[:directory]) + behind + bytes(data[directory:])
+
+
+# ---- TensorBundle ---------------------------------------------------------------------
+
+def block(*entries):
+    """A block's content from (shared, rest of the key, value)."""
+    out = b""
+    for shared, rest, value in entries:
+        out += varint(shared) + varint(len(rest)) + varint(len(value)) + rest + value
+    return out + struct.pack("<II", 0, 1)
+
+
+def literal(data):
+    """Snappy without a copy."""
+    pieces = [data[i:i + 60] for i in range(0, len(data), 60)]
+    return varint(len(data)) + b"".join(bytes([(len(p) - 1) << 2]) + p for p in pieces)
+
+
+def sections(*contents):
+    """What tensorbundle_fuzz.c makes a table of: kind, length, content; the last is the index."""
+    return b"".join(struct.pack("<BH", packed, len(c)) + c for packed, c in contents)
+
+
+def handles(*at_len):
+    return block(*((0, b"k%d" % i, varint(a) + varint(n)) for i, (a, n) in enumerate(at_len)))
+
+
+def bundle_entry(size, *more, offset=0, shard=0, kind=1):
+    return pb((1, kind), (2, pb((2, pb((1, 4))))), (3, shard), (4, offset), (5, size), *more)
+
+
+def tensorbundle_seeds():
+    header = (0, b"", pb((1, 2), (3, pb((1, 1)))))
+    one = block(header, (0, b"a/kernel", bundle_entry(16)),
+                (2, b"step", bundle_entry(8, offset=16, shard=1, kind=9)))
+    yield "two-variables", sections((0, one), (0, handles((0, len(one)))))
+    packed = literal(one)
+    yield "snappy-literals", sections((1, packed), (0, handles((0, len(packed)))))
+    copies = b"\x28\x00a\x9a\x01\x00"
+    yield "snappy-copies", sections((1, copies), (0, handles((0, len(copies)))))
+    two = block((0, b"b", bundle_entry(4)))
+    yield "two-blocks", sections((0, one), (0, two), (0, handles((0, len(one)),
+                                                                 (len(one) + 5, len(two)))))
+    text_only = block(header, (0, b"t", bundle_entry(9, kind=7)))
+    yield "text", sections((0, text_only), (0, handles((0, len(text_only)))))
+    sliced = block(header, (0, b"\0\1v", bundle_entry(4)), (0, b"v", bundle_entry(4, (7, b""))))
+    yield "slices", sections((0, sliced), (0, handles((0, len(sliced)))))
+    big = block((0, b"", pb((1, 1), (2, 1))))
+    yield "big-endian", sections((0, big), (0, handles((0, len(big)))))
+    yield "block-comes-again", sections((0, one), (0, handles((0, len(one)), (0, len(one)))))
+    down = block(header, (0, b"b", bundle_entry(4)), (0, b"a", bundle_entry(4)))
+    yield "keys-go-down", sections((0, down), (0, handles((0, len(down)))))
+
+
+def snappy_seeds():
+    yield "empty", varint(0)
+    yield "literal", literal(b"abc" * 40)
+    yield "copies-of-each-width", b"\x0f\x04ab\x01\x02\x0a\x02\x00\x13\x02\x00\x00\x00"
+    yield "run", b"\x41\x00a\xfe\x01\x00"
+    yield "copy-of-nothing", b"\x06\x01\x01"
+    yield "long-literal", varint(70) + b"\xf0\x45" + bytes(70)
+
+
+# ---- the others -----------------------------------------------------------------------
+
+def coreml_seeds():
+    def blob(kind, data, at, size=None):
+        return struct.pack("<IIQQQ4Q", 0xDEADBEEF, kind, len(data) if size is None else size,
+                           at + 64, 0, 7, 7, 7, 7) + data
+    head = struct.pack("<II", 2, 2).ljust(64, b"\0")
+    first = blob(1, bytes(10), 64).ljust(128, b"\0")
+    yield "two-blobs", head + first + blob(2, bytes(64), 192)
+    yield "no-blobs", struct.pack("<II", 0, 2).ljust(64, b"\0")
+    yield "version-1", struct.pack("<II", 0, 1).ljust(64, b"\0")
+    yield "blob-outside", head + first + blob(2, b"", 192, 1)
+    yield "data-elsewhere", head + first + blob(2, bytes(64), 256)
+
+
+def openvino_seeds():
+    def net(inside, version=11, before=b""):
+        return before + b'<net name="m" version="%d"><layers>%s</layers></net>' % (version, inside)
+    const = (b'<layer id="0" name="w" type="Const"><data element_type="f32" shape="2, 3" '
+             b'offset="%d" size="24"/></layer>')
+    yield "two-constants", net(const % 0 + const % 24, before=b'<?xml version="1.0"?><!-- c -->')
+    yield "same-constant-twice", net(const % 0 + const % 0)
+    yield "overlap", net(const % 0 + const % 8)
+    yield "body", net(b'<layer type="Loop"><body><layers>' + const % 0 + b"</layers></body></layer>")
+    yield "blobs", net(b'<layer><blobs><weights offset="0" size="8"/></blobs></layer>', 10)
+    yield "document-type", net(b"", before=b'<!DOCTYPE net [<!ENTITY a "b">]>')
+    yield "no-size", net(b'<layer type="Const"><data offset="0"/></layer>')
+    yield "byte-order-mark", net(const % 0, before=b"\xef\xbb\xbf")
+    yield "string", net(b'<layer type="Const"><data element_type="string" offset="0" size="4"/></layer>')
+
+
+def shard_seeds():
+    yield "two-shards", b'{"metadata":{"total_size":8},"weight_map":{"a":"1.st","b":"2.st","c":"1.st"}}'
+    yield "elsewhere", b'{"weight_map":{"a":"../1.st"}}'
+    yield "here", b'{"weight_map":{"a":"./1.st","b":"1.st"}}'
+    yield "escape", b'{"weight_map":{"a":"1\\u002est"}}'
+    yield "map-twice", b'{"weight_map":{},"weight_map":{}}'
+
+
+def whole_seeds():
+    yield "param", b"7767517\n2 2\nInput x 0 1 x\n"
+    yield "mlmodel", b"\x08\x04\x12\x00"
+    yield "ort", b"\x20\0\0\0ORTM" + bytes(24)
+
+
+def part_name_seeds():
+    for name, text in (("plain", "w.bin"), ("folder", "a/b.bin"), ("up", "../w"), ("here", "./w"),
+                       ("drive", "C:w"), ("backslash", "a\\b"), ("text", "\u00e4")):
+        yield name, text.encode()
+
+
+SEEDS = {"tensorbundle": tensorbundle_seeds, "snappy": snappy_seeds, "coreml": coreml_seeds,
+         "openvino": openvino_seeds, "safetensors_index": shard_seeds, "whole": whole_seeds,
+         "part_name": part_name_seeds,
+         "zip": lambda: itertools.chain(zip_seeds(), keras_seeds()), "tensorflow": tensorflow_seeds, "gguf": gguf_seeds,
+         "onnx": onnx_seeds, "tflite": tflite_seeds, "safetensors": safetensors_seeds}
 
 
 def main():

@@ -41,12 +41,15 @@ static void check_list(const emk_extents *x)
         must(t->name_len == 0 ||
                  (t->name_off <= part_len[0] && t->name_len <= part_len[0] - t->name_off),
              "names lie inside");
+        must(t->name_text == NULL, "lent names are not kept");
     }
 }
 
 static void change_bytes(const emk_extents *x, uint8_t *bytes)
 {
     for (uint32_t i = 0; i < x->n && x->v[i].part == 0; i++) {
+        if (x->v[i].flags & EMK_TENSOR_WHOLE)
+            continue;
         for (uint64_t k = 0; k < x->v[i].length; k++)
             bytes[x->v[i].offset + k] ^= 0xA5;
     }

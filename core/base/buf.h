@@ -1,31 +1,14 @@
-/* A growable byte buffer with a limit.  Not for secrets: growing leaves copies behind. */
+/* What only this library does with a buffer.  The type is public: <earmark/buf.h>. */
 #ifndef EMK_CORE_BASE_BUF_H
 #define EMK_CORE_BASE_BUF_H
 
 #include "core/base/span.h"
 #include "core/base/status.h"
 
-typedef struct emk_buf {
-    uint8_t *p; /* owned */
-    size_t len; /* bytes in use */
-    size_t cap; /* bytes allocated */
-    size_t max; /* never grows beyond this many bytes */
-} emk_buf;
-
-/* An empty buffer that will hold at most max bytes.  Allocates nothing. */
-void emk_buf_init(emk_buf *b, size_t max);
+#include <earmark/buf.h>
 
 /* Appends `extra` bytes of room and gives a pointer to them in *out; they are zero.
  * The pointer is good until the next call.  EMK_E_LIMIT or EMK_E_NO_MEMORY. */
 emk_status emk_buf_grow(emk_buf *b, size_t extra, uint8_t **out, emk_error *e) EMK_MUST_CHECK;
-
-/* Appends a copy of s.  EMK_E_LIMIT or EMK_E_NO_MEMORY; then b is unchanged. */
-emk_status emk_buf_append(emk_buf *b, emk_span s, emk_error *e) EMK_MUST_CHECK;
-
-/* Lends what is in it, until the next call. */
-emk_span emk_buf_span(const emk_buf *b);
-
-/* Frees the bytes; the buffer is empty again and may be used. */
-void emk_buf_done(emk_buf *b);
 
 #endif

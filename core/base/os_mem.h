@@ -1,5 +1,6 @@
 /* Memory straight from the operating system: for secrets and for opened models.
- * All of it is left out of core dumps and of forked children, and wiped when freed. */
+ * All of it is left out of core dumps and wiped when freed.  A forked child reads zeros there,
+ * of memfd_secret it has nothing (reading faults); it may free its copy of a map. */
 #ifndef EMK_CORE_BASE_OS_MEM_H
 #define EMK_CORE_BASE_OS_MEM_H
 
@@ -23,13 +24,17 @@ typedef struct emk_os_map {
     bool locked; /* out of swap's reach */
     bool huge;   /* huge pages were asked for and the kernel agreed to try */
     bool secret; /* memfd_secret */
-    int fd;      /* of the memory file, or -1 */
+    bool read_only;
+    int owner; /* 0, or the one process that has it mapped */
 } emk_os_map;
 
 /* Fills *out with len (> 0) zeroed bytes, at least page-aligned (2 MiB with HUGE from 2 MiB
  * on).  EMK_E_NO_MEMORY; EMK_E_LIMIT when MUST_LOCK meets RLIMIT_MEMLOCK (where = bytes);
  * EMK_E_UNSUPPORTED when SECRET is not there. */
 emk_status emk_os_map_new(size_t len, unsigned flags, emk_os_map *out, emk_error *e) EMK_MUST_CHECK;
+
+/* Makes it read-only until it is freed: a stray write faults.  EMK_E_NO_MEMORY. */
+emk_status emk_os_map_protect(emk_os_map *m, emk_error *e) EMK_MUST_CHECK;
 
 /* Wipes and unmaps.  An all-zero map is fine. */
 void emk_os_map_free(emk_os_map *m);

@@ -52,10 +52,9 @@ void emk_secret_free(emk_secret *s)
 {
     emk_os_map map;
 
-    if (!s)
+    if (!s || s->map_len == 0) /* zeros: a forked child's copy, of unknown length */
         return;
-    map = (emk_os_map){
-        .p = s, .len = s->map_len, .used = sizeof *s + s->len, .locked = s->locked, .fd = -1};
+    map = (emk_os_map){.p = s, .len = s->map_len, .used = sizeof *s + s->len, .locked = s->locked};
     emk_os_map_free(&map);
 }
 

@@ -1,4 +1,4 @@
-/* Secret memory for keys: locked, left out of core dumps and of child processes, wiped.
+/* Secret memory for keys: locked, left out of core dumps, zeros in a forked child, wiped.
  *
  * Each emk_secret has pages of its own, so that unlocking one never unlocks another; use
  * it for what lives (content keys, private keys).  What lives for one call is an array on
@@ -24,7 +24,7 @@ size_t emk_secret_len(const emk_secret *s);
 /* False when the memory-lock limit was too low: the pages could be swapped out. */
 bool emk_secret_is_locked(const emk_secret *s);
 
-/* Wipes and frees.  NULL is fine. */
+/* Wipes and frees.  NULL is fine; so is what a forked child has of one. */
 void emk_secret_free(emk_secret *s);
 
 /* Overwrites memory in a way the compiler keeps. */

@@ -5,6 +5,8 @@
 
 #include "core/seal/cose.h"
 
+#define EMK_CERTIFICATE_MAX 1024u /* bytes of a sealing certificate in a header */
+
 typedef struct emk_sealing_certificate {
     uint8_t public_key[EMK_SIGN_PUBLIC_MAX];
     size_t public_len; /* 32 or 65 */

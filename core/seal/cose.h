@@ -11,8 +11,9 @@
 #include "core/base/buf.h"
 #include "core/crypto/sign.h"
 
+#include <earmark/policy.h>
+
 #define EMK_COSE_KID_LEN 8u
-#define EMK_MESSAGE_MAX  16384u /* bytes of one message [messages] */
 
 /* What an object is: in protected, so that none is taken for another.  [container 1.3] */
 typedef enum emk_cose_type {

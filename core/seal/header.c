@@ -5,7 +5,6 @@
 
 #define PAYLOAD_VERSION 1u
 #define CORE_MAX        (EMK_HEADER_MAX)
-#define CERTIFICATE_MAX 1024u
 
 static const uint8_t MAGIC[8] = {0x89, 'E', 'A', 'R', 'M', 0x0D, 0x0A, 0x1A};
 
@@ -265,7 +264,7 @@ static bool read_field(emk_cbor_reader *r, int64_t key, emk_core *core)
         return true;
     case 8:
         core->certificate = emk_cbor_read_bytes(r);
-        if (core->certificate.len == 0 || core->certificate.len > CERTIFICATE_MAX)
+        if (core->certificate.len == 0 || core->certificate.len > EMK_CERTIFICATE_MAX)
             emk_cbor_fail(r, EMK_E_FORMAT, "header: sealing certificate", core->certificate.len);
         return true;
     case 9:

@@ -12,7 +12,6 @@
 #define EMK_SEGMENT_LEN     1048576u
 #define EMK_MODEL_LEN_MAX   (UINT64_C(1) << 38)
 #define EMK_SEALED_PART_MAX 8388608u
-#define EMK_ID_LEN          16u
 
 /* Content algorithms.  [container 3.2] */
 #define EMK_CONTENT_FILE_AES       (-65601)

@@ -33,9 +33,17 @@ emk_status emk_plan_init(emk_plan *p, const emk_crypto *c, uint64_t model_len, u
     return EMK_OK;
 }
 
+static emk_status add_length(void *self, const emk_file_entry *entry, emk_error *e)
+{
+    (void)e;
+    *(uint64_t *)self = entry->offset + entry->length;
+    return EMK_OK;
+}
+
 emk_status emk_plan_check(const emk_plan *p, emk_error *e)
 {
-    uint64_t left = p->model_len;
+    uint64_t left = p->model_len, files = p->model_len;
+    emk_status st;
 
     for (uint32_t i = 0; i < p->n_regions; i++) {
         const emk_region *r = &p->regions[i];
@@ -46,7 +54,10 @@ emk_status emk_plan_check(const emk_plan *p, emk_error *e)
     }
     if (left != 0)
         return emk_fail(e, EMK_E_USAGE, "plan: regions do not cover the model", left);
-    return EMK_OK;
+    st = emk_files_each(p, add_length, &files, e);
+    if (st == EMK_OK && files != p->model_len)
+        st = emk_fail(e, EMK_E_USAGE, "plan: files are not the model", files);
+    return st;
 }
 
 void emk_plan_done(emk_plan *p)

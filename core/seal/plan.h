@@ -14,7 +14,6 @@
 #define EMK_DSALT_LEN         32u
 #define EMK_FILES_MAX         512u
 #define EMK_PATH_MAX          255u
-#define EMK_SEAL_THREADS_MAX  6u /* keeps the memory of sealing and accepting under 32 MiB */
 
 typedef enum emk_region_kind {
     EMK_REGION_SEALED = 0,

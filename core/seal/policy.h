@@ -1,4 +1,5 @@
-/* Policy and identity: what a sealed model may be used for, and by whom.  [container 8]
+/* Policy and identity, encoded and judged.  The types are public: <earmark/policy.h>.
+ * [container 8]
  *
  * The policy is in the signed header in clear and identifies nobody; the identity is in the
  * sealed part.  Both are compared byte for byte with the ticket's, so they are encoded once,
@@ -9,40 +10,10 @@
 #include "core/base/buf.h"
 #include "core/base/span.h"
 
-#define EMK_TEXT_MAX        128u /* bytes of one name */
-#define EMK_POLICY_MAX      256u /* bytes of an encoded policy */
-#define EMK_IDENTITY_MAX    1024u
-#define EMK_DEVICE_ID_LEN   32u
-#define EMK_GUARD_LEVEL_MAX 3u
+#include <earmark/policy.h>
 
-typedef enum emk_policy_memory {
-    EMK_POLICY_MEMORY_ANY = 0,
-    EMK_POLICY_MEMORY_LOCKED = 1, /* refuse when the memory cannot be locked */
-    EMK_POLICY_MEMORY_SECRET = 2  /* refuse when it cannot be memfd_secret */
-} emk_policy_memory;
-
-/* Zero means: no such rule.  Times are seconds since 1970. */
-typedef struct emk_policy {
-    uint64_t not_before;
-    uint64_t expires; /* always present */
-    uint64_t max_opens;
-    uint64_t lease_s;
-    uint64_t grace_s;         /* only with lease_s */
-    uint64_t renewal_delay_s; /* only with lease_s */
-    uint8_t min_guard;        /* 0..3 */
-    uint8_t memory;           /* emk_policy_memory */
-    uint64_t release;
-} emk_policy;
-
-/* Texts are borrowed; an empty span means: absent.  model, user and device are always there. */
-typedef struct emk_identity {
-    emk_span model;
-    emk_span version;
-    emk_span use;
-    emk_span app;
-    emk_span user;
-    uint8_t device[EMK_DEVICE_ID_LEN];
-} emk_identity;
+#define EMK_POLICY_MAX   256u /* bytes of an encoded policy */
+#define EMK_IDENTITY_MAX 1024u
 
 /* Appends the encoded map.  EMK_E_USAGE for a value the format does not have (no expiry, grace
  * without lease, text too long or not UTF-8 ...), EMK_E_NO_MEMORY, EMK_E_LIMIT. */

@@ -13,31 +13,43 @@ static const char LOCAL_MAC[] = "earmark/1 local mac";
 
 static emk_status expand(const emk_schedule *s, emk_span label, uint8_t out[KEY_LEN], emk_error *e)
 {
-    return emk_hkdf_expand(s->crypto, emk_secret_span(s->prk).p, label, out, KEY_LEN, e);
+    return emk_hkdf_expand(s->crypto, s->prk, label, out, KEY_LEN, e);
+}
+
+emk_status emk_schedule_init_in(emk_schedule *s, const emk_schedule_in *in, emk_error *e)
+{
+    emk_schedule made = {.crypto = in->crypto, .layer = in->layer, .prk = in->prk};
+    emk_span label =
+        in->layer == EMK_LAYER_FILE ? emk_span_str(FILE_COMMIT) : emk_span_str(WEIGHTS_COMMIT);
+    emk_status st;
+
+    st = emk_hkdf_extract(in->crypto, emk_span_of(in->hh, EMK_HASH_LEN),
+                          emk_span_of(in->cek, EMK_CEK_LEN), in->prk, e);
+    if (st == EMK_OK)
+        st = expand(&made, label, made.commit, e);
+    if (st == EMK_OK)
+        *s = made;
+    return st;
 }
 
 emk_status emk_schedule_init(emk_schedule *s, const emk_crypto *c, emk_layer layer,
                              const uint8_t cek[EMK_CEK_LEN], const uint8_t hh[EMK_HASH_LEN],
                              emk_error *e)
 {
-    emk_schedule made = {.crypto = c, .layer = layer};
-    emk_span label =
-        layer == EMK_LAYER_FILE ? emk_span_str(FILE_COMMIT) : emk_span_str(WEIGHTS_COMMIT);
+    emk_schedule_in in = {.crypto = c, .layer = layer, .cek = cek, .hh = hh};
+    emk_secret *own;
     emk_status st;
 
-    st = emk_secret_new(KEY_LEN, &made.prk, e);
+    st = emk_secret_new(EMK_SCHEDULE_PRK_LEN, &own, e);
     if (st != EMK_OK)
         return st;
-    st = emk_hkdf_extract(c, emk_span_of(hh, EMK_HASH_LEN), emk_span_of(cek, EMK_CEK_LEN),
-                          emk_secret_bytes(made.prk), e);
+    in.prk = emk_secret_bytes(own);
+    st = emk_schedule_init_in(s, &in, e);
     if (st == EMK_OK)
-        st = expand(&made, label, made.commit, e);
-    if (st != EMK_OK) {
-        emk_schedule_done(&made);
-        return st;
-    }
-    *s = made;
-    return EMK_OK;
+        s->own = own;
+    else
+        emk_secret_free(own);
+    return st;
 }
 
 emk_status emk_schedule_check_commit(const emk_schedule *s, const uint8_t commit[EMK_COMMIT_LEN],
@@ -87,7 +99,8 @@ emk_status emk_schedule_local_mac(const emk_schedule *s, emk_span record, uint8_
 
 void emk_schedule_done(emk_schedule *s)
 {
-    emk_secret_free(s->prk);
+    emk_secret_free(s->own);
+    s->own = NULL;
     s->prk = NULL;
     emk_wipe(s->commit, sizeof s->commit);
 }

@@ -6,9 +6,11 @@
 #include "core/base/secret.h"
 #include "core/crypto/aead.h"
 
-#define EMK_CEK_LEN    32u
-#define EMK_HASH_LEN   32u
-#define EMK_COMMIT_LEN 32u
+#include <earmark/policy.h>
+
+#define EMK_CEK_LEN          32u
+#define EMK_COMMIT_LEN       32u
+#define EMK_SCHEDULE_PRK_LEN 32u
 
 typedef enum emk_layer { EMK_LAYER_FILE = 1, EMK_LAYER_WEIGHTS = 2 } emk_layer;
 
@@ -16,7 +18,8 @@ typedef enum emk_layer { EMK_LAYER_FILE = 1, EMK_LAYER_WEIGHTS = 2 } emk_layer;
 typedef struct emk_schedule {
     const emk_crypto *crypto;
     emk_layer layer;
-    emk_secret *prk;
+    const uint8_t *prk; /* in secret memory */
+    emk_secret *own;    /* that memory; NULL: it is the caller's */
     uint8_t commit[EMK_COMMIT_LEN];
 } emk_schedule;
 
@@ -24,6 +27,18 @@ typedef struct emk_schedule {
 emk_status emk_schedule_init(emk_schedule *s, const emk_crypto *c, emk_layer layer,
                              const uint8_t cek[EMK_CEK_LEN], const uint8_t hh[EMK_HASH_LEN],
                              emk_error *e) EMK_MUST_CHECK;
+
+/* The same with the key in secret memory of the caller's, which outlives the schedule: memory
+ * of its own costs more than all that is derived here, and a sealing has two layers. */
+typedef struct emk_schedule_in {
+    const emk_crypto *crypto;
+    emk_layer layer;
+    const uint8_t *cek; /* EMK_CEK_LEN bytes */
+    const uint8_t *hh;  /* EMK_HASH_LEN bytes */
+    uint8_t *prk;       /* EMK_SCHEDULE_PRK_LEN bytes; filled, the caller wipes */
+} emk_schedule_in;
+emk_status emk_schedule_init_in(emk_schedule *s, const emk_schedule_in *in,
+                                emk_error *e) EMK_MUST_CHECK;
 
 /* EMK_E_SEALED unless commit is this schedule's; constant time. */
 emk_status emk_schedule_check_commit(const emk_schedule *s, const uint8_t commit[EMK_COMMIT_LEN],

@@ -28,6 +28,7 @@ struct emk_sealing {
     const emk_source *model;
     emk_layout layout;
     emk_buf sealed_part;
+    emk_secret *prks; /* of both layers */
     emk_schedule inner, outer;
     uint16_t inner_aead, outer_aead;
     emk_buf inner_head, outer_head; /* preamble, header, commit */
@@ -40,12 +41,17 @@ struct emk_sealing {
 /* ---- step 1: headers and keys ---- */
 
 /* One layer: a fresh CEK, the header that carries it, the keys that follow from both. */
-static emk_status make_layer(const emk_crypto *c, emk_header_in *in, emk_buf *head,
+static emk_status make_layer(emk_sealing *s, emk_header_in *in, emk_buf *head,
                              emk_schedule *schedule, emk_error *e)
 {
+    const emk_crypto *c = s->crypto;
     uint8_t cek[EMK_CEK_LEN], hh[EMK_HASH_LEN];
+    emk_schedule_in keys = {.crypto = c, .layer = in->core.layer, .cek = cek, .hh = hh};
     emk_status st;
 
+    keys.prk = emk_secret_bytes(s->prks);
+    if (keys.layer == EMK_LAYER_WEIGHTS)
+        keys.prk += EMK_SCHEDULE_PRK_LEN;
     emk_buf_init(head, HEAD_MAX);
     in->cek = cek;
     st = emk_random_secret(c, cek, sizeof cek, e);
@@ -54,7 +60,7 @@ static emk_status make_layer(const emk_crypto *c, emk_header_in *in, emk_buf *he
     if (st == EMK_OK)
         st = emk_header_make(c, in, head, hh, e);
     if (st == EMK_OK)
-        st = emk_schedule_init(schedule, c, in->core.layer, cek, hh, e);
+        st = emk_schedule_init_in(schedule, &keys, e);
     if (st == EMK_OK)
         st = emk_buf_append(head, emk_span_of(schedule->commit, EMK_COMMIT_LEN), e);
     emk_wipe(cek, sizeof cek);
@@ -79,7 +85,7 @@ static emk_status make_weights_layer(emk_sealing *s, const emk_seal_in *in, emk_
     s->inner_aead = emk_content_aead(EMK_LAYER_WEIGHTS, h.core.content_alg);
     st = emk_sha256(s->crypto, &part, 1, h.core.sealed_part_hash, e);
     if (st == EMK_OK)
-        st = make_layer(s->crypto, &h, &s->inner_head, &s->inner, e);
+        st = make_layer(s, &h, &s->inner_head, &s->inner, e);
     memcpy(s->file_id, h.core.file_id, EMK_ID_LEN);
     return st;
 }
@@ -96,7 +102,7 @@ static emk_status make_file_layer(emk_sealing *s, const emk_seal_in *in, emk_err
     h.core.created_day = in->now / DAY_S;
     memcpy(h.core.request_hash, in->request_hash, EMK_HASH_LEN);
     s->outer_aead = emk_content_aead(EMK_LAYER_FILE, h.core.content_alg);
-    return make_layer(s->crypto, &h, &s->outer_head, &s->outer, e);
+    return make_layer(s, &h, &s->outer_head, &s->outer, e);
 }
 
 static emk_status check_in(const emk_seal_in *in, emk_error *e)
@@ -107,6 +113,9 @@ static emk_status check_in(const emk_seal_in *in, emk_error *e)
 
     if (in->model->len != in->plan->model_len)
         return emk_fail(e, EMK_E_USAGE, "seal: not the model that was planned", in->model->len);
+    if (in->certificate.len > EMK_CERTIFICATE_MAX)
+        return emk_fail(e, EMK_E_USAGE, "seal: length of the sealing certificate",
+                        in->certificate.len);
     st = emk_plan_check(in->plan, e);
     if (st == EMK_OK)
         st = emk_policy_decode(in->policy, &policy, e);
@@ -130,7 +139,9 @@ emk_status emk_sealing_new(const emk_crypto *c, const emk_seal_in *in, emk_seali
     s->crypto = c;
     s->model = in->model;
     emk_buf_init(&s->sealed_part, EMK_SEALED_PART_MAX);
-    st = emk_sealed_part_encode(in->plan, in->identity, &s->sealed_part, e);
+    st = emk_secret_new(2 * EMK_SCHEDULE_PRK_LEN, &s->prks, e);
+    if (st == EMK_OK)
+        st = emk_sealed_part_encode(in->plan, in->identity, &s->sealed_part, e);
     if (st == EMK_OK)
         st = emk_layout_init(&s->layout, in->plan, s->sealed_part.len, e);
     if (st == EMK_OK)
@@ -163,6 +174,7 @@ void emk_sealing_free(emk_sealing *s)
         return;
     emk_schedule_done(&s->inner);
     emk_schedule_done(&s->outer);
+    emk_secret_free(s->prks);
     emk_layout_done(&s->layout);
     emk_buf_done(&s->sealed_part);
     emk_buf_done(&s->inner_head);

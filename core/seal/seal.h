@@ -1,12 +1,14 @@
 /* Sealing: a model and a ticket in, an .emk out.  [container 2, 5, 6]
  *
  * Two steps: emk_sealing_new makes headers, envelopes and keys and so knows the exact length;
- * emk_sealing_write then streams both layers in bounded memory, with several threads if
- * asked, each byte of the model read once. */
+ * emk_sealing_write (public: <earmark/seal.h>) then streams both layers in bounded memory, with
+ * several threads if asked, each byte of the model read once. */
 #ifndef EMK_CORE_SEAL_SEAL_H
 #define EMK_CORE_SEAL_SEAL_H
 
 #include "core/seal/plan.h"
+
+#include <earmark/seal.h>
 
 /* All borrowed for the call, plan and model until the sealing is freed. */
 typedef struct emk_seal_in {
@@ -26,8 +28,6 @@ typedef struct emk_seal_in {
     bool chacha; /* ChaCha20-Poly1305 for the bytes, for devices without AES instructions */
 } emk_seal_in;
 
-typedef struct emk_sealing emk_sealing;
-
 /* EMK_E_USAGE for a plan that does not fit the model, EMK_E_UNSUPPORTED, EMK_E_FORMAT (a bad
  * key or policy), EMK_E_LIMIT, EMK_E_CRYPTO, EMK_E_NO_MEMORY, what the signer says. */
 emk_status emk_sealing_new(const emk_crypto *c, const emk_seal_in *in, emk_sealing **out,
@@ -37,14 +37,5 @@ emk_status emk_sealing_new(const emk_crypto *c, const emk_seal_in *in, emk_seali
 uint64_t emk_sealing_len(const emk_sealing *s);
 /* The weights layer's file id, 16 bytes, lent: for receipts and logs. */
 const uint8_t *emk_sealing_file_id(const emk_sealing *s);
-
-/* Writes the whole file, in no particular order.  Once: a second call is EMK_E_USAGE, as it
- * would encrypt under the same nonces what may have changed.  threads: 1..EMK_SEAL_THREADS_MAX.
- * After a failure the sink holds no usable file. */
-emk_status emk_sealing_write(emk_sealing *s, const emk_sink *out, unsigned threads,
-                             const emk_progress *progress, emk_error *e) EMK_MUST_CHECK;
-
-/* Wipes and frees.  NULL is fine. */
-void emk_sealing_free(emk_sealing *s);
 
 #endif

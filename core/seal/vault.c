@@ -396,7 +396,7 @@ static emk_status read_segment(emk_vault *v, emk_segment_cipher *cipher, const e
         st = emk_source_read(v->in.file, v->places.payload + seg->at, at, seg->len, e);
     if (st == EMK_OK)
         st = emk_segment_open(cipher, seg, from, v->tags[seg->number - v->first_segment], at, e);
-    return emk_notice(v->in.noticed, EMK_NOTICED_REGION, st);
+    return st;
 }
 
 static emk_status work_segment(read_worker *w, uint32_t number, emk_error *e)
@@ -472,7 +472,8 @@ static emk_status run_job(read_job *job, unsigned threads, emk_error *e)
     if (threads > n)
         threads = n;
     atomic_store(&job->next, job->v->first_segment);
-    return emk_parallel_run(threads, read_thread, job, e);
+    return emk_notice(job->v->in.noticed, EMK_NOTICED_REGION,
+                      emk_parallel_run(threads, read_thread, job, e));
 }
 
 emk_status emk_vault_read_all(emk_vault *v, uint8_t *out, unsigned threads,
@@ -529,6 +530,7 @@ emk_status emk_vault_read(emk_vault *v, uint64_t off, uint8_t *out, size_t len, 
             memcpy(out + done, scratch + skip, n);
         done += n;
     }
+    (void)emk_notice(v->in.noticed, EMK_NOTICED_REGION, st);
     if (st != EMK_OK)
         emk_wipe(out, len);
     emk_segment_cipher_done(&cipher);

@@ -19,15 +19,6 @@ typedef struct emk_vault_in {
     emk_noticed *noticed; /* tests only; else NULL */
 } emk_vault_in;
 
-/* What the device wrote.  [container 7.3] */
-typedef struct emk_record {
-    uint64_t generation;
-    uint8_t vault_id[EMK_ID_LEN];
-    uint64_t accepted; /* time */
-    uint64_t floor;    /* time */
-    uint64_t opens;
-} emk_record;
-
 /* EMK_E_FORMAT, EMK_E_UNSUPPORTED, EMK_E_SIGNATURE, EMK_E_SEALED, EMK_E_NO_MEMORY, what the
  * source and the key holder say. */
 emk_status emk_vault_open(const emk_crypto *c, const emk_vault_in *in, emk_vault **out,

@@ -18,6 +18,7 @@
 
 #include <earmark/span.h>
 #include <earmark/status.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -83,6 +84,19 @@ typedef struct emk_keystore {
     const emk_keystore_ops *ops;
     void *self;
 } emk_keystore;
+
+/* EMK_E_USAGE unless the table has what every holder needs; call it once on a foreign table. */
+emk_status emk_keystore_check(const emk_keystore *ks, emk_error *e) EMK_MUST_CHECK;
+
+/* Never NULL; lent. */
+const char *emk_keystore_name(const emk_keystore *ks);
+const char *emk_keystore_describe(const emk_keystore *ks);
+bool emk_keystore_is_hardware(const emk_keystore *ks);
+bool emk_keystore_has_counters(const emk_keystore *ks);
+bool emk_keystore_has_secrets(const emk_keystore *ks);
+
+/* Closes the holder.  An all-zero one is fine. */
+void emk_keystore_close(emk_keystore *ks);
 
 #ifdef __cplusplus
 }

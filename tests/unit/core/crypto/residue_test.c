@@ -1,157 +1,34 @@
-/* Looks through all writable memory of this process for secrets that were used and freed.
- *
- * A secret is known here only as its 12-byte windows under a mask, so that the search does
- * not find what it searches with.  Scalars are looked for in both byte orders. */
+/* Nothing of a secret is left in this process once it was used and freed. */
 #include "core/base/secret.h"
 #include "core/crypto/dh.h"
 #include "core/crypto/hpke_internal.h"
 #include "core/crypto/kdf.h"
 #include "core/crypto/random.h"
 #include "core/crypto/sign.h"
+#include "tests/support/memory_scan.h"
 #include "tests/unit/core/crypto/context.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#ifdef SANITIZED
-int main(void)
-{
-    print_message("SKIP a sanitizer keeps freed memory and maps terabytes\n");
-    return EMK_TEST_SKIP;
-}
-#else
-
-#include <pthread.h>
-
-#define WINDOW      12u
-#define WINDOWS_MAX 2048u
-#define MASK        UINT64_C(0x5bd1e995a7c3f08d)
-
-typedef struct window {
-    uint64_t head; /* 8 bytes, masked */
-    uint32_t tail; /* 4 bytes, masked */
-} window;
-
-static window windows[WINDOWS_MAX];
-static size_t n_windows;
-static uint8_t maybe[65536]; /* by the low half of masked heads' low half: a first sieve */
-
-static void add_window(const uint8_t *p, bool reversed)
-{
-    window w = {0, 0};
-
-    for (size_t i = 0; i < WINDOW; i++) {
-        uint8_t b = p[reversed ? WINDOW - 1 - i : i];
-
-        if (i < 8)
-            w.head |= (uint64_t)b << (8 * i);
-        else
-            w.tail |= (uint32_t)b << (8 * (i - 8));
-    }
-    w.head ^= MASK;
-    w.tail ^= (uint32_t)MASK;
-    assert_true(n_windows < WINDOWS_MAX);
-    windows[n_windows++] = w;
-    maybe[w.head & 0xffff] = 1;
-}
-
-static void look_for(const uint8_t *secret, size_t len)
-{
-    for (size_t i = 0; i + WINDOW <= len; i++) {
-        add_window(secret + i, false);
-        add_window(secret + i, true);
-    }
-}
-
-static size_t hits_in(const uint8_t *p, size_t len)
-{
-    size_t hits = 0;
-
-    for (size_t i = 0; i + WINDOW <= len; i++) {
-        uint64_t head;
-        uint32_t tail;
-
-        memcpy(&head, p + i, sizeof head);
-        head ^= MASK;
-        if (!maybe[head & 0xffff])
-            continue;
-        memcpy(&tail, p + i + 8, sizeof tail);
-        tail ^= (uint32_t)MASK;
-        for (size_t j = 0; j < n_windows; j++)
-            hits += windows[j].head == head && windows[j].tail == tail;
-    }
-    return hits;
-}
-
-/* Windows of any secret found in writable memory. */
-static size_t scan(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "r");
-    size_t hits = 0;
-    char line[512];
-
-    assert_non_null(maps);
-    while (fgets(line, sizeof line, maps)) {
-        unsigned long from, to;
-        char mode[5], name[256] = "";
-        size_t found;
-
-        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %255s", &from, &to, mode, name) < 3)
-            continue;
-        if (mode[0] != 'r' || mode[1] != 'w')
-            continue;
-        found = hits_in((const uint8_t *)from, to - from);
-        if (found)
-            print_message("%zu windows in %lx-%lx %s\n", found, from, to, name);
-        hits += found;
-    }
-    fclose(maps);
-    return hits;
-}
-
-static void forget(void)
-{
-    n_windows = 0;
-    memset(maybe, 0, sizeof maybe);
-}
 
 /* Runs `use` on a fresh secret of len bytes in `buf`, wipes that, and scans. */
 typedef void (*use_fn)(uint8_t *secret);
 
-/* Dead frames are part of it: each use runs on a stack of its own that nobody else writes to,
- * and what is looked for besides the secret itself is worked out afterwards, elsewhere. */
-static uint8_t stack[1 << 18] __attribute__((aligned(64)));
-
+/* What is looked for besides the secret itself is worked out afterwards, on another stack. */
 typedef struct job {
     use_fn use;
     uint8_t *secret;
 } job;
 
-static void *run_job(void *arg)
+static void run_job(void *self)
 {
-    const job *j = arg;
+    const job *j = self;
 
     j->use(j->secret);
-    return NULL;
 }
 
 static void apart(use_fn use, uint8_t *secret)
 {
     job j = {use, secret};
-    pthread_attr_t attr;
-    pthread_t thread;
 
-    memset(stack, 0, sizeof stack);
-    assert_int_equal(pthread_attr_init(&attr), 0);
-    assert_int_equal(pthread_attr_setstack(&attr, stack, sizeof stack), 0);
-    assert_int_equal(pthread_create(&thread, &attr, run_job, &j), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    pthread_attr_destroy(&attr);
+    emk_scan_run_apart(run_job, &j);
 }
 
 static size_t residue_of(use_fn use, use_fn also, size_t len)
@@ -160,16 +37,16 @@ static size_t residue_of(use_fn use, use_fn also, size_t len)
     size_t hits;
     emk_error e;
 
-    forget();
+    emk_scan_forget();
     assert_ok(emk_random_secret(test_crypto(), buf, len, &e), &e);
     buf[0] &= 0x7f; /* a P-256 scalar too */
-    look_for(buf, len);
+    emk_scan_look_for(buf, len);
     apart(use, buf);
     if (also)
         also(buf);
     emk_wipe(buf, sizeof buf);
-    hits = scan();
-    forget();
+    hits = emk_scan_count();
+    emk_scan_forget();
     return hits;
 }
 
@@ -180,14 +57,14 @@ static void finds_what_was_left_behind(void **state)
     emk_error e;
 
     (void)state;
-    forget();
+    emk_scan_forget();
     assert_ok(emk_random_secret(test_crypto(), secret, sizeof secret, &e), &e);
-    look_for(secret, sizeof secret);
+    emk_scan_look_for(secret, sizeof secret);
     memcpy(copy, secret + 7, 12);
     emk_wipe(secret, sizeof secret);
-    assert_true(scan() >= 1);
+    assert_true(emk_scan_count() >= 1);
     emk_wipe(copy, sizeof copy);
-    assert_int_equal(scan(), 0);
+    assert_int_equal(emk_scan_count(), 0);
 }
 
 /* Everything public that the uses need, made beforehand. */
@@ -229,14 +106,14 @@ static void use_x25519(uint8_t *secret)
 static void expect_p256_secret(uint8_t *secret)
 {
     need(emk_dh_p256(test_crypto(), secret, g.peer_p256, g.x, NULL));
-    look_for(g.x, sizeof g.x);
+    emk_scan_look_for(g.x, sizeof g.x);
     emk_wipe(g.x, sizeof g.x);
 }
 
 static void expect_x25519_secret(uint8_t *secret)
 {
     need(emk_dh_x25519(test_crypto(), secret, g.peer_x25519, g.x, NULL));
-    look_for(g.x, sizeof g.x);
+    emk_scan_look_for(g.x, sizeof g.x);
     emk_wipe(g.x, sizeof g.x);
 }
 
@@ -282,12 +159,12 @@ static void expect_kdf(uint8_t *secret)
     for (unsigned pad = 0x36; pad <= 0x5c; pad += 0x26) {
         for (size_t i = 0; i < sizeof padded; i++)
             padded[i] = (uint8_t)(secret[i] ^ pad);
-        look_for(padded, sizeof padded);
+        emk_scan_look_for(padded, sizeof padded);
     }
     need(emk_hmac_sha256(test_crypto(), emk_span_of(secret, 32), &part, 1, g.out, NULL));
-    look_for(g.out, 32);
+    emk_scan_look_for(g.out, 32);
     need(emk_hkdf_expand(test_crypto(), secret, NONE, g.out, 64, NULL));
-    look_for(g.out, 64);
+    emk_scan_look_for(g.out, 64);
     emk_wipe(g.out, sizeof g.out);
     emk_wipe(padded, sizeof padded);
 }
@@ -314,9 +191,9 @@ static void expect_passphrase(uint8_t *secret)
     emk_scrypt s = {emk_span_of(secret, 32), emk_span_str("salt"), 1024, 8, 1, 1 << 21};
 
     need(emk_pbkdf2_derive(test_crypto(), &p, g.out, 32, NULL));
-    look_for(g.out, 32);
+    emk_scan_look_for(g.out, 32);
     need(emk_scrypt_derive(test_crypto(), &s, g.out, 32, NULL));
-    look_for(g.out, 32);
+    emk_scan_look_for(g.out, 32);
     emk_wipe(g.out, sizeof g.out);
 }
 
@@ -385,12 +262,12 @@ static void expect_hpke(uint8_t *secret)
     emk_hpke *h;
 
     need(emk_kem_decap(k, enc, g.x, NULL));
-    look_for(g.x, sizeof g.x);
+    emk_scan_look_for(g.x, sizeof g.x);
     need(emk_hpke_receiver_new(&in, k, enc, &h, NULL));
     emk_hpke_peek(h, &seen);
-    look_for(seen.key, sizeof seen.key);
-    look_for(seen.base_nonce, sizeof seen.base_nonce);
-    look_for(seen.exporter_secret, sizeof seen.exporter_secret);
+    emk_scan_look_for(seen.key, sizeof seen.key);
+    emk_scan_look_for(seen.base_nonce, sizeof seen.base_nonce);
+    emk_scan_look_for(seen.exporter_secret, sizeof seen.exporter_secret);
     emk_wipe(&seen, sizeof seen);
     emk_wipe(g.x, sizeof g.x);
     emk_hpke_free(h);
@@ -459,10 +336,13 @@ static void hpke_leaves_nothing(void **state)
 
 int main(void)
 {
+    if (!emk_scan_works()) {
+        print_message("SKIP a sanitizer keeps freed memory and maps terabytes\n");
+        return EMK_TEST_SKIP;
+    }
     return EMK_RUN(emk_rule(finds_what_was_left_behind), emk_rule(diffie_hellman_leaves_nothing),
                    emk_rule(signing_leaves_nothing), emk_rule(key_derivation_leaves_nothing),
                    emk_rule(passphrases_leave_nothing),
                    emk_rule(encryption_leaves_nothing_even_when_it_fails),
                    emk_rule(hpke_leaves_nothing));
 }
-#endif

@@ -27,9 +27,9 @@ static void round_trip(world *w, size_t len, const emk_region *regions, uint32_t
 /* Every length at which a chunk, a segment or a batch ends or begins. */
 static void opens_what_was_sealed_at_every_edge(void **state)
 {
-    static const size_t lens[] = {0,       1,       15,      16,      4095,    65535,  65536,
-                                  65537,   130000,  1048575, 1048576, 1048577, 2097152, 2097153,
-                                  3000000, 4194304, 5242881};
+    static const size_t lens[] = {0,       1,       15,      16,      4095,    65535,
+                                  65536,   65537,   130000,  1048575, 1048576, 1048577,
+                                  2097152, 2097153, 3000000, 4194304, 5242881};
     world w;
 
     (void)state;
@@ -132,7 +132,7 @@ static void refuses_every_flipped_byte_of_a_vault_that_is_read(void **state)
     world_plan(&w, model, NULL, 0, &plan);
     assert_ok(world_seal(&w, model, &plan, &sealed, &e), &e);
     assert_ok(world_accept(&w, emk_buf_span(&sealed), &vault, NULL, &e), &e);
-    for (size_t i = 0; i < vault.len; i += i > 1200 && i < 69600 ? 997 : 7) {
+    for (size_t i = 0; i<vault.len; i += i> 1200 && i < 69600 ? 997 : 7) {
         emk_status st;
 
         vault.p[i] ^= 1;
