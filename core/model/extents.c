@@ -44,7 +44,8 @@ emk_status emk_extents_add(void *self, const emk_tensor *t, emk_error *e)
     x->settled = false;
     x->added++;
     x->print = print_of(x->print, t);
-    x->v[x->n++] = *t;
+    x->v[x->n] = *t;
+    x->v[x->n++].name_text = NULL; /* lent for this call only */
     return EMK_OK;
 }
 
@@ -252,6 +253,8 @@ static void mask_ranges(void *self, uint64_t off, uint8_t *bytes, size_t len)
 
         if (t->part != 0 || t->offset >= off + len)
             break;
+        if (t->flags & EMK_TENSOR_WHOLE)
+            continue; /* nobody reads it before it is opened */
         from = t->offset > off ? t->offset - off : 0;
         to = t->offset + t->length - off;
         for (size_t k = (size_t)from; k < len && k < to; k++)

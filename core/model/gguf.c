@@ -12,7 +12,7 @@
 #define DIMS_MAX          4u
 #define NESTING_MAX       4u /* arrays of arrays */
 
-enum { TYPE_U32 = 4, TYPE_STRING = 8, TYPE_ARRAY = 9, N_TYPES = 13 };
+enum { TYPE_U16 = 2, TYPE_U32 = 4, TYPE_STRING = 8, TYPE_ARRAY = 9, N_TYPES = 13 };
 
 /* Bytes of a value; 0: not fixed. */
 static const uint8_t type_len[N_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
@@ -152,6 +152,31 @@ static void read_alignment(gguf *m, uint32_t type)
     m->has_alignment = true;
 }
 
+static bool is_key(gguf *m, emk_span key, uint64_t at, uint64_t len)
+{
+    return len == key.len && emk_image_equal(m->s->im, at, key);
+}
+
+/* split.no and split.count: a label, so whatever else they hold is passed over. */
+static bool read_split(gguf *m, uint64_t key, uint64_t len, uint32_t type)
+{
+    emk_model_report *r = &m->s->report;
+    uint64_t at;
+
+    if (type != TYPE_U16)
+        return false;
+    if (is_key(m, emk_span_str("split.no"), key, len)) {
+        at = take(m, 2);
+        r->split_number = ok(m) ? emk_image_u16le(m->s->im, at) : 0;
+    } else if (is_key(m, emk_span_str("split.count"), key, len)) {
+        at = take(m, 2);
+        r->split_of = ok(m) ? emk_image_u16le(m->s->im, at) : 0;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void read_kv(gguf *m)
 {
     uint64_t len, key = take_string(m, &len);
@@ -162,8 +187,10 @@ static void read_kv(gguf *m)
         fail(m, EMK_E_FORMAT, "gguf: type of a value", type);
     if (!ok(m))
         return;
-    if (len == strlen(ALIGNMENT_KEY) && emk_image_equal(m->s->im, key, emk_span_str(ALIGNMENT_KEY)))
+    if (is_key(m, emk_span_str(ALIGNMENT_KEY), key, len))
         read_alignment(m, type);
+    else if (read_split(m, key, len, type))
+        return;
     else if (type == TYPE_STRING)
         take_string(m, &len);
     else if (type == TYPE_ARRAY)

@@ -14,6 +14,7 @@ typedef struct emk_scan {
     emk_tensor_fn fn;        /* or NULL */
     void *self;
     emk_model_report report;
+    uint64_t part_hash[EMK_MODEL_PARTS_MAX]; /* of the named ones, to find them again */
 } emk_scan;
 
 typedef emk_status (*emk_scan_fn)(emk_scan *s, emk_error *e);
@@ -38,6 +39,26 @@ emk_status emk_scan_emit(emk_scan *s, const emk_tensor *t, emk_error *e) EMK_MUS
  * weights. */
 emk_status emk_scan_clear(emk_scan *s, emk_clear why, uint64_t bytes, emk_error *e) EMK_MUST_CHECK;
 
+/* Hands on the whole file as one range of that kind, structure and all. */
+emk_status emk_scan_whole(emk_scan *s, emk_tensor_kind kind, emk_error *e) EMK_MUST_CHECK;
+
+/* A text in the image that names another file. */
+typedef struct emk_part_text {
+    uint64_t off, len;
+} emk_part_text;
+
+/* The number (from 1) of the part with that name, a new one if need be.  Checks the name as
+ * emk_model_part_name does.  EMK_E_FORMAT, EMK_E_LIMIT, what reading the image says. */
+emk_status emk_scan_part(emk_scan *s, emk_part_text text, uint32_t *part,
+                         emk_error *e) EMK_MUST_CHECK;
+
+/* Adds a part as it is.  EMK_E_LIMIT. */
+emk_status emk_scan_new_part(emk_scan *s, const emk_model_part *made, uint32_t *part,
+                             emk_error *e) EMK_MUST_CHECK;
+
+/* The emk_dtype of a number of TensorFlow's. */
+uint16_t emk_tensorflow_dtype(uint64_t number);
+
 bool emk_tflite_detect(emk_image *im);
 emk_status emk_tflite_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 bool emk_safetensors_detect(emk_image *im);
@@ -47,6 +68,19 @@ emk_status emk_gguf_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_onnx_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_graphdef_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_savedmodel_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+bool emk_tensorbundle_detect(emk_image *im);
+emk_status emk_tensorbundle_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_safetensors_index_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+bool emk_coreml_weights_detect(emk_image *im);
+emk_status emk_coreml_weights_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_coreml_model_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+bool emk_ncnn_detect(emk_image *im);
+emk_status emk_ncnn_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_ncnn_bin_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+bool emk_openvino_detect(emk_image *im);
+emk_status emk_openvino_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+bool emk_ort_detect(emk_image *im);
+emk_status emk_ort_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 bool emk_zip_detect(emk_image *im);
 emk_status emk_zip_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 

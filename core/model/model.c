@@ -10,7 +10,19 @@ static const emk_model_row rows[] = {
     {EMK_MODEL_ONNX, "onnx", " .onnx ", NULL, emk_onnx_scan},
     {EMK_MODEL_GRAPHDEF, "graphdef", "", NULL, emk_graphdef_scan},
     {EMK_MODEL_SAVEDMODEL, "savedmodel", " saved_model.pb ", NULL, emk_savedmodel_scan},
-    {EMK_MODEL_ZIP, "zip", " .task .pt .pth .jit .pt2 ", emk_zip_detect, emk_zip_scan},
+    {EMK_MODEL_TENSORBUNDLE, "tensorbundle", "", emk_tensorbundle_detect, emk_tensorbundle_scan},
+    {EMK_MODEL_SAFETENSORS_INDEX, "safetensors-index", " .safetensors.index.json ", NULL,
+     emk_safetensors_index_scan},
+    {EMK_MODEL_COREML_WEIGHTS, "coreml-weights", "", emk_coreml_weights_detect,
+     emk_coreml_weights_scan},
+    {EMK_MODEL_COREML_MODEL, "coreml-model", " .mlmodel ", NULL, emk_coreml_model_scan},
+    {EMK_MODEL_NCNN, "ncnn", "", emk_ncnn_detect, emk_ncnn_scan},
+    {EMK_MODEL_NCNN_BIN, "ncnn-bin", "", NULL, emk_ncnn_bin_scan},
+    {EMK_MODEL_OPENVINO, "openvino", "", emk_openvino_detect, emk_openvino_scan},
+    {EMK_MODEL_ORT, "ort", " .ort ", emk_ort_detect, emk_ort_scan},
+    /* Last: it looks for its magic in many places, and other files may end in an archive.
+     * PyTorch's suffixes are not here: what is no archive under them is a pickle. */
+    {EMK_MODEL_ZIP, "zip", " .task .keras .pt2 ", emk_zip_detect, emk_zip_scan},
 };
 
 #define N_ROWS (sizeof rows / sizeof rows[0])
@@ -37,7 +49,7 @@ static const char *const clear_names[EMK_CLEAR_REASONS] = {
     [EMK_CLEAR_TRAILING] = "trailing",     [EMK_CLEAR_SMALL_INT] = "small-ints",
     [EMK_CLEAR_VARINT] = "varints",        [EMK_CLEAR_ATTRIBUTE] = "attributes",
     [EMK_CLEAR_COMPRESSED] = "compressed", [EMK_CLEAR_CHECKSUM] = "checksums",
-    [EMK_CLEAR_MEMBER] = "members",
+    [EMK_CLEAR_MEMBER] = "members",        [EMK_CLEAR_UNREAD] = "not-read",
 };
 
 static const emk_model_row *row_of(emk_model_format f)
@@ -71,10 +83,29 @@ static bool has_suffix(const char *name, const char *suffixes)
     return false;
 }
 
+/* What PyTorch wrote before version 1.6: pickles, whose ends are known only to who runs them. */
+static bool is_old_pytorch(emk_image *im)
+{
+    static const uint8_t magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c,
+                                    0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
+    bool is = emk_image_has(im, 0, sizeof magic) &&
+              emk_image_equal(im, 0, emk_span_of(magic, sizeof magic));
+
+    im->cut = false;
+    return is;
+}
+
+const char *emk_model_unknown_note(emk_image *im)
+{
+    return is_old_pytorch(im) ? "a PyTorch pickle of before version 1.6" : NULL;
+}
+
 emk_model_format emk_model_detect(emk_image *im, const char *file_name)
 {
     emk_model_format found = EMK_MODEL_UNKNOWN;
 
+    if (is_old_pytorch(im))
+        return EMK_MODEL_UNKNOWN;
     for (size_t i = 0; i < N_ROWS && found == EMK_MODEL_UNKNOWN; i++) {
         if (rows[i].detect && rows[i].detect(im))
             found = rows[i].format;
@@ -98,16 +129,16 @@ static void fill_limits(emk_model_limits *out, const emk_model_limits *in, uint6
         out->max_tensors = EMK_MODEL_TENSORS_MAX;
 }
 
-emk_status emk_model_scan(emk_model_format f, emk_image *im, const emk_model_limits *limits,
-                          emk_tensor_fn fn, void *self, emk_model_report *report, emk_error *e)
+emk_status emk_model_scan_job(const emk_model_job *job, emk_model_report *report, emk_error *e)
 {
-    const emk_model_row *row = row_of(f);
-    emk_scan s = {.im = im, .len = im->len, .fn = fn, .self = self};
+    const emk_model_row *row = row_of(job->format);
+    emk_image *im = job->im;
+    emk_scan s = {.im = im, .len = im->len, .fn = job->fn, .self = job->self};
     emk_status st;
 
     if (!row)
-        return emk_fail(e, EMK_E_USAGE, "model: no reader for this format", f);
-    fill_limits(&s.limits, limits, im->len);
+        return emk_fail(e, EMK_E_USAGE, "model: no reader for this format", job->format);
+    fill_limits(&s.limits, job->limits, im->len);
     im->cut = false;
     st = row->scan(&s, e);
     /* What a reader made of missing bytes does not matter: say that they were missing. */

@@ -170,7 +170,7 @@ typedef struct emk_model_report {
 
 /* Which format the file has, by its bytes and, where they say nothing, by the end of
  * file_name (may be NULL).  EMK_MODEL_UNKNOWN when none fits: such a file is sealed whole.  A
- * format named here may still be refused by the scan.  Clears im->cut.  [models 1.3] */
+ * format named here may still be refused by the scan.  Clears im->cut.  [models 0.3] */
 emk_model_format emk_model_detect(emk_image *im, const char *file_name);
 
 /* What a file that emk_model_detect does not know is, for people: a static text, or NULL when
@@ -190,7 +190,7 @@ typedef struct emk_model_job {
  * only.  fn may have been called before a failure.
  * EMK_E_USAGE for a format without a reader, EMK_E_FORMAT, EMK_E_LIMIT (budget, tensors,
  * parts), EMK_E_UNSUPPORTED, what reading the image says, or what fn returns.
- * Clears im->cut first and leaves it set after a failed read.  [models 1] */
+ * Clears im->cut first and leaves it set after a failed read.  [models 0.1] */
 emk_status emk_model_scan_job(const emk_model_job *job, emk_model_report *report,
                               emk_error *e) EMK_MUST_CHECK;
 
@@ -203,9 +203,9 @@ emk_status emk_model_scan_job(const emk_model_job *job, emk_model_report *report
  * with its final zero: steps of UTF-8 without control characters between single slashes, no
  * "..", no backslash, no colon.  file_name is the model file's, with or without folders.
  * What it names may still be a link: open it so that links are not followed.
- * EMK_E_FORMAT for a name that leads elsewhere, EMK_E_LIMIT for one too long, EMK_E_USAGE for
- * a part without a name or a file_name it cannot be told from, what reading the image says;
- * out is untouched then.  Clears im->cut first.  [models 1.5] */
+ * EMK_E_FORMAT for a name that leads elsewhere or back to file_name, EMK_E_LIMIT for one too long,
+ * EMK_E_USAGE for a part without a name or a file_name it cannot be told from, what reading the
+ * image says; out is untouched then.  Clears im->cut first.  [models 0.5] */
 emk_status emk_model_part_name(emk_image *im, const char *file_name, const emk_model_part *part,
                                char out[EMK_MODEL_PART_NAME], emk_error *e) EMK_MUST_CHECK;
 

@@ -4,9 +4,8 @@
  * value by value cannot, and is reported. */
 #include "core/model/wire_walk.h"
 
-#define LOCATION_MAX 1024u /* bytes of an external file's name */
-#define EXTERNAL     1u    /* data_location */
-#define DIGITS_MAX   19u   /* of an offset or a length: fits 64 bits for sure */
+#define EXTERNAL   1u  /* data_location */
+#define DIGITS_MAX 19u /* of an offset or a length: fits 64 bits for sure */
 
 enum { MODEL, TRAINING, FUNCTION, GRAPH, NODE, ATTRIBUTE, SPARSE, TENSOR };
 
@@ -89,6 +88,15 @@ static uint64_t decimal(emk_walk *w, emk_pb_range r)
     return v;
 }
 
+/* The SHA-1 of a whole external file, in hexadecimal. */
+static void emit_checksum(emk_walk *w, emk_pb_range r)
+{
+    emk_tensor t = {.kind = EMK_TENSOR_CHECKSUM};
+
+    if (emk_walk_len(r) > 0)
+        emk_walk_emit(w, &t, r);
+}
+
 /* One key and value of external_data. */
 static void read_external_entry(emk_walk *w, emk_pb_range r, external *out)
 {
@@ -109,69 +117,22 @@ static void read_external_entry(emk_walk *w, emk_pb_range r, external *out)
         out->length = decimal(w, value);
         out->has_length = true;
     } else if (text_is(w, key, "checksum")) {
-        emk_walk_clear(w, EMK_CLEAR_CHECKSUM, emk_walk_len(value));
+        emit_checksum(w, value);
     }
-}
-
-/* A relative path that stays below the model's folder, or refused: somebody may open it. */
-static void check_location(emk_walk *w, emk_pb_range r)
-{
-    uint32_t dots = 0, others = 0; /* in this step of the path */
-
-    if (emk_walk_len(r) == 0 || emk_walk_len(r) > LOCATION_MAX)
-        emk_pb_fail(&w->pb, EMK_E_FORMAT, "onnx: external file name", r.pos);
-    for (uint64_t at = r.pos; at <= r.end && emk_walk_ok(w); at++) {
-        uint8_t c = at < r.end ? emk_image_u8(w->s->im, at) : '/';
-
-        if (c == 0 || c == '\\' || (c == '/' && others == 0 && dots != 1))
-            emk_pb_fail(&w->pb, EMK_E_FORMAT, "onnx: external file name", r.pos);
-        if (c == '/') {
-            dots = others = 0;
-        } else if (c == '.' && dots < 2) {
-            dots++;
-        } else {
-            others++;
-        }
-    }
-}
-
-static bool same_text(emk_image *im, uint64_t a, uint64_t b, uint32_t len)
-{
-    uint32_t i = 0;
-
-    while (i < len && emk_image_u8(im, a + i) == emk_image_u8(im, b + i))
-        i++;
-    return i == len;
-}
-
-/* The part of that name, a new one if need be; 0 on failure. */
-static uint32_t part_of(emk_walk *w, emk_pb_range name)
-{
-    emk_model_report *r = &w->s->report;
-    uint32_t len = (uint32_t)emk_walk_len(name);
-
-    for (uint32_t i = 0; i < r->n_parts; i++) {
-        if (r->parts[i].name_len == len && same_text(w->s->im, r->parts[i].name_off, name.pos, len))
-            return i + 1;
-    }
-    if (r->n_parts == EMK_MODEL_PARTS_MAX) {
-        emk_pb_fail(&w->pb, EMK_E_LIMIT, "onnx: external files", r->n_parts);
-        return 0;
-    }
-    r->parts[r->n_parts].name_off = name.pos;
-    r->parts[r->n_parts].name_len = len;
-    r->parts[r->n_parts].number = r->n_parts;
-    return ++r->n_parts;
 }
 
 static void emit_external(emk_walk *w, emk_tensor t, const external *x)
 {
     emk_pb_range bytes = {x->offset, x->offset + x->length};
+    emk_part_text name = {x->location.pos, emk_walk_len(x->location)};
 
-    check_location(w, x->location);
     if (!emk_walk_ok(w))
         return;
-    t.part = part_of(w, x->location);
+    if (x->length > UINT64_MAX - x->offset) {
+        emk_pb_fail(&w->pb, EMK_E_FORMAT, "onnx: external range", x->location.pos);
+        return;
+    }
+    w->st = emk_scan_part(w->s, name, &t.part, w->e);
     if (!x->has_length)
         t.flags = EMK_TENSOR_TO_END;
     emk_walk_emit(w, &t, bytes);

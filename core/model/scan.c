@@ -36,9 +36,19 @@ emk_status emk_scan_emit(emk_scan *s, const emk_tensor *t, emk_error *e)
         return emk_fail(e, EMK_E_LIMIT, "model: too many tensors", s->limits.max_tensors);
     r->tensors++;
     r->weight_bytes += t->length;
+    if (t->kind == EMK_TENSOR_CHECKSUM)
+        r->checksum_bytes += t->length;
     if (t->part != 0)
         r->external_bytes += t->length;
     return s->fn ? s->fn(s->self, t, e) : EMK_OK;
+}
+
+emk_status emk_scan_whole(emk_scan *s, emk_tensor_kind kind, emk_error *e)
+{
+    emk_tensor t = {.offset = s->base, .length = s->len, .kind = (uint8_t)kind};
+
+    t.flags = EMK_TENSOR_WHOLE;
+    return emk_scan_emit(s, &t, e);
 }
 
 emk_status emk_scan_clear(emk_scan *s, emk_clear why, uint64_t bytes, emk_error *e)

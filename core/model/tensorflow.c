@@ -57,6 +57,11 @@ static const uint8_t dtypes[] = {
     EMK_DTYPE_U4,      EMK_DTYPE_I2,    EMK_DTYPE_U2,
 };
 
+uint16_t emk_tensorflow_dtype(uint64_t number)
+{
+    return number < sizeof dtypes ? dtypes[number] : EMK_DTYPE_OTHER;
+}
+
 static void read_shape(emk_walk *w, emk_pb_range r, emk_tensor *t)
 {
     emk_pb_field f, size;
@@ -80,7 +85,7 @@ static void read_labels(emk_walk *w, emk_pb_range r, emk_tensor *t)
     t->name_len = (uint32_t)emk_walk_len(w->name);
     while (emk_pb_next(&w->pb, &r, &f)) {
         if (f.number == TENSOR_TYPE && emk_pb_want(&w->pb, &f, EMK_PB_VARINT))
-            t->dtype = f.value < sizeof dtypes ? dtypes[f.value] : EMK_DTYPE_OTHER;
+            t->dtype = emk_tensorflow_dtype(f.value);
         else if (f.number == TENSOR_SHAPE && emk_pb_want(&w->pb, &f, EMK_PB_BYTES))
             read_shape(w, f.bytes, t);
     }

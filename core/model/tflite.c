@@ -62,9 +62,10 @@ typedef struct tflite {
     emk_fb fb;
     emk_fb_table model;
     emk_fb_vector buffers, subgraphs;
-    uint32_t first_part; /* of the report: more than 0 for the second model of a container */
-    uint64_t reach;      /* end of the last thing seen; in the image */
-    uint32_t first;      /* buffer of the window's first bit */
+    uint32_t n_groups;                        /* of external buffers */
+    uint32_t group_part[EMK_MODEL_PARTS_MAX]; /* two groups may name one file */
+    uint64_t reach;                           /* end of the last thing seen; in the image */
+    uint32_t first;                           /* buffer of the window's first bit */
     uint8_t emitted[WINDOW / 8], text[WINDOW / 8], metadata[WINDOW / 8];
 } tflite;
 
@@ -364,29 +365,38 @@ static void visit_opcodes(tflite *m)
     }
 }
 
+/* The part of an external group; without a name it is a file of its own. */
+static void add_group(tflite *m, const emk_fb_vector *name)
+{
+    emk_model_part unnamed = {.naming = EMK_PART_UNNAMED, .number = m->n_groups};
+    emk_part_text text = {name->at, name->n_items};
+    uint32_t *part = &m->group_part[m->n_groups++];
+
+    if (!ok(m))
+        return;
+    if (text.len > 0)
+        m->st = emk_scan_part(m->s, text, part, m->e);
+    else
+        m->st = emk_scan_new_part(m->s, &unnamed, part, m->e);
+}
+
 static void visit_groups(tflite *m)
 {
-    emk_model_report *report = &m->s->report;
     emk_fb_vector v, name;
     emk_fb_table t;
 
     if (!emk_fb_vector_field(&m->fb, &m->model, MODEL_EXTERNAL_GROUPS, 4, &v))
         return;
-    if (v.n_items > EMK_MODEL_PARTS_MAX - m->first_part) {
+    if (v.n_items > EMK_MODEL_PARTS_MAX) {
         emk_fb_fail(&m->fb, EMK_E_LIMIT, "tflite: external files", v.n_items);
         return;
     }
     for (uint32_t i = 0; i < v.n_items && ok(m); i++) {
-        emk_model_part *part = &report->parts[m->first_part + i];
-
         if (!emk_fb_table_item(&m->fb, &v, i, &t))
             return;
         reached_table(m, &t);
         name = text_field(m, &t, GROUP_NAME);
-        part->name_off = name.at;
-        part->name_len = name.n_items;
-        part->number = i;
-        report->n_parts = m->first_part + i + 1;
+        add_group(m, &name);
     }
 }
 
@@ -408,11 +418,11 @@ static void visit_external_buffers(tflite *m)
         group = emk_fb_u32(&m->fb, &t, EXTERNAL_GROUP, 0);
         r.off = emk_fb_u64(&m->fb, &t, EXTERNAL_OFFSET, 0);
         r.len = emk_fb_u64(&m->fb, &t, EXTERNAL_LENGTH, 0);
-        if (group >= m->s->report.n_parts - m->first_part) {
+        if (group >= m->n_groups) {
             emk_fb_fail(&m->fb, EMK_E_FORMAT, "tflite: external group", group);
             return;
         }
-        tensor.part = m->first_part + group + 1;
+        tensor.part = m->group_part[group];
         emit(m, &r, &tensor);
     }
 }
@@ -455,7 +465,6 @@ emk_status emk_tflite_scan(emk_scan *s, emk_error *e)
     memset(&m, 0, sizeof m);
     m.s = s;
     m.e = e;
-    m.first_part = s->report.n_parts;
     emk_fb_init(&m.fb, s->im, s->base, end);
     m.fb.steps = left;
     visit_model(&m);

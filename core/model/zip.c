@@ -1,10 +1,11 @@
 /* Zip files that hold models: MediaPipe's .task with TensorFlow Lite members, PyTorch's .pt
- * with one member for each tensor's storage.  [models 6]
+ * with one member for each tensor's storage, Keras' .keras with one HDF5 member.  [models 6]
  *
  * The directory at the end of the file counts, not what stands at its begin.  Strict where
  * archivers agree: one disk, nothing encrypted, members one behind the other in the order of
  * the directory (so that no two share bytes), local headers that say the same.  Only stored
- * members can be sealed in place. */
+ * members can be sealed in place; with them go the checksums of what they hold, which stand in
+ * up to three places: the local header, behind the bytes, and the directory. */
 #include "core/base/bytes.h"
 #include "core/model/internal.h"
 
@@ -22,6 +23,13 @@
 #define ENTRY_MAGIC   0x02014b50u
 #define LOCAL_MAGIC   0x04034b50u
 
+#define FLAG_DESCRIPTOR  0x0008u /* checksum and lengths follow the bytes */
+#define DESCRIPTOR_MAGIC 0x08074b50u
+#define DESCRIPTOR_MAX   24u
+#define CHECKSUM_LEN     4u
+#define LOCAL_CHECKSUM   14u /* where it is in the local header */
+#define ENTRY_CHECKSUM   16u /* and in the directory */
+
 #define FLAGS_REFUSED 0x2041u /* encrypted, strongly encrypted, masked headers */
 #define METHOD_STORED 0u
 #define EXTRA_ZIP64   1u
@@ -37,7 +45,7 @@ typedef struct zip {
 typedef struct member {
     uint64_t local, len, packed_len; /* len: unpacked */
     uint64_t data;                   /* where its bytes are, from s->base */
-    uint64_t name_at;
+    uint64_t entry_at, name_at;      /* in the directory */
     uint16_t flags, method, name_len, extra_len, comment_len;
     char name[NAME_KEPT + 1]; /* empty when longer */
 } member;
@@ -190,6 +198,7 @@ static uint64_t read_entry(zip *z, uint64_t at, member *m)
     m->extra_len = emk_load_u16le(r + 30);
     m->comment_len = emk_load_u16le(r + 32);
     m->local = emk_load_u32le(r + 42);
+    m->entry_at = at;
     m->name_at = at + ENTRY_LEN;
     next = m->name_at + m->name_len + m->extra_len + m->comment_len;
     if (emk_load_u32le(r) != ENTRY_MAGIC || next > z->directory_end)
@@ -266,15 +275,57 @@ static bool ends_with(const char *name, const char *end)
     return len >= end_len && strcmp(name + len - end_len, end) == 0;
 }
 
+static void emit(zip *z, emk_tensor *t, uint64_t at, uint64_t len)
+{
+    t->offset = z->s->base + at;
+    t->length = len;
+    if (ok(z))
+        z->st = emk_scan_emit(z->s, t, z->e);
+}
+
 static void emit_storage(zip *z, const member *m)
 {
-    emk_tensor t = {.kind = EMK_TENSOR_WEIGHT,
-                    .offset = z->s->base + m->data,
-                    .length = m->len,
-                    .name_off = z->s->base + m->name_at,
-                    .name_len = m->name_len};
+    emk_tensor t = {
+        .kind = EMK_TENSOR_WEIGHT, .name_off = z->s->base + m->name_at, .name_len = m->name_len};
 
-    z->st = emk_scan_emit(z->s, &t, z->e);
+    emit(z, &t, m->data, m->len);
+}
+
+/* Where the checksum behind the member's bytes is.  Four layouts are about, and only the
+ * lengths in them tell which it is: the checksum itself reads otherwise once it is sealed. */
+static uint64_t descriptor_checksum(zip *z, const member *m)
+{
+    uint64_t at = m->data + m->packed_len, left = z->directory - at;
+    uint8_t r[DESCRIPTOR_MAX] = {0};
+
+    if (!record(z, at, r, left < sizeof r ? (size_t)left : sizeof r))
+        return 0;
+    if (emk_load_u32le(r) == DESCRIPTOR_MAGIC) {
+        if (emk_load_u64le(r + 8) == m->packed_len && emk_load_u64le(r + 16) == m->len)
+            return at + 4;
+        if (emk_load_u32le(r + 8) == m->packed_len && emk_load_u32le(r + 12) == m->len)
+            return at + 4;
+    }
+    if (emk_load_u64le(r + 4) == m->packed_len && emk_load_u64le(r + 12) == m->len)
+        return at;
+    if (emk_load_u32le(r + 4) == m->packed_len && emk_load_u32le(r + 8) == m->len)
+        return at;
+    fail(z, EMK_E_FORMAT, "zip: checksum behind a member", at);
+    return 0;
+}
+
+/* A checksum of 32 bits tells what a small member holds, and confirms a guess at any. */
+static void emit_checksums(zip *z, const member *m)
+{
+    emk_tensor t = {.kind = EMK_TENSOR_CHECKSUM};
+    uint64_t behind;
+
+    emit(z, &t, m->local + LOCAL_CHECKSUM, CHECKSUM_LEN);
+    emit(z, &t, m->entry_at + ENTRY_CHECKSUM, CHECKSUM_LEN);
+    if (!(m->flags & FLAG_DESCRIPTOR) || !ok(z))
+        return;
+    behind = descriptor_checksum(z, m);
+    emit(z, &t, behind, CHECKSUM_LEN);
 }
 
 /* The one level of nesting: a TensorFlow Lite model, with the same budget. */
@@ -303,28 +354,47 @@ static void clear(zip *z, emk_clear why, uint64_t bytes)
 
 static void visit_member(zip *z, const member *m)
 {
-    bool storage = is_storage(m->name), stored = m->method == METHOD_STORED;
+    bool storage = is_storage(m->name) || ends_with(m->name, ".weights.h5");
+    uint32_t before = z->s->report.tensors;
 
-    if (!stored) {
+    if (m->method != METHOD_STORED) {
         clear(z, storage || ends_with(m->name, ".tflite") ? EMK_CLEAR_COMPRESSED : EMK_CLEAR_MEMBER,
               m->packed_len);
         return;
     }
-    if (storage)
+    if (storage && m->len > 0)
         emit_storage(z, m);
     else if (is_tflite(z, m))
         scan_member(z, m);
     else
         clear(z, EMK_CLEAR_MEMBER, m->len);
-    if ((storage || is_tflite(z, m)) && m->len > 0)
-        clear(z, EMK_CLEAR_CHECKSUM, 4);
+    if (ok(z) && z->s->report.tensors > before)
+        emit_checksums(z, m);
 }
 
+/* An archive by its first bytes, or by an end record that points at a directory: some begin
+ * with bytes of their own. */
 bool emk_zip_detect(emk_image *im)
 {
-    uint64_t at;
+    uint64_t at, directory;
 
-    return find_end(im, 0, im->len, &at);
+    if (emk_image_has(im, 0, 4) && emk_image_u32le(im, 0) == LOCAL_MAGIC)
+        return true;
+    if (!find_end(im, 0, im->len, &at))
+        return false;
+    directory = emk_image_u32le(im, at + 16);
+    return directory == UINT32_MAX ||
+           (emk_image_has(im, directory, 4) && emk_image_u32le(im, directory) == ENTRY_MAGIC);
+}
+
+/* An archive of something else: nothing in it is told apart. */
+static void seal_unread(zip *z)
+{
+    if (!ok(z) || z->s->report.tensors > 0)
+        return;
+    clear(z, EMK_CLEAR_UNREAD, z->s->len);
+    if (ok(z))
+        z->st = emk_scan_whole(z->s, EMK_TENSOR_OTHER, z->e);
 }
 
 emk_status emk_zip_scan(emk_scan *s, emk_error *e)
@@ -348,6 +418,7 @@ emk_status emk_zip_scan(emk_scan *s, emk_error *e)
     }
     if (ok(&z) && at != z.directory_end)
         fail(&z, EMK_E_FORMAT, "zip: directory longer than its members", at);
+    seal_unread(&z);
     if (z.st == EMK_OK)
         z.st = emk_image_check(s->im, "zip: file cannot be read", e);
     return z.st;

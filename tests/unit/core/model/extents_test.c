@@ -46,11 +46,20 @@ static void sorts_every_order_of_five(void **state)
 
         begin(state);
         for (int i = 0; i < 5; i++, c /= 5)
-            assert_ok(add(c % 5 * 10, 10), &e);
+            assert_ok(add((uint64_t)c % 5 * 10, 10), &e);
         assert_ok(settle(), &e);
         for (uint32_t i = 1; i < x.n; i++)
             assert_true(x.v[i - 1].offset < x.v[i].offset);
     }
+}
+
+static void forgets_names_that_were_only_lent(void **state)
+{
+    emk_tensor t = {.length = 4, .name_text = "lent"};
+
+    begin(state);
+    assert_ok(emk_extents_add(&x, &t, &e), &e);
+    assert_null(x.v[0].name_text);
 }
 
 static void puts_parts_one_after_the_other(void **state)
@@ -228,11 +237,11 @@ int main(void)
 {
     return EMK_RUN(
         emk_rule(sorts_by_offset), emk_rule(sorts_every_order_of_five),
-        emk_rule(puts_parts_one_after_the_other), emk_rule(keeps_one_of_equal_ranges),
-        emk_rule(drops_empty_ranges), emk_rule(gives_open_ranges_their_length),
-        emk_rule(ends_ranges_where_the_next_begins), emk_rule(rejects_ranges_that_overlap_in_part),
-        emk_rule(rejects_ranges_outside_the_file), emk_rule(rejects_a_part_that_is_not_there),
-        emk_rule(rejects_more_than_it_has_room_for), emk_rule(rejects_a_name_that_comes_again),
-        emk_rule(joins_neighbours_of_one_kind), emk_rule(checks_nothing_before_it_is_settled),
-        emk_rule(settles_an_empty_list));
+        emk_rule(forgets_names_that_were_only_lent), emk_rule(puts_parts_one_after_the_other),
+        emk_rule(keeps_one_of_equal_ranges), emk_rule(drops_empty_ranges),
+        emk_rule(gives_open_ranges_their_length), emk_rule(ends_ranges_where_the_next_begins),
+        emk_rule(rejects_ranges_that_overlap_in_part), emk_rule(rejects_ranges_outside_the_file),
+        emk_rule(rejects_a_part_that_is_not_there), emk_rule(rejects_more_than_it_has_room_for),
+        emk_rule(rejects_a_name_that_comes_again), emk_rule(joins_neighbours_of_one_kind),
+        emk_rule(checks_nothing_before_it_is_settled), emk_rule(settles_an_empty_list));
 }

@@ -147,6 +147,26 @@ static void passes_over_values_of_every_type(void **state)
     assert_int_equal(check.v[0].length, 16);
 }
 
+static void tells_which_part_of_a_split_model_it_is(void **state)
+{
+    file f;
+
+    (void)state;
+    begin(&f, 3, 0, 3);
+    put_string(&f, "split.no");
+    put(&f, 2, 4);
+    put(&f, 1, 2);
+    put_string(&f, "split.count");
+    put(&f, 2, 4);
+    put(&f, 5, 2);
+    put_string(&f, "split.tensors.count");
+    put(&f, 5, 4);
+    put(&f, 77, 4);
+    assert_ok(run(&f), &check.e);
+    assert_int_equal(check.report.split_number, 1);
+    assert_int_equal(check.report.split_of, 5);
+}
+
 static void obeys_the_alignment(void **state)
 {
     file f;
@@ -159,10 +179,10 @@ static void obeys_the_alignment(void **state)
         put(&f, alignment, 4);
         put_tensor(&f, "a", 0, 0);
         put_tensor(&f, "b", 0, alignment);
-        put_data(&f, alignment, 2 * alignment);
+        put_data(&f, alignment, (size_t)2 * alignment);
         assert_ok(run(&f), &check.e);
         assert_int_equal(check.x.n, 2);
-        assert_int_equal(check.v[0].offset, f.len - 2 * alignment);
+        assert_int_equal(check.v[0].offset, f.len - (size_t)2 * alignment);
     }
 }
 
@@ -351,7 +371,7 @@ static void spends_no_more_than_its_budget(void **state)
     (void)state;
     begin(&f, 3, 0, 1);
     put_array(&f, 8, 200);
-    f.len += 200 * 8;
+    f.len += (size_t)200 * 8;
     assert_ok(run(&f), &check.e);
     emk_image_from_span(&check.im, emk_span_of(f.p, f.len));
     assert_status(emk_model_scan(EMK_MODEL_GGUF, &check.im, &limits, NULL, NULL, NULL, &check.e),
@@ -363,7 +383,8 @@ int main(void)
     return EMK_RUN(
         emk_rule(gives_each_tensor_the_bytes_up_to_the_next),
         emk_rule(handles_tensors_without_bytes), emk_rule(accepts_a_vocabulary_without_tensors),
-        emk_rule(passes_over_values_of_every_type), emk_rule(obeys_the_alignment),
+        emk_rule(passes_over_values_of_every_type),
+        emk_rule(tells_which_part_of_a_split_model_it_is), emk_rule(obeys_the_alignment),
         emk_rule(rejects_alignments_that_are_none),
         emk_rule(rejects_offsets_off_the_alignment_or_the_file),
         emk_rule(rejects_other_magic_and_versions), emk_rule(rejects_counts_the_file_cannot_hold),

@@ -4,7 +4,7 @@
 
 #include "core/model/extents.h"
 
-#define CHECK_MAX 64u
+#define CHECK_MAX 512u
 
 typedef struct model_check {
     emk_image im;

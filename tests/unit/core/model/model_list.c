@@ -36,30 +36,71 @@ static void print_tensor(emk_image *im, const emk_tensor *t)
     putchar('\n');
 }
 
-static void print_report(emk_image *im, const emk_model_report *r)
+/* Names that stand nowhere in the file are only there while the scan runs. */
+static emk_status add(void *self, const emk_tensor *t, emk_error *e)
+{
+    if (t->name_text)
+        printf("named %u %llu %llu %s\n", t->part, (unsigned long long)t->offset,
+               (unsigned long long)t->length, t->name_text);
+    return emk_extents_add(self, t, e);
+}
+
+/* The parts' lengths; those that are not there are taken to be as long as they need to be. */
+static uint64_t measure_parts(emk_image *im, const char *path, const emk_model_report *r,
+                              uint64_t *part_len)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < r->n_parts; i++) {
+        char name[EMK_MODEL_PART_NAME], full[4096];
+        const char *slash = strrchr(path, '/');
+        int fd = -1;
+
+        part_len[i + 1] = UINT64_MAX / 2;
+        if (emk_model_part_name(im, path, &r->parts[i], name, NULL) != EMK_OK)
+            continue;
+        (void)snprintf(full, sizeof full, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path,
+                       name);
+        if (emk_os_open_read(full, &fd, NULL) == EMK_OK &&
+            emk_os_file_size(fd, &part_len[i + 1], NULL) == EMK_OK)
+            sum += part_len[i + 1];
+        printf("part %u %s\n", i + 1, name);
+        emk_os_close(fd);
+    }
+    return sum;
+}
+
+static uint64_t bytes_of(const emk_extents *x, bool checksums)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < x->n; i++) {
+        if ((x->v[i].kind == EMK_TENSOR_CHECKSUM) == checksums)
+            sum += x->v[i].length;
+    }
+    return sum;
+}
+
+static void print_report(const emk_model_report *r)
 {
     for (unsigned i = 0; i < EMK_CLEAR_REASONS; i++) {
         if (r->clear[i])
             printf("clear %llu %s\n", (unsigned long long)r->clear[i],
                    emk_model_clear_name((emk_clear)i));
     }
-    for (uint32_t i = 0; i < r->n_parts; i++) {
-        printf("part %u ", r->parts[i].number);
-        for (uint32_t k = 0; k < r->parts[i].name_len; k++)
-            putchar(emk_image_u8(im, r->parts[i].name_off + k));
-        putchar('\n');
-    }
+    if (r->split_of)
+        printf("split %u of %u\n", r->split_number + 1, r->split_of);
 }
 
-/* Other parts are taken to be as long as they need to be. */
-static void list(emk_model_format f, emk_image *im, const emk_model_limits *limits)
+static void list(emk_model_format f, emk_image *im, const char *path,
+                 const emk_model_limits *limits)
 {
     static uint64_t part_len[1 + EMK_MODEL_PARTS_MAX];
     emk_model_report r;
     emk_extents x;
     emk_error e;
     emk_tensor *v;
-    uint64_t from, scanned, settled;
+    uint64_t from, scanned, settled, outside;
 
     from = emk_os_monotonic_ns();
     if (emk_model_scan(f, im, limits, NULL, NULL, &r, &e) != EMK_OK)
@@ -68,11 +109,10 @@ static void list(emk_model_format f, emk_image *im, const emk_model_limits *limi
     v = emk_alloc(r.tensors + 1, sizeof *v);
     if (!v)
         exit(2);
-    for (uint32_t i = 1; i <= EMK_MODEL_PARTS_MAX; i++)
-        part_len[i] = UINT64_MAX / 2;
+    outside = measure_parts(im, path, &r, part_len);
     part_len[0] = im->len;
     emk_extents_init(&x, v, r.tensors);
-    if (emk_model_scan(f, im, limits, emk_extents_add, &x, &r, &e) != EMK_OK)
+    if (emk_model_scan(f, im, limits, add, &x, &r, &e) != EMK_OK)
         die(&e);
     settled = emk_os_monotonic_ns();
     if (emk_extents_settle(&x, part_len, 1 + r.n_parts, &e) != EMK_OK)
@@ -81,13 +121,15 @@ static void list(emk_model_format f, emk_image *im, const emk_model_limits *limi
     if (emk_extents_check_stable(&x, f, im, limits, &e) != EMK_OK)
         die(&e);
     printf("format %s file %llu ranges %u bytes %llu tensors %u steps %llu scan_us %llu settle_us "
-           "%llu\n",
+           "%llu all_len %llu weights %llu checksums %llu\n",
            emk_model_format_name(f), (unsigned long long)im->len, x.n,
            (unsigned long long)emk_extents_bytes(&x, 0), r.tensors, (unsigned long long)r.steps,
-           (unsigned long long)(scanned - from) / 1000, (unsigned long long)settled / 1000);
+           (unsigned long long)(scanned - from) / 1000, (unsigned long long)settled / 1000,
+           (unsigned long long)(im->len + outside), (unsigned long long)bytes_of(&x, false),
+           (unsigned long long)bytes_of(&x, true));
     for (uint32_t i = 0; i < x.n; i++)
         print_tensor(im, &x.v[i]);
-    print_report(im, &r);
+    print_report(&r);
     emk_free(v);
 }
 
@@ -113,7 +155,13 @@ int main(int argc, char **argv)
     emk_image_from_reader(&im, len, read_file, &fd);
     if (f == EMK_MODEL_UNKNOWN)
         f = emk_model_detect(&im, argv[i]);
-    list(f, &im, &limits);
+    if (f == EMK_MODEL_UNKNOWN) {
+        const char *note = emk_model_unknown_note(&im);
+
+        printf("unknown %s\n", note ? note : "");
+        return 0;
+    }
+    list(f, &im, argv[i], &limits);
     emk_os_close(fd);
     return 0;
 }

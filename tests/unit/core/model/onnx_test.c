@@ -329,7 +329,7 @@ static void ignores_external_data_that_is_not_in_use(void **state)
     assert_int_equal(check.report.n_parts, 0);
 }
 
-static void reports_checksums_of_external_data(void **state)
+static void emits_checksums_of_external_data(void **state)
 {
     pb_build model, t;
 
@@ -340,13 +340,85 @@ static void reports_checksums_of_external_data(void **state)
     put_external(&t, "checksum", "0123456789abcdef0123456789abcdef01234567");
     with_initializer(&model, &t);
     assert_ok(run(&model, 0), &check.e);
-    assert_int_equal(check.report.clear[EMK_CLEAR_CHECKSUM], 40);
+    assert_int_equal(check.report.checksum_bytes, 40);
+    assert_int_equal(check.v[0].part, 0);
+    assert_int_equal(check.v[0].kind, EMK_TENSOR_CHECKSUM);
+    assert_bytes(emk_span_of(model.p + check.v[0].offset, (size_t)check.v[0].length),
+                 emk_span_str("0123456789abcdef0123456789abcdef01234567"));
+}
+
+/* Several tensors of one file, one after the other in the graph. */
+static emk_status run_external(const char *const (*ranges)[2], size_t n)
+{
+    pb_build model = {.len = 0}, one;
+
+    for (size_t i = 0; i < n; i++) {
+        external(&one, "w.bin", ranges[i][0], ranges[i][1]);
+        pb_bytes(&model, 7, emk_span_of(one.p + 4, one.len - 4));
+    }
+    return run(&model, 0);
+}
+
+static void keeps_coinciding_ranges_of_external_data_once_and_leaves_gaps(void **state)
+{
+    static const char *const ranges[][2] = {{"100", "50"}, {"0", "10"}, {"100", "50"}};
+
+    (void)state;
+    assert_ok(run_external(ranges, 3), &check.e);
+    assert_int_equal(check.report.tensors, 3);
+    assert_int_equal(check.report.n_parts, 1);
+    assert_int_equal(check.x.n, 2);
+    assert_int_equal(check.v[0].length, 10);
+    assert_int_equal(check.v[1].offset, 100);
+    assert_int_equal(emk_extents_bytes(&check.x, 1), 60);
+}
+
+static void rejects_external_ranges_that_overlap_in_part(void **state)
+{
+    static const char *const apart[][2] = {{"0", "50"}, {"49", "10"}};
+    static const char *const inside[][2] = {{"0", "50"}, {"10", "10"}};
+    static const char *const open[][2] = {{"0", NULL}, {"10", "10"}};
+
+    (void)state;
+    assert_status(run_external(apart, 2), EMK_E_FORMAT, &check.e);
+    assert_status(run_external(inside, 2), EMK_E_FORMAT, &check.e);
+    assert_status(run_external(open, 2), EMK_E_FORMAT, &check.e);
+    assert_string_equal(check.e.what, "model: tensors overlap");
+}
+
+static void rejects_external_ranges_outside_their_file(void **state)
+{
+    static const char *const behind[][2] = {{"1048570", "10"}};
+    static const char *const wraps[][2] = {{"9999999999999999999", "9999999999999999999"}};
+
+    (void)state;
+    assert_status(run_external(behind, 1), EMK_E_FORMAT, &check.e);
+    assert_string_equal(check.e.what, "model: tensor outside its file");
+    assert_status(run_external(wraps, 1), EMK_E_FORMAT, &check.e);
+    assert_string_equal(check.e.what, "onnx: external range");
+}
+
+/* Were it two parts, one file would be sealed twice. */
+static void takes_two_spellings_of_a_name_for_one_file(void **state)
+{
+    static const char *const same[] = {"a/w", "./a/w", "././a/w"};
+    pb_build model = {.len = 0}, one;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        external(&one, same[i], "0", "4");
+        pb_bytes(&model, 7, emk_span_of(one.p + 4, one.len - 4));
+    }
+    assert_ok(run(&model, 0), &check.e);
+    assert_int_equal(check.report.n_parts, 1);
+    assert_int_equal(check.x.n, 1);
 }
 
 static void rejects_external_names_that_lead_elsewhere(void **state)
 {
-    static const char *const bad[] = {"/etc/passwd", "../w", "a/../w", "a/..",  "..",
-                                      "a\\w",        "a//w", "a/",     "C:\\w", ""};
+    static const char *const bad[] = {"/etc/passwd", "../w", "a/../w", "a/..",     "..",    "a\\w",
+                                      "a//w",        "a/",   "C:\\w",  "",         "a/./w", "c:w",
+                                      "a\nb",        ".",    "./",     "\xff\xfe", "a\x7f"};
     static const char *const good[] = {"w", "a/w", "./w", "...", "..w", ".w", "w..", "a.b/c..d"};
     pb_build model;
 
@@ -354,7 +426,7 @@ static void rejects_external_names_that_lead_elsewhere(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         external(&model, bad[i], NULL, NULL);
         if (run(&model, 0) != EMK_E_FORMAT)
-            fail_msg("accepted %s", bad[i]);
+            fail_msg("accepted \"%s\"", bad[i]);
     }
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         external(&model, good[i], NULL, NULL);
@@ -452,7 +524,11 @@ int main(void)
         emk_rule(finds_tensors_in_functions_and_training),
         emk_rule(walks_nested_graphs_up_to_a_depth), emk_rule(reports_what_attributes_hold),
         emk_rule(lists_external_data_as_parts), emk_rule(ignores_external_data_that_is_not_in_use),
-        emk_rule(reports_checksums_of_external_data),
+        emk_rule(emits_checksums_of_external_data),
+        emk_rule(keeps_coinciding_ranges_of_external_data_once_and_leaves_gaps),
+        emk_rule(rejects_external_ranges_that_overlap_in_part),
+        emk_rule(rejects_external_ranges_outside_their_file),
+        emk_rule(takes_two_spellings_of_a_name_for_one_file),
         emk_rule(rejects_external_names_that_lead_elsewhere),
         emk_rule(rejects_external_numbers_that_are_none),
         emk_rule(rejects_more_external_files_than_the_limit),

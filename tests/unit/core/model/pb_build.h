@@ -4,7 +4,7 @@
 
 #include "core/base/span.h"
 
-#define PB_BUILD_MAX 8192u
+#define PB_BUILD_MAX 32768u
 
 typedef struct pb_build {
     uint8_t p[PB_BUILD_MAX];
