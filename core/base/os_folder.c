@@ -271,6 +271,46 @@ emk_status emk_os_folder_sync(int dir, emk_error *e)
     return EMK_OK;
 }
 
+static emk_status clear_below(int dir, unsigned depth, emk_error *e);
+
+typedef struct clearing {
+    int dir;
+    unsigned depth;
+} clearing;
+
+static emk_status clear_one(void *self, const char *name, emk_os_kind kind, emk_error *e)
+{
+    const clearing *c = self;
+    int fd, flag = 0;
+    emk_status st = EMK_OK;
+
+    if (kind == EMK_OS_FOLDER) {
+        flag = AT_REMOVEDIR;
+        fd = io_allowed() ? openat(c->dir, name, DIR_FLAGS) : -1;
+        if (fd < 0)
+            return fail_step(e, "folder: cannot open");
+        st = clear_below(fd, c->depth + 1, e);
+        close(fd);
+    }
+    if (st == EMK_OK && (!io_allowed() || unlinkat(c->dir, name, flag) != 0))
+        st = emk_fail_errno(e, "file: cannot remove");
+    return st;
+}
+
+static emk_status clear_below(int dir, unsigned depth, emk_error *e)
+{
+    clearing c = {dir, depth};
+
+    if (depth > EMK_OS_FOLDER_DEPTH)
+        return emk_fail(e, EMK_E_LIMIT, "folder: too deep", depth);
+    return emk_os_folder_each(dir, "", clear_one, &c, e);
+}
+
+emk_status emk_os_folder_clear(int dir, emk_error *e)
+{
+    return clear_below(dir, 0, e);
+}
+
 emk_status emk_os_folder_remove(const char *path, emk_error *e)
 {
     if (!io_allowed() || (rmdir(path) != 0 && errno != ENOENT))

@@ -45,6 +45,11 @@ emk_status emk_os_remove_below(int dir, const char *rel, emk_error *e) EMK_MUST_
 /* Makes the folder's own entries durable. */
 emk_status emk_os_folder_sync(int dir, emk_error *e) EMK_MUST_CHECK;
 
+#define EMK_OS_FOLDER_DEPTH 64u
+/* Removes all that is in a folder of our own, whatever was put there; links are removed, not
+ * followed.  EMK_E_LIMIT deeper than EMK_OS_FOLDER_DEPTH. */
+emk_status emk_os_folder_clear(int dir, emk_error *e) EMK_MUST_CHECK;
+
 /* Removes an empty folder.  One that is not there is fine. */
 emk_status emk_os_folder_remove(const char *path, emk_error *e) EMK_MUST_CHECK;
 

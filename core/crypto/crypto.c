@@ -206,6 +206,8 @@ emk_status emk_crypto_new(void *libctx, const char *propq, emk_crypto **out, emk
     c->lib = libctx;
     if (propq && !(c->propq = emk_strdup(propq)))
         st = emk_fail(e, EMK_E_NO_MEMORY, "crypto: property query", 0);
+    if (st == EMK_OK)
+        st = emk_secret_pool_new(&c->secrets, e);
     ERR_clear_error(); /* so that what is read after a fetch belongs to it */
     if (st == EMK_OK)
         st = fetch_all(c, e);
@@ -230,8 +232,14 @@ void emk_crypto_free(emk_crypto *c)
     EVP_MD_free(c->shake256);
     EVP_MD_free(c->sha3_256);
     EVP_MD_free(c->sha256);
+    emk_secret_pool_free(c->secrets);
     emk_free(c->propq);
     emk_free(c);
+}
+
+emk_secret_pool *emk_crypto_secrets(const emk_crypto *c)
+{
+    return c->secrets;
 }
 
 bool emk_crypto_has(const emk_crypto *c, emk_crypto_ability ability)

@@ -26,6 +26,7 @@ struct emk_crypto {
     EC_GROUP *p256;        /* only for public keys from private ones */
     EVP_PKEY *p256_params; /* an EC key without a key: copying it is cheaper than naming it */
     bool has[EMK_CRYPTO_ABILITIES];
+    emk_secret_pool *secrets; /* owned */
 };
 
 typedef enum emk_curve { EMK_CURVE_NONE, EMK_CURVE_X25519, EMK_CURVE_P256 } emk_curve;

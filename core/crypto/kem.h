@@ -13,12 +13,6 @@
 
 #include "core/crypto/crypto.h"
 
-#define EMK_KEM_P256          0x0010u
-#define EMK_KEM_X25519        0x0020u
-#define EMK_KEM_ML_KEM_768    0x0041u
-#define EMK_KEM_MLKEM768_P256 0x0050u
-#define EMK_KEM_XWING         0x647Au
-
 #define EMK_KEM_PUBLIC_MAX  1249u
 #define EMK_KEM_PRIVATE_MAX 64u
 #define EMK_KEM_ENC_MAX     1153u

@@ -78,7 +78,7 @@ static emk_status import_public(const emk_crypto *c, const uint8_t ek[ML_KEM_PUB
 emk_status emk_mlkem_check_public(const emk_crypto *c, const uint8_t ek[ML_KEM_PUBLIC_LEN],
                                   emk_error *e)
 {
-    EVP_PKEY *key;
+    EVP_PKEY *key = NULL;
     emk_status st = import_public(c, ek, &key, e);
 
     if (st == EMK_OK)
@@ -112,7 +112,7 @@ emk_status emk_mlkem_encap(const emk_crypto *c, const uint8_t ek[ML_KEM_PUBLIC_L
                            emk_error *e)
 {
     EVP_PKEY_CTX *ctx;
-    EVP_PKEY *key;
+    EVP_PKEY *key = NULL;
     emk_status st = import_public(c, ek, &key, e);
 
     if (st != EMK_OK)

@@ -12,8 +12,6 @@
 #define EMK_FORMAT_NAME_MAX   32u /* with a terminating zero; element types too */
 #define EMK_INDEX_NAME_MAX    255u
 #define EMK_DSALT_LEN         32u
-#define EMK_FILES_MAX         512u
-#define EMK_PATH_MAX          255u
 
 typedef enum emk_region_kind {
     EMK_REGION_SEALED = 0,
@@ -84,13 +82,6 @@ void emk_index_put(emk_writer *w, const emk_index_entry *entry);
 emk_status emk_index_each(const emk_plan *p,
                           emk_status (*fn)(void *self, const emk_index_entry *entry, emk_error *e),
                           void *self, emk_error *e) EMK_MUST_CHECK;
-
-/* One file of a model of several.  The path is borrowed.  [container 6.5] */
-typedef struct emk_file_entry {
-    emk_span path;
-    uint64_t offset; /* in the model */
-    uint64_t length;
-} emk_file_entry;
 
 /* EMK_E_FORMAT for what cannot be a path in a model: absolute, "..", control characters ... */
 emk_status emk_path_check(emk_span path, emk_error *e) EMK_MUST_CHECK;

@@ -23,12 +23,15 @@
 #define OUT_LEN (SCRATCH_LEN / EMK_CHUNK_LEN * EMK_AEAD_TAG_LEN + SCRATCH_LEN + EMK_CHUNK_LEN)
 #define DAY_S   86400u
 
+_Static_assert(2 * EMK_SCHEDULE_PRK_LEN <= EMK_SECRET_PLACE_LEN, "both layers' keys in a place");
+
 struct emk_sealing {
     const emk_crypto *crypto;
     const emk_source *model;
     emk_layout layout;
     emk_buf sealed_part;
-    emk_secret *prks; /* of both layers */
+    uint8_t *prks;   /* of both layers: a place of the pool, or in own */
+    emk_secret *own; /* NULL: the pool had a place */
     emk_schedule inner, outer;
     uint16_t inner_aead, outer_aead;
     emk_buf inner_head, outer_head; /* preamble, header, commit */
@@ -49,7 +52,7 @@ static emk_status make_layer(emk_sealing *s, emk_header_in *in, emk_buf *head,
     emk_schedule_in keys = {.crypto = c, .layer = in->core.layer, .cek = cek, .hh = hh};
     emk_status st;
 
-    keys.prk = emk_secret_bytes(s->prks);
+    keys.prk = s->prks;
     if (keys.layer == EMK_LAYER_WEIGHTS)
         keys.prk += EMK_SCHEDULE_PRK_LEN;
     emk_buf_init(head, HEAD_MAX);
@@ -124,6 +127,20 @@ static emk_status check_in(const emk_seal_in *in, emk_error *e)
     return st;
 }
 
+/* Secret memory for the keys of both layers. */
+static emk_status take_prks(emk_sealing *s, emk_error *e)
+{
+    emk_status st;
+
+    s->prks = emk_secret_pool_take(emk_crypto_secrets(s->crypto));
+    if (s->prks)
+        return EMK_OK;
+    st = emk_secret_new(2 * EMK_SCHEDULE_PRK_LEN, &s->own, e);
+    if (st == EMK_OK)
+        s->prks = emk_secret_bytes(s->own);
+    return st;
+}
+
 emk_status emk_sealing_new(const emk_crypto *c, const emk_seal_in *in, emk_sealing **out,
                            emk_error *e)
 {
@@ -139,7 +156,7 @@ emk_status emk_sealing_new(const emk_crypto *c, const emk_seal_in *in, emk_seali
     s->crypto = c;
     s->model = in->model;
     emk_buf_init(&s->sealed_part, EMK_SEALED_PART_MAX);
-    st = emk_secret_new(2 * EMK_SCHEDULE_PRK_LEN, &s->prks, e);
+    st = take_prks(s, e);
     if (st == EMK_OK)
         st = emk_sealed_part_encode(in->plan, in->identity, &s->sealed_part, e);
     if (st == EMK_OK)
@@ -174,7 +191,10 @@ void emk_sealing_free(emk_sealing *s)
         return;
     emk_schedule_done(&s->inner);
     emk_schedule_done(&s->outer);
-    emk_secret_free(s->prks);
+    if (s->own)
+        emk_secret_free(s->own);
+    else
+        emk_secret_pool_give(emk_crypto_secrets(s->crypto), s->prks);
     emk_layout_done(&s->layout);
     emk_buf_done(&s->sealed_part);
     emk_buf_done(&s->inner_head);
