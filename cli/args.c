@@ -191,11 +191,16 @@ static size_t n_operands(const emk_cli_command *c)
     return n;
 }
 
+static size_t operands_allowed(const emk_cli_command *c)
+{
+    return c->many_operands ? EMK_CLI_OPERANDS_MAX : n_operands(c);
+}
+
 static emk_status add_operand(emk_cli *cli, const char *word)
 {
     char shown[128];
 
-    if (cli->args.n_operands < n_operands(cli->command)) {
+    if (cli->args.n_operands < operands_allowed(cli->command)) {
         cli->args.operand[cli->args.n_operands++] = word;
         return EMK_OK;
     }

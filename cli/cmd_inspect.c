@@ -117,7 +117,9 @@ static emk_status run(emk_cli *cli)
     emk_status st = EMK_OK;
 
     if (emk_cli_option_given(cli, "model"))
-        return emk_cli_view_model(cli, emk_cli_operand_at(cli, 0));
+        return emk_cli_view_model(cli);
+    if (cli->args.n_operands > 1)
+        return emk_cli_usage(cli, "several files are looked at with --model only");
     if (emk_cli_option_given(cli, "format"))
         return emk_cli_usage(cli, "--format goes with --model");
     if (issuer_path)
@@ -133,8 +135,9 @@ static const char *const paragraphs[] = {
     "request, ticket or receipt, an issuer's key, or a key file (never the key). It needs no key "
     "and opens nothing. Nothing it shows has been verified, unless --issuer is given: then a "
     "wrong signature is refused.",
-    "With --model it looks into a model file and lists its tensors: what `earmark seal` would "
-    "know as weights.",
+    "With --model it looks into a model, which may be several files or a folder, and lists its "
+    "tensors: what `earmark seal` would know as weights, how many per cent of the model that is, "
+    "and what may be weights and is not listed.",
     NULL};
 
 static const emk_cli_operand operands[] = {
@@ -143,8 +146,10 @@ static const emk_cli_operand operands[] = {
 };
 
 static const emk_cli_option options[] = {
-    {"model", 0, EMK_CLI_FLAG, NULL, "FILE is a model: list its tensors", false},
-    {"format", 0, EMK_CLI_WORD, "NAME", "with --model: its format, where it cannot be seen", false},
+    {"model", 0, EMK_CLI_FLAG, NULL,
+     "FILE is a model, or a folder or several files of one: list its tensors", false},
+    {"format", 0, EMK_CLI_WORD, "NAME",
+     "with --model: its format, where it cannot be seen; one file", false},
     {"issuer", 0, EMK_CLI_FILE, "FILE", "check the signature with this issuer.pub", false},
     {0},
 };
@@ -166,9 +171,10 @@ static const emk_cli_exit exits[] = {
 const emk_cli_command EMK_CLI_INSPECT = {
     .name = "inspect",
     .summary = "shows what is public about a file, or what is in a model",
-    .synopsis = "FILE [--issuer issuer.pub] | --model FILE",
+    .synopsis = "FILE [--issuer issuer.pub] | --model FILE...",
     .paragraphs = paragraphs,
     .operands = operands,
+    .many_operands = true,
     .options = options,
     .examples = examples,
     .exits = exits,

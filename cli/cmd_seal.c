@@ -2,6 +2,7 @@
 #include "cli/issuer.h"
 #include "cli/progress.h"
 #include "cli/show.h"
+#include "cli/tree.h"
 #include "core/base/os_file.h"
 #include "core/base/os_parallel.h"
 #include "core/base/os_time.h"
@@ -16,8 +17,7 @@ typedef struct job {
     char dir[EMK_CLI_PATH_MAX];
     const emk_crypto *crypto;
     unsigned threads;
-    int fd;
-    emk_source model;
+    emk_tree model;
     emk_buf ticket_message;
     emk_ticket ticket;
     emk_cli_signer signer;
@@ -34,7 +34,7 @@ static void job_done(job *j)
     emk_buf_done(&j->certificate);
     emk_cli_signer_done(&j->signer);
     emk_buf_done(&j->ticket_message);
-    emk_os_close(j->fd);
+    emk_tree_done(&j->model);
 }
 
 static emk_status used(emk_cli *cli)
@@ -81,48 +81,74 @@ static emk_status advise_plan(emk_cli *cli, emk_status st)
 {
     if (st == EMK_E_FORMAT)
         return emk_cli_advise(cli, st,
-                              "The model file is not well-formed. --as-bytes seals it "
+                              "The model file is not well-formed. --whole seals it "
                               "without looking inside.");
-    if (st == EMK_E_UNSUPPORTED)
+    if (st == EMK_E_NOT_FOUND || (st == EMK_E_UNSUPPORTED && strstr(cli->error.what, "files")))
         return emk_cli_advise(cli, st,
-                              "The model has weights in other files, which would stay "
-                              "unprotected. --as-bytes seals this one file as it is.");
+                              "Seal the folder that holds all its files, or name them all: "
+                              "weights in a file left out would stay unprotected. --whole seals "
+                              "what is named as it is.");
+    if (st == EMK_E_UNSUPPORTED && emk_cli_option_given(cli, "strict"))
+        return emk_cli_advise(cli, st,
+                              "`earmark inspect --model` shows what is known of it. Without "
+                              "--strict it is sealed all the same.");
+    if (st == EMK_E_UNSUPPORTED)
+        return emk_cli_advise(cli, st, "Leave out --clear, then all of it is sealed.");
     return st;
+}
+
+/* What --clear, --strict, --whole and so on ask for. */
+static emk_status read_options(emk_cli *cli, const job *j, emk_pack_in *in)
+{
+    const char *format = emk_cli_option_value(cli, "format");
+    const char *clear = emk_cli_option_value(cli, "clear");
+
+    in->whole = emk_cli_option_given(cli, "whole");
+    in->no_digests = emk_cli_option_given(cli, "no-digests");
+    in->clear_structure = clear != NULL;
+    if (clear && strcmp(clear, "structure") != 0 && strcmp(clear, "small-int") != 0)
+        return emk_cli_usage(cli, "--clear is structure or small-int");
+    if (clear && strcmp(clear, "small-int") == 0)
+        in->model_flags |= EMK_MODEL_KEEP_SMALL_INT;
+    if (emk_cli_option_given(cli, "strict"))
+        in->model_flags |= EMK_MODEL_STRICT;
+    if (in->whole && (clear || (in->model_flags & EMK_MODEL_STRICT)))
+        return emk_cli_usage(cli, "--whole does not look inside: without --clear and --strict");
+    if (format && (in->format = emk_model_format_named(format)) == EMK_MODEL_UNKNOWN)
+        return emk_cli_usage(cli, "--format: earmark does not know that one");
+    if (format && !j->model.single)
+        return emk_cli_usage(cli, "--format is for a model of one file");
+    return EMK_OK;
 }
 
 static emk_status make_plan(emk_cli *cli, job *j)
 {
-    const char *path = emk_cli_operand_at(cli, 0);
-    const char *format = emk_cli_option_value(cli, "format");
+    char about[EMK_SURVEY_ABOUT] = "";
     emk_cli_progress progress;
-    emk_pack_in in = {.file_name = path,
-                      .whole = emk_cli_option_given(cli, "as-bytes"),
-                      .clear_structure = emk_cli_option_given(cli, "clear-structure"),
-                      .no_digests = emk_cli_option_given(cli, "no-digests")};
-    emk_status st = EMK_OK;
+    emk_pack_in in = {.threads = j->threads, .about = about};
+    emk_status st = emk_cli_tree_open(cli, &j->model);
 
-    if (format && (in.format = emk_model_format_named(format)) == EMK_MODEL_UNKNOWN)
-        return emk_cli_usage(cli, "--format: earmark does not know that one");
-    if (in.whole && in.clear_structure)
-        return emk_cli_usage(cli, "--as-bytes and --clear-structure: one of them");
-    st = emk_os_open_read(path, &j->fd, &cli->error);
     if (st == EMK_OK)
-        st = emk_source_from_fd(&j->fd, &j->model, &cli->error);
+        st = read_options(cli, j, &in);
     if (st != EMK_OK)
-        return emk_cli_about(cli, st, path);
+        return st;
     emk_cli_progress_init(&progress, cli, "reading");
-    in.model = &j->model;
-    in.threads = j->threads;
+    in.model = &j->model.source;
     in.progress = &progress.call;
+    in.file_name = emk_cli_operand_at(cli, 0);
+    if (!j->model.single) {
+        in.files = j->model.list;
+        in.n_files = j->model.n_files;
+    }
     st = emk_pack_plan(j->crypto, &in, &j->plan, &j->found, &cli->error);
     emk_cli_progress_done(&progress);
-    return emk_cli_about(cli, advise_plan(cli, st), path);
+    return emk_cli_about(cli, advise_plan(cli, st), about[0] ? about : in.file_name);
 }
 
 static emk_status start_sealing(emk_cli *cli, job *j)
 {
     const char *cipher = emk_cli_option_value(cli, "cipher");
-    emk_seal_in in = {.model = &j->model,
+    emk_seal_in in = {.model = &j->model.source,
                       .plan = &j->plan,
                       .signer = &j->signer.signer,
                       .certificate = emk_buf_span(&j->certificate),
@@ -141,6 +167,16 @@ static emk_status start_sealing(emk_cli *cli, job *j)
     return emk_sealing_new(j->crypto, &in, &j->sealing, &cli->error);
 }
 
+/* Bytes of two versions would make a model that nobody has tested. */
+static emk_status check_unchanged(emk_cli *cli, const job *j)
+{
+    char about[EMK_TREE_ABOUT] = "";
+    emk_status st = emk_tree_check_unchanged(&j->model, about, &cli->error);
+
+    st = emk_cli_advise(cli, st, "Seal it again when nothing writes to it.");
+    return emk_cli_about(cli, st, about[0] ? about : emk_cli_operand_at(cli, 0));
+}
+
 static emk_status fill(emk_cli *cli, job *j, int fd)
 {
     emk_cli_progress progress;
@@ -150,6 +186,8 @@ static emk_status fill(emk_cli *cli, job *j, int fd)
     emk_cli_progress_init(&progress, cli, "sealing");
     if (st == EMK_OK)
         st = emk_sealing_write(j->sealing, &sink, j->threads, &progress.call, &cli->error);
+    if (st == EMK_OK)
+        st = check_unchanged(cli, j);
     if (st == EMK_OK)
         st = emk_os_sync(fd, &cli->error);
     emk_cli_progress_done(&progress);
@@ -198,6 +236,50 @@ static emk_status redeem_and_write(emk_cli *cli, job *j)
     return st;
 }
 
+static void show_files(emk_cli *cli, const job *j)
+{
+    if (j->model.single)
+        return;
+    emk_cli_begin_list(&cli->out, "files");
+    for (uint32_t i = 0; i < j->model.n_files; i++) {
+        const emk_pack_found *f = &j->found.files[i];
+        const char *format = f->is_part ? "part" : emk_model_format_name(f->format);
+
+        emk_cli_tree_show_file(&cli->out, emk_span_str(j->model.list[i].path),
+                               j->model.list[i].length, format);
+    }
+    emk_cli_end(&cli->out);
+}
+
+/* All is sealed but what --clear leaves; how much of it is known tensor by tensor is another
+ * matter. */
+static void show_coverage(emk_cli *cli, const job *j)
+{
+    emk_cli_out *o = &cli->out;
+    const emk_pack_report *r = &j->found;
+
+    emk_cli_put_number(o, "tensors", r->tensors);
+    emk_cli_put_size(o, "weight_bytes", r->weight_bytes);
+    emk_cli_put_ratio(o, "weights", r->weight_bytes, r->model_len);
+    emk_cli_put_size(o, "left_clear", r->clear_bytes);
+    emk_cli_show_not_listed(o, r->not_told, r->unknown_bytes);
+    if (emk_cli_option_given(cli, "whole") || emk_pack_coverage(r) >= EMK_PACK_LOW_COVERAGE)
+        return;
+    if (emk_cli_option_given(cli, "clear"))
+        emk_cli_remark(
+            cli,
+            "low coverage: only %u %% of the model are known to be weights; %llu bytes of "
+            "it can be read by anyone. Look at `earmark inspect --model`, or seal it "
+            "without --clear.",
+            emk_pack_coverage(r), (unsigned long long)r->clear_bytes);
+    else
+        emk_cli_remark(
+            cli,
+            "low coverage: only %u %% of the model are known to be weights; all of it is "
+            "sealed nevertheless",
+            emk_pack_coverage(r));
+}
+
 static void report(emk_cli *cli, const job *j)
 {
     const char *path = emk_cli_option_value(cli, "output");
@@ -207,15 +289,9 @@ static void report(emk_cli *cli, const job *j)
     emk_cli_show_identity(&cli->out, &j->ticket.identity);
     emk_cli_put_string(&cli->out, "format", emk_model_format_name(j->found.format));
     emk_cli_put_size(&cli->out, "model_size", j->found.model_len);
-    emk_cli_put_number(&cli->out, "tensors", j->found.tensors);
-    emk_cli_put_ratio(&cli->out, "weights", j->found.weight_bytes, j->found.model_len);
+    show_files(cli, j);
+    show_coverage(cli, j);
     emk_cli_put_hex(&cli->out, "file_id", emk_span_of(emk_sealing_file_id(j->sealing), EMK_ID_LEN));
-    if (emk_cli_option_given(cli, "clear-structure") && j->found.model_len > 0 &&
-        j->found.weight_bytes * 100 / j->found.model_len < EMK_PACK_LOW_COVERAGE)
-        emk_cli_remark(cli,
-                       "less than %u %% of the file are known to be weights; the rest can be "
-                       "read by anyone. Look at `earmark inspect --model`, or seal it all.",
-                       EMK_PACK_LOW_COVERAGE);
     emk_cli_next(cli, ", on the device: earmark accept %s --ticket %s", path,
                  emk_cli_option_value(cli, "ticket"));
 }
@@ -225,7 +301,6 @@ static emk_status run(emk_cli *cli)
     static job j; /* tens of KiB */
     emk_status st;
 
-    j.fd = -1;
     j.threads = emk_os_processors();
     if (j.threads > EMK_SEAL_THREADS_MAX)
         j.threads = EMK_SEAL_THREADS_MAX;
@@ -257,13 +332,20 @@ static const char *const paragraphs[] = {
     "Seals a model for the one device and the one user that the ticket names: the weights to the "
     "device's own key, and around that everything to the key that was made for this one request. "
     "The result may travel and wait anywhere.",
+    "MODEL is one file, several files, or a folder with all that is in it (no links, at most 512 "
+    "files); on the device it comes back as the same tree. Formats that keep weights in files of "
+    "their own need all of them.",
+    "Everything is sealed, whatever its format. With --clear the structure stays readable, so that "
+    "it can be looked at where the model lies: then all rests on what earmark knows to be weights. "
+    "It says how many per cent of the model that is, and warns below 90; --strict refuses then, "
+    "and where the model is known to have weights that cannot be told apart.",
     "This needs the issuer's public key and a sealing key with its certificate, all of which are "
     "in the issuer's directory, but not the issuer's own key. A ticket is good for one sealed "
     "model.",
     NULL};
 
 static const emk_cli_operand operands[] = {
-    {"MODEL", EMK_CLI_FILE, "the model's file, of any format", false},
+    {"MODEL", EMK_CLI_FILE, "the model's file, of any format; or several, or a folder", false},
     {0},
 };
 
@@ -274,13 +356,19 @@ static const emk_cli_option options[] = {
      "aes (default), or chacha for devices without AES "
      "instructions",
      false},
-    {"as-bytes", 0, EMK_CLI_FLAG, NULL, "do not look inside the model: seal it as one piece",
+    {"whole", 0, EMK_CLI_FLAG, NULL, "do not look inside the model: seal it as one piece", false},
+    {"clear", 0, EMK_CLI_WORD, "WHAT",
+     "structure: leave all but the weights readable (it cannot be changed unnoticed); small-int: "
+     "small constants of integers as well, which runtimes need to load the structure",
      false},
-    {"clear-structure", 0, EMK_CLI_FLAG, NULL,
-     "leave all but the weights readable (it cannot be changed unnoticed)", false},
+    {"strict", 0, EMK_CLI_FLAG, NULL,
+     "refuse a model of which less than 90 % are known to be weights, or that has weights earmark "
+     "cannot tell apart",
+     false},
     {"no-digests", 0, EMK_CLI_FLAG, NULL,
      "leave out the digests that let the device prove what it got", false},
-    {"format", 0, EMK_CLI_WORD, "NAME", "the model's format, where it cannot be seen", false},
+    {"format", 0, EMK_CLI_WORD, "NAME", "the model's format, where it cannot be seen; one file",
+     false},
     EMK_CLI_OPTION_ISSUER_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,
@@ -289,6 +377,7 @@ static const emk_cli_option options[] = {
 
 static const emk_cli_example examples[] = {
     {"Seal it:", "earmark seal cat-ears.tflite --ticket cat.ticket -o cat.emk"},
+    {"A model of many files:", "earmark seal saved_model --ticket cat.ticket -o cat.emk"},
     {"See first what is in it:", "earmark inspect --model cat-ears.tflite"},
     {0},
 };
@@ -298,16 +387,19 @@ static const emk_cli_exit exits[] = {
     {EMK_E_SIGNATURE, "the ticket is not from this issuer"},
     {EMK_E_POLICY, "the ticket, or the sealing key, has expired"},
     {EMK_E_USED, "a model was sealed for this ticket already"},
-    {EMK_E_UNSUPPORTED, "the model has weights in other files"},
+    {EMK_E_UNSUPPORTED, "weights in files not named, a link, or --strict refuses"},
+    {EMK_E_NOT_FOUND, "a file is not there, or a folder lacks one that its model needs"},
+    {EMK_E_IO, "the model changed while it was sealed, or the system refused"},
     {0},
 };
 
 const emk_cli_command EMK_CLI_SEAL = {
     .name = "seal",
     .summary = "seals a model for one user on one device",
-    .synopsis = "MODEL --ticket TICKET -o FILE",
+    .synopsis = "MODEL... --ticket TICKET -o FILE",
     .paragraphs = paragraphs,
     .operands = operands,
+    .many_operands = true,
     .options = options,
     .examples = examples,
     .exits = exits,

@@ -18,7 +18,7 @@
 #define EMK_CLI_EXIT_USAGE 64
 
 #define EMK_CLI_OPTIONS_MAX  24 /* options of one command, the common ones included */
-#define EMK_CLI_OPERANDS_MAX 4
+#define EMK_CLI_OPERANDS_MAX 512
 
 typedef struct emk_cli emk_cli;
 
@@ -66,6 +66,7 @@ typedef struct emk_cli_command {
     const emk_cli_option *options; /* without the common ones */
     const emk_cli_example *examples;
     const emk_cli_exit *exits;
+    bool many_operands; /* the last one may be followed by more of its kind */
     bool takes_command; /* words behind "--" are a command to run */
     emk_status (*run)(emk_cli *cli);
 } emk_cli_command;

@@ -76,7 +76,8 @@ static void become(const emk_cli_child *child, const sigset_t *mask, int report,
 
     /* Without its parent nobody would end it when its time is over. */
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent &&
-        fcntl(child->model->fd, F_SETFD, 0) == 0 && sigprocmask(SIG_SETMASK, mask, NULL) == 0)
+        (!child->model || fcntl(child->model->fd, F_SETFD, 0) == 0) &&
+        sigprocmask(SIG_SETMASK, mask, NULL) == 0)
         execvp(child->argv[0], child->argv);
     why = errno;
     if (write(report, &why, sizeof why) != (ssize_t)sizeof why)
@@ -107,6 +108,39 @@ static void forwarded_set(sigset_t *set)
     sigaddset(set, SIGCHLD);
     for (size_t i = 0; i < sizeof FORWARDED / sizeof FORWARDED[0]; i++)
         sigaddset(set, FORWARDED[i]);
+}
+
+static sigset_t held_before;
+static bool holding;
+
+void emk_cli_signals_hold(void)
+{
+    sigset_t set;
+
+    if (holding)
+        return;
+    forwarded_set(&set);
+    sigprocmask(SIG_BLOCK, &set, &held_before);
+    holding = true;
+}
+
+bool emk_cli_signals_pending(void)
+{
+    sigset_t set;
+
+    sigpending(&set);
+    for (size_t i = 0; i < sizeof FORWARDED / sizeof FORWARDED[0]; i++) {
+        if (sigismember(&set, FORWARDED[i]) == 1)
+            return true;
+    }
+    return false;
+}
+
+void emk_cli_signals_release(void)
+{
+    if (holding)
+        sigprocmask(SIG_SETMASK, &held_before, NULL);
+    holding = false;
 }
 
 static bool has_ended(pid_t pid, int *code)
@@ -160,7 +194,7 @@ emk_status emk_cli_child_run(const emk_cli_child *child, int *code, bool *expire
     fflush(NULL);
     pid = fork();
     if (pid == 0)
-        become(child, &before, report[1], parent);
+        become(child, holding ? &held_before : &before, report[1], parent);
     close(report[1]);
     st = pid > 0 ? check_started(report[0], pid, e) : emk_fail_errno(e, "command: cannot fork");
     close(report[0]);

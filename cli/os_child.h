@@ -31,6 +31,13 @@ void emk_cli_memory_model_done(emk_cli_memory_model *m);
 /* The path by which the child (and only it) opens the model. */
 void emk_cli_memory_model_path(const emk_cli_memory_model *m, char out[EMK_CLI_MODEL_PATH_MAX]);
 
+/* From here on signals that would end the program wait, so that it can clear up what must not
+ * stay; one that came meanwhile takes effect at release.  A child starts without that.
+ * State: one for the process.  Not for several threads. */
+void emk_cli_signals_hold(void);
+bool emk_cli_signals_pending(void);
+void emk_cli_signals_release(void);
+
 /* Runs argv, which is looked for along PATH, with the model's descriptor open, and waits.
  * Signals that are sent to this process go on to the child.  At `until` (seconds since 1970)
  * the child is asked to end, and five seconds later made to; *expired says so.  *code gets the
@@ -38,7 +45,7 @@ void emk_cli_memory_model_path(const emk_cli_memory_model *m, char out[EMK_CLI_M
  * cannot be started. */
 typedef struct emk_cli_child {
     char **argv;
-    const emk_cli_memory_model *model;
+    const emk_cli_memory_model *model; /* NULL: the child has another way to it */
     uint64_t until;
 } emk_cli_child;
 emk_status emk_cli_child_run(const emk_cli_child *child, int *code, bool *expired,

@@ -1,5 +1,7 @@
 #include "cli/show.h"
 
+#include "core/model/model.h"
+
 static void text(emk_cli_out *o, const char *key, emk_span value)
 {
     if (value.len)
@@ -37,5 +39,23 @@ void emk_cli_show_policy(emk_cli_out *o, const emk_policy *p)
         emk_cli_put_string(o, "memory",
                            p->memory == EMK_POLICY_MEMORY_LOCKED ? "locked" : "secret");
     number(o, "release", p->release);
+    emk_cli_end(o);
+}
+
+void emk_cli_show_not_listed(emk_cli_out *o, const uint64_t *reasons, uint64_t unknown)
+{
+    uint64_t any = unknown;
+
+    for (int i = 0; i < (int)EMK_CLEAR_REASONS; i++)
+        any |= reasons[i];
+    if (!any && !o->json)
+        return;
+    emk_cli_begin(o, "not_listed");
+    for (int i = 0; i < (int)EMK_CLEAR_REASONS; i++) {
+        if (reasons[i])
+            emk_cli_put_size(o, emk_model_clear_name((emk_clear)i), reasons[i]);
+    }
+    if (unknown)
+        emk_cli_put_size(o, "unknown-files", unknown);
     emk_cli_end(o);
 }

@@ -24,8 +24,8 @@ bool emk_cli_view_is_message(emk_span head);
 emk_status emk_cli_view_sealed(emk_cli *cli, const emk_cli_view *v) EMK_MUST_CHECK;
 /* Any message; all of it is in v->head. */
 emk_status emk_cli_view_message(emk_cli *cli, const emk_cli_view *v) EMK_MUST_CHECK;
-/* A model file: its tensors. */
-emk_status emk_cli_view_model(emk_cli *cli, const char *path) EMK_MUST_CHECK;
+/* The model that the operands name: its files and their tensors. */
+emk_status emk_cli_view_model(emk_cli *cli) EMK_MUST_CHECK;
 
 /* "P-256" and so on; NULL for a KEM earmark does not know. */
 const char *emk_cli_kem_name(uint64_t kem);

@@ -75,7 +75,8 @@ function(emk_artefact_pkg_config name description)
           DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
 
-# Headers, the program and the texts.  The libraries were installed by emk_artefact.
+# Headers, the program and the texts.  The libraries were installed by emk_artefact, manual
+# pages and completions by the folder that makes them.
 function(emk_install)
   if(NOT EMK_ARTEFACTS)
     return()
@@ -84,11 +85,6 @@ function(emk_install)
           FILES_MATCHING PATTERN "*.h")
   if(TARGET earmark)
     install(TARGETS earmark RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-    set(root "\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}")
-    install(CODE "execute_process(COMMAND \"${CMAKE_COMMAND}\"
-      \"-DEARMARK=$<TARGET_FILE:earmark>\"
-      \"-DMAN_DIR=${root}/${CMAKE_INSTALL_MANDIR}\" \"-DDATA_DIR=${root}/${CMAKE_INSTALL_DATADIR}\"
-      -P \"${PROJECT_SOURCE_DIR}/cmake/Pages.cmake\" COMMAND_ERROR_IS_FATAL ANY)")
   endif()
   install(FILES LICENSE README.md SECURITY.md CHANGES.md docs/api-conventions.md
           DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,5 +1,5 @@
-/* Calls to a key holder, with the arguments checked once.  The table that a holder fills in
- * is public: <earmark/keystore.h>.
+/* Calls to a key holder, with the arguments checked once.  The table that a holder fills in,
+ * and what one can ask about a holder, are public: <earmark/keystore.h>.
  *
  * All calls: EMK_E_USAGE for arguments out of their limits or a table without what every
  * holder needs, EMK_E_UNSUPPORTED for an ability that is absent, EMK_E_KEY_LOST when the
@@ -17,16 +17,6 @@ typedef struct emk_keystore_keys {
     uint8_t signing[EMK_KEYSTORE_PUBLIC_LEN];
     uint8_t agreement[EMK_KEYSTORE_PUBLIC_LEN]; /* the P-256 half */
 } emk_keystore_keys;
-
-/* EMK_E_USAGE unless the table has what every holder needs; call it once on a foreign table. */
-emk_status emk_keystore_check(const emk_keystore *ks, emk_error *e) EMK_MUST_CHECK;
-
-/* Never NULL; lent. */
-const char *emk_keystore_name(const emk_keystore *ks);
-const char *emk_keystore_describe(const emk_keystore *ks);
-bool emk_keystore_is_hardware(const emk_keystore *ks);
-bool emk_keystore_has_counters(const emk_keystore *ks);
-bool emk_keystore_has_secrets(const emk_keystore *ks);
 
 emk_status emk_keystore_public_keys(const emk_keystore *ks, emk_keystore_keys *out,
                                     emk_error *e) EMK_MUST_CHECK;
@@ -56,8 +46,5 @@ emk_status emk_keystore_secret_delete(const emk_keystore *ks, const uint8_t id[E
  * EMK_E_UNSUPPORTED when there is a seed and libcrypto has no ML-KEM. */
 emk_status emk_keystore_kem_private(const emk_crypto *c, const emk_keystore *ks,
                                     emk_kem_private **out, emk_error *e) EMK_MUST_CHECK;
-
-/* Closes the holder.  An all-zero one is fine. */
-void emk_keystore_close(emk_keystore *ks);
 
 #endif

@@ -9,12 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STEP_MAX      256u /* bytes of one step and its final zero */
 #define MEMORY_FOLDER "/dev/shm"
+#define MEMORY_NAME   "earmark-run-XXXXXX"
+#define MEMORY_AGE_S  10 /* a younger one may be about to be locked */
 
 static const int DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -318,20 +322,67 @@ emk_status emk_os_folder_remove(const char *path, emk_error *e)
     return EMK_OK;
 }
 
+/* Whether a folder in memory is one of ours that nobody uses any more; then it is locked. */
+static bool is_left_over(int fd)
+{
+    struct stat info;
+
+    return fstat(fd, &info) == 0 && info.st_uid == geteuid() && (info.st_mode & 07777) == 0700 &&
+           info.st_mtim.tv_sec < time(NULL) - MEMORY_AGE_S && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* What cannot be removed now is looked at again the next time. */
+static emk_status sweep_one(void *self, const char *name, emk_os_kind kind, emk_error *e)
+{
+    const int *memory = self;
+    int fd;
+
+    (void)e;
+    if (kind != EMK_OS_FOLDER || strlen(name) != strlen(MEMORY_NAME) ||
+        strncmp(name, MEMORY_NAME, strlen(MEMORY_NAME) - 6) != 0)
+        return EMK_OK;
+    fd = io_allowed() ? openat(*memory, name, DIR_FLAGS) : -1;
+    if (fd < 0)
+        return EMK_OK;
+    if (is_left_over(fd) && clear_below(fd, 0, NULL) == EMK_OK)
+        (void)unlinkat(*memory, name, AT_REMOVEDIR);
+    close(fd);
+    return EMK_OK;
+}
+
+static void sweep(void)
+{
+    int memory = -1;
+
+    if (emk_os_folder_open(MEMORY_FOLDER, &memory, NULL) != EMK_OK)
+        return;
+    if (emk_os_folder_each(memory, "", sweep_one, &memory, NULL) != EMK_OK)
+        errno = 0; /* another process swept at the same time */
+    close(memory);
+}
+
 emk_status emk_os_memory_folder(char path[EMK_OS_MEMORY_FOLDER_PATH], int *dir, emk_error *e)
 {
-    char made[EMK_OS_MEMORY_FOLDER_PATH] = MEMORY_FOLDER "/earmark-XXXXXX";
+    char made[EMK_OS_MEMORY_FOLDER_PATH] = MEMORY_FOLDER "/" MEMORY_NAME;
     struct statfs s;
+    int fd = -1;
     emk_status st;
 
     if (!io_allowed() || statfs(MEMORY_FOLDER, &s) != 0 || s.f_type != TMPFS_MAGIC)
         return emk_fail(e, EMK_E_UNSUPPORTED, "folder: no file system in memory at /dev/shm", 0);
+    sweep();
     if (!io_allowed() || !mkdtemp(made))
         return emk_fail_errno(e, "folder: cannot make one in memory");
-    st = emk_os_folder_open(made, dir, e);
-    if (st == EMK_OK)
+    st = emk_os_folder_open(made, &fd, e);
+    if (st == EMK_OK && (!io_allowed() || flock(fd, LOCK_EX | LOCK_NB) != 0))
+        st = emk_fail_errno(e, "folder: cannot lock it");
+    if (st == EMK_OK) {
         memcpy(path, made, sizeof made);
-    else
-        rmdir(made);
+        *dir = fd;
+        return EMK_OK;
+    }
+    if (fd >= 0)
+        close(fd);
+    rmdir(made);
     return st;
 }

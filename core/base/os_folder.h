@@ -55,7 +55,8 @@ emk_status emk_os_folder_remove(const char *path, emk_error *e) EMK_MUST_CHECK;
 
 #define EMK_OS_MEMORY_FOLDER_PATH 64u
 /* Makes a folder of this user's alone (mode 0700) on a file system that is memory, and writes
- * its path to `path`.  EMK_E_UNSUPPORTED when this machine has none. */
+ * its path to `path`; it is in use for as long as *dir is open.  Removes those that killed
+ * processes of this user left.  EMK_E_UNSUPPORTED when this machine has none. */
 emk_status emk_os_memory_folder(char path[EMK_OS_MEMORY_FOLDER_PATH], int *dir,
                                 emk_error *e) EMK_MUST_CHECK;
 

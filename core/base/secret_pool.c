@@ -19,7 +19,8 @@ emk_status emk_secret_pool_new(emk_secret_pool **out, emk_error *e)
 
     if (!p)
         return emk_fail(e, EMK_E_NO_MEMORY, "secret pool: no memory", sizeof *p);
-    st = emk_os_map_new(EMK_SECRET_PLACES * EMK_SECRET_PLACE_LEN, EMK_OS_MAP_LOCK, &p->map, e);
+    st = emk_os_map_new((size_t)EMK_SECRET_PLACES * EMK_SECRET_PLACE_LEN, EMK_OS_MAP_LOCK, &p->map,
+                        e);
     if (st != EMK_OK) {
         emk_free(p);
         return st;

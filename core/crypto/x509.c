@@ -515,6 +515,23 @@ static emk_status check_signed_by(const emk_crypto *c, const emk_x509 *cert, con
     return st;
 }
 
+static bool is_root(const emk_x509 *cert, const emk_x509 *root)
+{
+    return emk_span_equal(cert->subject, root->subject) && emk_span_equal(cert->spki, root->spki);
+}
+
+/* A root anywhere but at the end: it would verify, and let a forger choose how many certificates
+ * seem to stand below it. */
+static emk_status check_no_root(const emk_x509 *chain, size_t n, const emk_x509_rules *rules,
+                                emk_error *e)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < rules->n_roots; j++)
+            if (is_root(&chain[i], &rules->roots[j]))
+                return emk_fail(e, EMK_E_SIGNATURE, "x509: root inside the chain", i);
+    return EMK_OK;
+}
+
 /* The root that the last certificate is, or is signed by: of several with its name, one whose
  * key verifies. */
 static emk_status find_root(const emk_crypto *c, const emk_x509 *last, const emk_x509_rules *rules,
@@ -525,17 +542,9 @@ static emk_status find_root(const emk_crypto *c, const emk_x509 *last, const emk
     for (size_t i = 0; i < rules->n_roots; i++) {
         const emk_x509 *r = &rules->roots[i];
 
-        if (emk_span_equal(last->subject, r->subject) && emk_span_equal(last->spki, r->spki)) {
-            *root = i;
-            return rules->root_in_chain
-                       ? EMK_OK
-                       : emk_fail(e, EMK_E_SIGNATURE, "x509: root inside the chain", 0);
-        }
-    }
-    for (size_t i = 0; i < rules->n_roots && !rules->root_in_chain; i++) {
-        if (!emk_span_equal(last->issuer, rules->roots[i].subject))
+        if (rules->root_in_chain ? !is_root(last, r) : !emk_span_equal(last->issuer, r->subject))
             continue;
-        st = check_signed_by(c, last, &rules->roots[i], 0, e);
+        st = rules->root_in_chain ? EMK_OK : check_signed_by(c, last, r, 0, e);
         *root = i;
         if (st != EMK_E_SIGNATURE)
             break; /* good, or not to be found out */
@@ -553,13 +562,16 @@ emk_status emk_x509_verify_chain(const emk_crypto *c, const emk_x509 *chain, siz
         return emk_fail(e, EMK_E_USAGE, "x509: no roots", 0);
     if (n == 0 || n > EMK_X509_CHAIN_MAX)
         return emk_fail(e, EMK_E_LIMIT, "x509: certificates in a chain", n);
+    n_checked = rules->root_in_chain ? n - 1 : n; /* a root has its key, the rest proves nothing */
+    st = check_no_root(chain, n_checked, rules, e);
+    if (st != EMK_OK)
+        return st;
     st = find_root(c, &chain[n - 1], rules, &anchor, e);
     if (st != EMK_OK) {
         if (e)
             e->where = n - 1;
         return st;
     }
-    n_checked = rules->root_in_chain ? n - 1 : n; /* a root has its key, the rest proves nothing */
     if (n_checked == 0)
         return emk_fail(e, EMK_E_SIGNATURE, "x509: nothing below the root", 0);
     for (size_t i = n_checked; st == EMK_OK && i-- > 0;) {

@@ -5,7 +5,7 @@
  * no network.  A chain is checked pair by pair from leaf to root, and the anchors are the
  * caller's: a root's key decides, never what a certificate in the evidence says of itself.
  * What a kind of evidence must be forgiven (dates that makers filled in wrongly) stands in the
- * caller's rules and nowhere else.  docs/decisions/0010 says why libcrypto's own chain check is
+ * caller's rules and nowhere else.  docs/decisions/0011 says why libcrypto's own chain check is
  * not used.
  *
  * No heap for certificates; what is lent points into the input. */

@@ -8,6 +8,7 @@ struct emk_opened {
     size_t len;
     uint64_t expires;
     uint64_t opens_left;
+    emk_plan tree; /* its files alone */
 };
 
 static unsigned map_flags(emk_policy_memory memory)
@@ -44,6 +45,16 @@ static emk_status get_memory(const emk_policy *policy, const emk_client_ask *ask
     return st;
 }
 
+/* What of the plan is wanted when the vault is closed. */
+static emk_status keep_files(const emk_plan *plan, emk_opened *o, emk_error *e)
+{
+    o->tree.n_files = plan->n_files;
+    if (plan->n_files == 0)
+        return EMK_OK;
+    emk_buf_init(&o->tree.files, plan->files.len);
+    return emk_buf_append(&o->tree.files, emk_buf_span(&plan->files), e);
+}
+
 /* Durable before a byte is decrypted.  [container 7.5] */
 static emk_status count_open(emk_client *cl, emk_entry *x, emk_error *e)
 {
@@ -61,6 +72,17 @@ static emk_status count_open(emk_client *cl, emk_entry *x, emk_error *e)
     return emk_entry_raise(cl->keystore, before.vault_id, before.generation + 1, e);
 }
 
+/* Inference engines only read weights: whatever writes there is a fault of somebody's. */
+static emk_status read_model(emk_entry *x, const emk_client_ask *ask, emk_opened *o, emk_error *e)
+{
+    unsigned threads = emk_client_threads(ask->threads);
+    emk_status st = EMK_OK;
+
+    if (o->len)
+        st = emk_vault_read_all(x->vault, o->map.p, threads, ask->progress, e);
+    return st == EMK_OK ? emk_os_map_protect(&o->map, e) : st;
+}
+
 static emk_status open_entry(emk_client *cl, emk_entry *x, const emk_client_ask *ask, emk_opened *o,
                              emk_error *e)
 {
@@ -72,6 +94,9 @@ static emk_status open_entry(emk_client *cl, emk_entry *x, const emk_client_ask 
         return st;
     /* An accept that was killed between its last steps is brought to its end. */
     st = emk_client_release_raise(cl, emk_vault_identity(x->vault)->model, policy->release, e);
+    if (st != EMK_OK)
+        return st;
+    st = keep_files(emk_vault_plan(x->vault), o, e);
     if (st != EMK_OK)
         return st;
     st = get_memory(policy, ask, emk_vault_core(x->vault)->plain_len, o, e);
@@ -88,10 +113,7 @@ static emk_status open_entry(emk_client *cl, emk_entry *x, const emk_client_ask 
         o->opens_left = policy->max_opens - opens;
     }
     emk_entry_unlock(x);
-    if (o->len == 0)
-        return EMK_OK;
-    return emk_vault_read_all(x->vault, o->map.p, emk_client_threads(ask->threads), ask->progress,
-                              e);
+    return read_model(x, ask, o, e);
 }
 
 /* The best entry of a model so far. */
@@ -210,6 +232,19 @@ emk_span emk_opened_bytes(const emk_opened *o)
     return emk_span_of(o->map.p, o->len);
 }
 
+uint32_t emk_opened_n_files(const emk_opened *o)
+{
+    return o->tree.n_files;
+}
+
+emk_status emk_opened_files_each(const emk_opened *o,
+                                 emk_status (*fn)(void *self, const emk_file_entry *entry,
+                                                  emk_error *e),
+                                 void *self, emk_error *e)
+{
+    return emk_files_each(&o->tree, fn, self, e);
+}
+
 uint64_t emk_opened_expires(const emk_opened *o)
 {
     return o->expires;
@@ -232,5 +267,6 @@ void emk_opened_close(emk_opened *o)
     if (!o)
         return;
     emk_os_map_free(&o->map);
+    emk_buf_done(&o->tree.files);
     emk_free(o);
 }

@@ -144,6 +144,13 @@ emk_status emk_client_open(emk_client *cl, const char *name, const emk_client_as
 
 /* The model's bytes, lent until close; writing to them faults. */
 emk_span emk_opened_bytes(const emk_opened *o);
+/* How many files a model is made of; 0: it is one file and has no name.  [container 6.5] */
+uint32_t emk_opened_n_files(const emk_opened *o);
+/* Calls fn for each of them in order, until it fails; paths were checked when it was opened. */
+emk_status emk_opened_files_each(const emk_opened *o,
+                                 emk_status (*fn)(void *self, const emk_file_entry *entry,
+                                                  emk_error *e),
+                                 void *self, emk_error *e) EMK_MUST_CHECK;
 /* When it has to be closed: seconds since 1970. */
 uint64_t emk_opened_expires(const emk_opened *o);
 /* Counted opens that are left; UINT64_MAX: not counted. */

@@ -53,12 +53,20 @@ void emk_sealer_free(emk_sealer *s);
 /* flags of a plan */
 #define EMK_SEAL_AS_BYTES        1u /* do not look inside the model */
 #define EMK_SEAL_CLEAR_STRUCTURE 2u /* leave all but weights readable; it cannot be changed */
-#define EMK_SEAL_STRICT          4u /* with the last: refuse where weights would stay readable */
+#define EMK_SEAL_STRICT          4u /* refuse where weights may stay readable, or coverage is < 90 */
 #define EMK_SEAL_NO_DIGESTS      8u /* for models sealed once: reads them once less */
+
+/* One file of a model of several. */
+typedef struct emk_seal_file {
+    const char *path; /* in the model: relative, its steps between single slashes */
+    uint64_t len;     /* bytes */
+} emk_seal_file;
 
 /* All zero is a good default. */
 typedef struct emk_seal_options {
     const char *file_name;        /* a hint for formats without a magic; may be NULL */
+    const emk_seal_file *files;   /* one behind the other they are the model; in order */
+    uint32_t n_files;             /* at most EMK_FILES_MAX; 0: the model is one file */
     const char *format;           /* "tflite" and so on, as in the report; NULL: find out */
     uint32_t flags;               /* EMK_SEAL_... */
     unsigned threads;             /* 0: as many as help */
@@ -71,6 +79,7 @@ typedef struct emk_seal_report {
     uint64_t model_len;
     uint64_t sealed_len; /* bytes that will be encrypted */
     uint64_t weight_len; /* bytes known to be weights; 0 for a model not looked into */
+    unsigned coverage;   /* per cent of the model that these are */
     uint32_t n_tensors;
     uint32_t n_indexed; /* of these a device can find so many by name */
 } emk_seal_report;
@@ -79,9 +88,10 @@ typedef struct emk_seal_plan emk_seal_plan;
 
 /* Reads a model and gives a plan; free with emk_seal_plan_free.  Keeps what `model` refers to,
  * which must stay as it is; copies *model.  options may be NULL.
- * EMK_E_FORMAT for a file of a known format that is not well-formed, EMK_E_UNSUPPORTED (weights
- * in other files; nothing that could stay clear), EMK_E_USAGE, EMK_E_LIMIT, EMK_E_NO_MEMORY,
- * EMK_E_CRYPTO, what the source says. */
+ * EMK_E_FORMAT for a file of a known format that is not well-formed, or a path that is none;
+ * EMK_E_UNSUPPORTED (weights in other files; nothing that could stay clear; strict);
+ * EMK_E_NOT_FOUND (a file with weights is not among the files), EMK_E_USAGE, EMK_E_LIMIT,
+ * EMK_E_NO_MEMORY, EMK_E_CRYPTO, what the source says. */
 emk_status emk_sealer_plan(const emk_sealer *s, const emk_source *model,
                            const emk_seal_options *options, emk_seal_plan **out,
                            emk_error *e) EMK_MUST_CHECK;

@@ -216,7 +216,7 @@ class Words(Case):
                 (["seal", "-x"], "no option -x"),
                 (["seal"], "MODEL is missing"),
                 (["seal", "m", "-o", "x"], "--ticket FILE is missing"),
-                (["seal", "m", "n"], "one word too many: n"),
+                (["accept", "m", "n"], "one word too many: n"),
                 (["seal", "m", "--ticket"], "--ticket needs a value"),
                 (["seal", "m", "-t", "a", "-t", "b"], "--ticket is given twice"),
                 (["open", "m", "--sha256=x"], "--sha256 takes no value"),
@@ -414,7 +414,7 @@ class Life(Case):
         self.assertEqual(len(os.listdir(self.path("issuer/redeemed"))), 1)
 
     def test_every_way_of_sealing_opens(self):
-        for i, options in enumerate((["--cipher", "chacha"], ["--as-bytes"], ["--no-digests"],
+        for i, options in enumerate((["--cipher", "chacha"], ["--whole"], ["--no-digests"],
                                      ["--cipher=aes"])):
             name = "m%d" % i
             self.ok("request", "--device", "phone", "-m", name, "-u", "alice", "-o", "r")
@@ -424,7 +424,7 @@ class Life(Case):
             self.assertEqual(self.json("open", name, "-u", "alice", "--sha256", "--device",
                                        "phone")["sha256"], self.hash)
         for options in (["--cipher", "rot13"], ["--format", "word"],
-                        ["--as-bytes", "--clear-structure"]):
+                        ["--whole", "--clear", "structure"]):
             self.ok("request", "--device", "phone", "-m", "x", "-u", "alice", "-o", "r")
             self.ok("ticket", "r", "-o", "t")
             self.usage("seal", "model.bin", "-t", "t", "-o", "s", *options)
@@ -436,7 +436,8 @@ class Life(Case):
         shutil.copy(example, self.path("model.bin"))
         self.ok("request", "--device", "phone", "-m", "m", "-u", "alice", "-o", "r")
         self.ok("ticket", "r", "-o", "t")
-        self.ok("seal", "model.bin", "-t", "t", "-o", "s", "--clear-structure")
+        self.ok("seal", "model.bin", "-t", "t", "-o", "s", "--clear",
+                "structure")
         name = self.json("accept", "s", "-t", "t", "--device", "phone")["name"]
         vault = read(self.path("phone/vault/%s.emkv" % name))
         model = read(example)

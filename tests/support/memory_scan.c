@@ -95,13 +95,15 @@ size_t emk_scan_count(void)
 
     assert_non_null(maps);
     while (fgets(line, sizeof line, maps)) {
-        unsigned long from, to;
-        char mode[5], name[256] = "";
+        char *rest, mode[5], name[256] = "";
+        unsigned long from = strtoul(line, &rest, 16);
+        unsigned long to = *rest == '-' ? strtoul(rest + 1, &rest, 16) : from;
         size_t found;
 
-        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %255s", &from, &to, mode, name) < 3)
+        if (sscanf(rest, "%4s %*s %*s %*s %255s", mode, name) < 1)
             continue;
-        if (mode[0] != 'r' || mode[1] != 'w')
+        /* Read-only too where it is nobody's file: an opened model is. */
+        if (mode[0] != 'r' || (mode[1] != 'w' && name[0] != '\0'))
             continue;
         found = hits_in((const uint8_t *)from, to - from);
         if (found)

@@ -4,6 +4,7 @@
 #include "core/base/os_file.h"
 #include "tests/support/test.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -215,6 +216,38 @@ static void folder_in_memory_is_this_users_alone(void **state)
     assert_ok(emk_os_folder_remove(path, &e), &e);
 }
 
+static void make_old(const char *path)
+{
+    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+}
+
+static void folders_in_memory_that_nobody_uses_are_swept(void **state)
+{
+    char used[EMK_OS_MEMORY_FOLDER_PATH], left[EMK_OS_MEMORY_FOLDER_PATH],
+        more[EMK_OS_MEMORY_FOLDER_PATH];
+    int used_fd = -1, left_fd = -1, fd = -1;
+
+    (void)state;
+    if (emk_os_memory_folder(used, &used_fd, &e) == EMK_E_UNSUPPORTED)
+        return;
+    assert_ok(emk_os_memory_folder(left, &left_fd, &e), &e);
+    assert_ok(emk_os_create_below(left_fd, "a/plain", &fd, &e), &e);
+    emk_os_close(fd);
+    make_old(left);
+    make_old(used);
+    emk_os_close(left_fd); /* as if its process had been killed */
+    assert_ok(emk_os_memory_folder(more, &fd, &e), &e);
+    assert_false(emk_os_exists(left));
+    assert_true(emk_os_exists(used));
+    assert_true(emk_os_exists(more));
+    emk_os_close(used_fd);
+    emk_os_close(fd);
+    assert_ok(emk_os_folder_remove(used, &e), &e);
+    assert_ok(emk_os_folder_remove(more, &e), &e);
+}
+
 #ifdef EMK_FAULTS
 /* Write, list, remove: every call may fail, and nothing is open afterwards. */
 static emk_status all_of_it(void)
@@ -277,5 +310,5 @@ int main(void)
                    rule(removes_a_file_and_the_folders_it_leaves_empty),
                    rule(takes_a_new_or_an_empty_folder), rule(clears_all_and_follows_nothing),
                    rule(shows_links_as_links), rule(folder_in_memory_is_this_users_alone),
-                   rule(survives_every_fault));
+                   rule(folders_in_memory_that_nobody_uses_are_swept), rule(survives_every_fault));
 }

@@ -114,7 +114,7 @@ static void refuses_a_change_of_any_bit_and_zeroes_the_output(void **state)
 
         memcpy(nonce, NONCE, 12);
         assert_ok(emk_aead_seal(a, nonce, SPAN(aad), SPAN(zeros), cipher, tag, &e), &e);
-        for (size_t bit = 0; bit < 8 * (24 + 16 + 12 + 3); bit++) {
+        for (size_t bit = 0; bit < (size_t)8 * (24 + 16 + 12 + 3); bit++) {
             uint8_t *p = bit < 192 ? cipher : bit < 320 ? tag : bit < 416 ? nonce : aad;
             size_t at = bit < 192 ? bit : bit < 320 ? bit - 192 : bit < 416 ? bit - 320 : bit - 416;
 

@@ -172,7 +172,7 @@ static void scrypt_refuses_parameters_beyond_its_limits(void **state)
         {.n = 2, .r = UINT32_MAX, .p = 16, .mem_max = 1 << 25},
         {.n = 1024, .r = 8, .p = 1, .mem_max = (uint64_t)EMK_SCRYPT_MEM_LIMIT + 1},
     };
-    emk_scrypt just = {.n = 1024, .r = 8, .p = 1, .mem_max = 128 * 8 * 1027};
+    emk_scrypt just = {.n = 1024, .r = 8, .p = 1, .mem_max = UINT64_C(128) * 8 * 1027};
     uint8_t out[32] = {5};
     emk_error e;
 

@@ -381,7 +381,7 @@ static void hardware_never_sees_a_point_off_the_curve(void **state)
     assert_ok(emk_p256_generate(test_crypto(), c.priv, pub, &e), &e);
     assert_ok(emk_kem_private_new_hardware(test_crypto(), EMK_KEM_P256, &hw, &k, &e), &e);
     memcpy(enc, pub, 65);
-    for (size_t bit = 0; bit < 8 * 65; bit += 3) {
+    for (size_t bit = 0; bit < (size_t)8 * 65; bit += 3) {
         flip(enc, bit);
         assert_status(emk_kem_decap(k, SPAN(enc), secret, &e), EMK_E_SEALED, &e);
         flip(enc, bit);

@@ -2,6 +2,7 @@
 #include "core/base/os_mem.h"
 #include "tests/unit/device/client/stage.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -598,6 +599,36 @@ static void policy_memory(void **state)
     stage_done(&s);
 }
 
+static void an_opened_model_cannot_be_written(void **state)
+{
+    emk_client_ask ask;
+    emk_opened *o = NULL;
+    emk_error e = {0};
+    pid_t pid;
+    stage s;
+    int st;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    stage_install(&s);
+    ask = stage_ask(&s);
+    assert_ok(emk_client_open(s.client, s.name, &ask, &o, &e), &e);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        volatile uint8_t *p = (volatile uint8_t *)(uintptr_t)emk_opened_bytes(o).p;
+
+        signal(SIGSEGV, SIG_DFL); /* the test library's handler would go on */
+        p[0] = 1;
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &st, 0), pid);
+    assert_true(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
+    assert_bytes(emk_opened_bytes(o), emk_span_of(s.model, MODEL_LEN));
+    emk_opened_close(o);
+    stage_done(&s);
+}
+
 static void lower_release_is_stale_once_a_higher_was_accepted(void **state)
 {
     char old_name[EMK_CLIENT_NAME_LEN + 1];
@@ -1074,6 +1105,7 @@ int main(void)
         emk_rule(policy_not_before), emk_rule(a_clock_put_back_does_not_decide),
         emk_rule(policy_max_opens), emk_rule(policy_user_app_and_use), emk_rule(policy_min_guard),
         emk_rule(policy_lease), emk_rule(policy_memory),
+        emk_rule(an_opened_model_cannot_be_written),
         emk_rule(lower_release_is_stale_once_a_higher_was_accepted),
         emk_rule(an_old_copy_that_is_put_back_is_stale),
         emk_rule(a_removed_entry_that_is_put_back_is_stale),

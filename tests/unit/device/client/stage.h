@@ -44,8 +44,7 @@ void stage_init(stage *s, const stage *like, bool poor);
 void stage_done(stage *s);
 /* As after a start of the app: key holder and client are opened again. */
 void stage_restart(stage *s);
-/* The same in a forked child, which has not inherited secret memory and so cannot free what
- * its parent opened; and a failed assertion ends it.  It leaves by _exit. */
+/* The same in a forked child, where a failed assertion ends it.  It leaves by _exit. */
 void stage_enter_child(stage *s);
 
 /* A request for s->want; a ticket that answers it with s->policy; the model sealed for it. */
