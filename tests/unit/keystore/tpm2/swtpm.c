@@ -1,0 +1,172 @@
+#include "tests/unit/keystore/tpm2/swtpm.h"
+
+#include "core/base/bytes.h"
+#include "tests/support/test.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int dial(uint16_t port)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static bool is_free(uint16_t port)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    bool ok;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    ok = fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static void run(const swtpm *t)
+{
+    char state[300], server[100], ctrl[100];
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves no TPM behind */
+    snprintf(state, sizeof state, "dir=%s", t->dir);
+    snprintf(server, sizeof server, "type=tcp,bindaddr=127.0.0.1,port=%u", t->port);
+    snprintf(ctrl, sizeof ctrl, "type=tcp,bindaddr=127.0.0.1,port=%u", t->port + 1u);
+    dup2(null, 1);
+    dup2(null, 2);
+    execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl",
+           ctrl, "--flags", "not-need-init,startup-clear", (char *)NULL);
+    _exit(127);
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+}
+
+/* False when it ended at once: it is not there, or somebody was faster with the port. */
+static bool launch(swtpm *t)
+{
+    t->pid = fork();
+    if (t->pid == 0)
+        run(t);
+    assert_true(t->pid > 0);
+    for (int i = 0; i < 250; i++) {
+        int fd = dial(t->port), status;
+
+        if (fd >= 0) {
+            close(fd);
+            return true;
+        }
+        if (waitpid(t->pid, &status, WNOHANG) == t->pid)
+            return false;
+        nap();
+    }
+    swtpm_stop(t);
+    return false;
+}
+
+bool swtpm_start(swtpm *t)
+{
+    if (system("command -v swtpm >/dev/null") != 0) {
+        printf("SKIP swtpm is not here\n");
+        return false;
+    }
+    memset(t, 0, sizeof *t);
+    t->dir = emk_test_dir_make();
+    for (unsigned i = 0; i < 50; i++) {
+        t->port = (uint16_t)(20000 + ((unsigned)getpid() * 2 + i * 514) % 12000);
+        if (is_free(t->port) && is_free((uint16_t)(t->port + 1)) && launch(t)) {
+            snprintf(t->tcti, sizeof t->tcti, "swtpm:host=127.0.0.1,port=%u", t->port);
+            return true;
+        }
+    }
+    emk_test_dir_remove(t->dir);
+    printf("SKIP swtpm does not start\n");
+    return false;
+}
+
+void swtpm_stop(swtpm *t)
+{
+    int status;
+
+    if (t->pid <= 0)
+        return;
+    kill(t->pid, SIGTERM);
+    waitpid(t->pid, &status, 0);
+    t->pid = 0;
+}
+
+void swtpm_restart(swtpm *t)
+{
+    swtpm_stop(t);
+    for (int i = 0; i < 50; i++) {
+        if (launch(t))
+            return;
+        nap();
+    }
+    fail();
+}
+
+void swtpm_end(swtpm *t)
+{
+    swtpm_stop(t);
+    emk_test_dir_remove(t->dir);
+}
+
+/* Sends a command with an empty password as its authorisation. */
+static void command(const swtpm *t, uint32_t code, uint32_t handle, emk_span params)
+{
+    static const uint8_t password[] = {0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0};
+    uint8_t out[256], in[256];
+    size_t len = 14 + sizeof password + params.len;
+    int fd = dial(t->port);
+
+    assert_true(fd >= 0);
+    emk_store_u16be(out, 0x8002);
+    emk_store_u32be(out + 2, (uint32_t)len);
+    emk_store_u32be(out + 6, code);
+    emk_store_u32be(out + 10, handle);
+    memcpy(out + 14, password, sizeof password);
+    memcpy(out + 14 + sizeof password, params.p, params.len);
+    assert_int_equal(write(fd, out, len), len);
+    assert_true(read(fd, in, sizeof in) >= 10);
+    close(fd);
+    assert_int_equal(emk_load_u32be(in + 6), 0);
+}
+
+void swtpm_clear(const swtpm *t)
+{
+    command(t, 0x126, 0x4000000A, emk_span_str(""));
+}
+
+void swtpm_extend(const swtpm *t, uint8_t pcr, uint8_t byte)
+{
+    uint8_t params[38] = {0, 0, 0, 1, 0x00, 0x0B};
+
+    memset(params + 6, byte, 32);
+    command(t, 0x182, pcr, emk_span_of(params, sizeof params));
+}
+
+void swtpm_unlock(const swtpm *t)
+{
+    command(t, 0x139, 0x4000000A, emk_span_str(""));
+}
