@@ -81,8 +81,9 @@ double bench_median(const double *v, unsigned n);
 
 /* How a row is made from two sides. */
 typedef enum bench_kind {
-    BENCH_SPEED, /* amount / seconds; ratio of speeds */
-    BENCH_TIME   /* seconds; ratio of times */
+    BENCH_SPEED,  /* amount / seconds; ratio of speeds */
+    BENCH_TIME,   /* seconds; ratio of times */
+    BENCH_TIME_MS /* the same, told in milliseconds */
 } bench_kind;
 
 typedef struct bench_pair {
@@ -101,6 +102,7 @@ void bench_compare(bench *b, const bench_pair *p, const bench_row *row);
 void bench_group_peak(bench *b);
 void bench_group_overhead(bench *b);
 void bench_group_memory(bench *b);
+void bench_group_model(bench *b);
 void bench_group_envelope(bench *b);
 void bench_group_files(bench *b);
 

@@ -22,6 +22,7 @@ static const struct group {
     {"peak", bench_group_peak, "memory that seal, accept and open need"},
     {"overhead", bench_group_overhead, "how much longer a sealed model is"},
     {"memory", bench_group_memory, "the layers beside AES-256-GCM alone, one thread"},
+    {"model", bench_group_model, "finding a model's weights, beside sealing it"},
     {"envelope", bench_group_envelope, "headers and envelopes beside their primitives"},
     {"files", bench_group_files, "seal, accept and open beside age and plain reading"},
 };

@@ -83,7 +83,9 @@ double bench_median(const double *v, unsigned n)
 
 static double figure(const bench_pair *p, double seconds, double amount)
 {
-    return p->kind == BENCH_SPEED ? amount / seconds : seconds;
+    if (p->kind == BENCH_SPEED)
+        return amount / seconds;
+    return p->kind == BENCH_TIME_MS ? seconds * 1e3 : seconds;
 }
 
 static void fill_ratio(const bench_pair *p, bench_row *row)

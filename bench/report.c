@@ -27,7 +27,7 @@ void bench_print_head(const bench *b)
     printf("earmark-bench: %u rounds, %s, %u processors\n", b->rounds, emk_crypto_version(),
            emk_os_processors());
     printf("a ratio is ours to the baseline, median (smallest .. largest) of the rounds\n\n");
-    printf("%-9s %-42s %15s   %-33s %-21s %-13s %-8s %s\n", "group", "what", "ours", "beside",
+    printf("%-9s %-42s %15s   %-33s %-25s %-13s %-8s %s\n", "group", "what", "ours", "beside",
            "ratio", "cpu seconds", "goal", "reached");
 }
 
@@ -47,14 +47,16 @@ static void print_row(const bench_row *r)
         snprintf(beside, sizeof beside, "%s %s", r->beside_name, value);
     }
     if (r->ratio > 0)
-        snprintf(ratio, sizeof ratio, "%.2f (%.2f .. %.2f)", r->ratio, r->ratio_min, r->ratio_max);
+        snprintf(ratio, sizeof ratio,
+                 r->ratio < 0.1 ? "%.4f (%.4f .. %.4f)" : "%.2f (%.2f .. %.2f)", r->ratio,
+                 r->ratio_min, r->ratio_max);
     if (r->goal != BENCH_NO_GOAL)
         snprintf(goal, sizeof goal, "%s %g", r->goal == BENCH_AT_LEAST ? ">=" : "<=", r->limit);
     if (r->beside_cpu > 0)
         snprintf(cpu, sizeof cpu, "%.2f / %.2f", r->cpu, r->beside_cpu);
     else if (r->cpu > 0)
         snprintf(cpu, sizeof cpu, "%.2f", r->cpu);
-    printf("%-9s %-42s %15s   %-33s %-21s %-13s %-8s %-8s %s\n", r->group, r->name, ours, beside,
+    printf("%-9s %-42s %15s   %-33s %-25s %-13s %-8s %-8s %s\n", r->group, r->name, ours, beside,
            ratio, cpu, goal, verdict(r), r->note);
     fflush(stdout);
 }
@@ -112,7 +114,7 @@ static void json_row(FILE *f, const bench_row *r)
         json_text(f, "baseline_name", r->beside_name);
     }
     if (r->ratio > 0)
-        fprintf(f, ", \"ratio\": %.4f, \"ratio_min\": %.4f, \"ratio_max\": %.4f", r->ratio,
+        fprintf(f, ", \"ratio\": %.4g, \"ratio_min\": %.4g, \"ratio_max\": %.4g", r->ratio,
                 r->ratio_min, r->ratio_max);
     if (r->cpu > 0)
         fprintf(f, ", \"cpu_s\": %.4f", r->cpu);

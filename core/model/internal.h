@@ -66,6 +66,8 @@ emk_status emk_safetensors_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 bool emk_gguf_detect(emk_image *im);
 emk_status emk_gguf_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_onnx_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
+/* Whether the file begins with a node that has a name and an operation. */
+bool emk_graphdef_has_named_node(emk_image *im);
 emk_status emk_graphdef_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_savedmodel_scan(emk_scan *s, emk_error *e) EMK_MUST_CHECK;
 bool emk_tensorbundle_detect(emk_image *im);

@@ -100,6 +100,20 @@ const char *emk_model_unknown_note(emk_image *im)
     return is_old_pytorch(im) ? "a PyTorch pickle of before version 1.6" : NULL;
 }
 
+/* GraphDef has no magic and shares its suffix with much else: it is one when the name ends so
+ * and the whole file reads as one, from the first byte as a node with a name. */
+static bool is_graphdef(emk_image *im, const char *file_name)
+{
+    emk_error why;
+
+    if (!file_name || !has_suffix(file_name, " .pb ") || im->len < 4)
+        return false;
+    if (emk_image_u8(im, 0) != 0x0A) /* field 1, a message: the first node */
+        return false;
+    return emk_graphdef_has_named_node(im) &&
+           emk_model_scan(EMK_MODEL_GRAPHDEF, im, NULL, NULL, NULL, NULL, &why) == EMK_OK;
+}
+
 emk_model_format emk_model_detect(emk_image *im, const char *file_name)
 {
     emk_model_format found = EMK_MODEL_UNKNOWN;
@@ -114,6 +128,8 @@ emk_model_format emk_model_detect(emk_image *im, const char *file_name)
         if (has_suffix(file_name, rows[i].suffixes))
             found = rows[i].format;
     }
+    if (found == EMK_MODEL_UNKNOWN && is_graphdef(im, file_name))
+        found = EMK_MODEL_GRAPHDEF;
     im->cut = false;
     return found;
 }

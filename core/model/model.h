@@ -28,7 +28,7 @@ typedef enum emk_model_format {
     EMK_MODEL_SAFETENSORS = 2,
     EMK_MODEL_GGUF = 3,
     EMK_MODEL_ONNX = 4,
-    EMK_MODEL_GRAPHDEF = 5,          /* never detected: ask for it */
+    EMK_MODEL_GRAPHDEF = 5,          /* no magic: by ".pb" and its first node */
     EMK_MODEL_SAVEDMODEL = 6,        /* saved_model.pb alone, without its variables */
     EMK_MODEL_ZIP = 7,               /* .task of TensorFlow Lite models, PyTorch, Keras v3 */
     EMK_MODEL_TENSORBUNDLE = 8,      /* variables.index; the shards are its parts */

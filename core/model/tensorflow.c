@@ -1,9 +1,12 @@
 /* TensorFlow's GraphDef and SavedModel: Protocol Buffers with tensors in the attributes of
  * nodes.  [models 5]
  *
- * Neither has a magic.  A SavedModel is known by the name of its file; a GraphDef must be
- * asked for.  The variables of a SavedModel are in other files, in another format. */
+ * Neither has a magic.  A SavedModel is known by the name of its file; a GraphDef by the end
+ * of its name and the first node.  The variables of a SavedModel are in other files, in another
+ * format. */
 #include "core/model/wire_walk.h"
+
+#define NAME_MAX_BYTES 4096u /* of a node or an operation, to be taken for one */
 
 enum { SAVED_MODEL, META_GRAPH, GRAPH, LIBRARY, FUNCTION, NODE, ENTRY, VALUE, LIST, FUNC, TENSOR };
 
@@ -27,6 +30,7 @@ static const emk_walk_row rows[] = {
 
 enum {
     NODE_NAME = 1,
+    NODE_OP = 2,
     VALUE_TEXT = 2,
     TENSOR_TYPE = 1,
     TENSOR_SHAPE = 2,
@@ -192,6 +196,44 @@ static emk_status scan(emk_scan *s, uint8_t root, emk_error *e)
     if (st == EMK_OK && w.n_messages < 2)
         return emk_fail(e, EMK_E_FORMAT, "tensorflow: no graph", s->base);
     return st;
+}
+
+static bool is_name_byte(uint8_t b)
+{
+    return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') ||
+           strchr("_-./>\\", b) != NULL;
+}
+
+static bool is_name(emk_image *im, const emk_pb_range *r)
+{
+    if (r->end - r->pos == 0 || r->end - r->pos > NAME_MAX_BYTES)
+        return false;
+    for (uint64_t at = r->pos; at < r->end; at++) {
+        uint8_t b = emk_image_u8(im, at);
+
+        if (!b || !is_name_byte(b))
+            return false;
+    }
+    return true;
+}
+
+bool emk_graphdef_has_named_node(emk_image *im)
+{
+    emk_pb_range all, node;
+    emk_pb_field f;
+    emk_pb pb;
+    unsigned seen = 0;
+
+    emk_pb_init(&pb, im, 0, im->len, &all);
+    if (!emk_pb_next(&pb, &all, &f) || f.number != 1 || f.type != EMK_PB_BYTES)
+        return false;
+    node = f.bytes;
+    while (emk_pb_next(&pb, &node, &f) && f.number <= NODE_OP && f.type == EMK_PB_BYTES) {
+        if (!is_name(im, &f.bytes))
+            return false;
+        seen |= 1u << f.number;
+    }
+    return pb.status == EMK_OK && seen == (1u << NODE_NAME | 1u << NODE_OP);
 }
 
 emk_status emk_graphdef_scan(emk_scan *s, emk_error *e)

@@ -280,7 +280,7 @@ static uint32_t choose(packer *p, const emk_tensor **list, bool *all)
 
 static emk_status make_index(packer *p, emk_plan *plan, emk_error *e)
 {
-    const emk_tensor **list = emk_alloc(p->extents.n, sizeof *list);
+    const emk_tensor **list = emk_alloc(p->extents.n, sizeof(const emk_tensor *));
     emk_status st;
     uint32_t n;
 
@@ -288,10 +288,10 @@ static emk_status make_index(packer *p, emk_plan *plan, emk_error *e)
         return emk_fail(e, EMK_E_NO_MEMORY, "model: no memory for its index", p->extents.n);
     for (uint32_t i = 0; i < p->extents.n; i++)
         list[i] = &p->extents.v[i];
-    qsort(list, p->extents.n, sizeof *list, by_length);
+    qsort(list, p->extents.n, sizeof(const emk_tensor *), by_length);
     n = choose(p, list, &plan->index_complete);
     st = emk_image_check(&p->image, "model: the name of a tensor", e);
-    qsort(list, n, sizeof *list, by_offset);
+    qsort(list, n, sizeof(const emk_tensor *), by_offset);
     for (uint32_t i = 0; st == EMK_OK && i < n; i++) {
         uint8_t space[EMK_INDEX_NAME_MAX + 256];
         emk_writer w;

@@ -18,7 +18,7 @@ emk_status emk_source_from_fd(const int *fd, emk_source *out, emk_error *e)
     emk_source source = {.read = read_fd};
     emk_status st;
 
-    memcpy(&source.self, &fd, sizeof fd); /* read_fd only reads through it */
+    memcpy(&source.self, &fd, sizeof source.self); /* read_fd only reads through it */
     st = emk_os_file_size(*fd, &source.len, e);
     if (st == EMK_OK)
         *out = source;
@@ -40,7 +40,7 @@ emk_sink emk_sink_from_fd(const int *fd)
 {
     emk_sink sink = {.write = write_fd};
 
-    memcpy(&sink.self, &fd, sizeof fd);
+    memcpy(&sink.self, &fd, sizeof sink.self);
     return sink;
 }
 
@@ -82,6 +82,6 @@ void emk_image_from_source(emk_image *im, const emk_source *s)
         emk_image_from_span(im, emk_span_of(s->p, (size_t)s->len));
         return;
     }
-    memcpy(&self, &s, sizeof s);
+    memcpy(&self, &s, sizeof self);
     emk_image_from_reader(im, s->len, read_source, self);
 }

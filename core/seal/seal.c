@@ -19,7 +19,7 @@
 #define HEAD_MAX (EMK_PREAMBLE_LEN + EMK_HEADER_MAX + EMK_COMMIT_LEN)
 /* head, batch, its tags, and what the last chunk needs from the next segments */
 #define SCRATCH_LEN \
-    (HEAD_MAX + EMK_BATCH_LEN + EMK_BATCH_SEGMENTS * EMK_AEAD_TAG_LEN + EMK_CHUNK_LEN)
+    ((size_t)(HEAD_MAX + EMK_BATCH_LEN + EMK_BATCH_SEGMENTS * EMK_AEAD_TAG_LEN + EMK_CHUNK_LEN))
 #define OUT_LEN (SCRATCH_LEN / EMK_CHUNK_LEN * EMK_AEAD_TAG_LEN + SCRATCH_LEN + EMK_CHUNK_LEN)
 #define DAY_S   86400u
 
@@ -66,6 +66,7 @@ static emk_status make_layer(emk_sealing *s, emk_header_in *in, emk_buf *head,
         st = emk_schedule_init_in(schedule, &keys, e);
     if (st == EMK_OK)
         st = emk_buf_append(head, emk_span_of(schedule->commit, EMK_COMMIT_LEN), e);
+    in->cek = NULL;
     emk_wipe(cek, sizeof cek);
     return st;
 }
@@ -135,7 +136,7 @@ static emk_status take_prks(emk_sealing *s, emk_error *e)
     s->prks = emk_secret_pool_take(emk_crypto_secrets(s->crypto));
     if (s->prks)
         return EMK_OK;
-    st = emk_secret_new(2 * EMK_SCHEDULE_PRK_LEN, &s->own, e);
+    st = emk_secret_new((size_t)2 * EMK_SCHEDULE_PRK_LEN, &s->own, e);
     if (st == EMK_OK)
         s->prks = emk_secret_bytes(s->own);
     return st;

@@ -67,6 +67,8 @@ static emk_status find_slot(emk_p11_token *t, CK_SLOT_ID *slot, emk_error *e)
     CK_RV rv;
     size_t found = 0;
 
+    if (!t->module)
+        return emk_fail(e, EMK_E_IO, "pkcs11: no module", 0);
     rv = t->module->C_GetSlotList(CK_TRUE, slots, &n);
     if (rv == CKR_BUFFER_TOO_SMALL)
         return emk_fail(e, EMK_E_LIMIT, "pkcs11: too many slots", n);
@@ -125,7 +127,7 @@ static emk_status authenticate(emk_p11_token *t, emk_error *e)
 
 static void disconnect(emk_p11_token *t)
 {
-    if (t->has_session)
+    if (t->has_session && t->module)
         (void)t->module->C_CloseSession(t->session); /* it may be gone already */
     t->has_session = false;
 }

@@ -27,7 +27,7 @@ uint64_t run_number(const emk_dom *test, const char *name);
 int64_t run_time(const emk_dom *test, const char *name);
 /* The file beside the manifest that the case names. */
 void run_file(const emk_run *r, const emk_dom *test, const char *name, emk_buf *out);
-void run_die(const char *what, const char *detail);
+_Noreturn void run_die(const char *what, const char *detail);
 
 /* Compares a verdict ("accept", "reject") with the one in member `name` and prints both. */
 void run_report(emk_run *r, const emk_dom *test, const char *name, emk_status st,

@@ -20,6 +20,23 @@ static void detects_by_the_first_bytes(void **state)
                      EMK_MODEL_SAFETENSORS);
 }
 
+static void detects_a_graphdef_by_its_name_and_its_first_node(void **state)
+{
+    static const uint8_t graph[] = {0x0A, 0x08, 0x0A, 0x01, 'a', 0x12, 0x03, 'A', 'd', 'd'};
+    static const uint8_t no_op[] = {0x0A, 0x03, 0x0A, 0x01, 'a'};
+    static const uint8_t text[] = "\n\x04some";
+    emk_span s = emk_span_of(graph, sizeof graph);
+
+    (void)state;
+    assert_int_equal(detect(s, "frozen.pb"), EMK_MODEL_GRAPHDEF);
+    assert_int_equal(detect(s, "saved_model.pb"), EMK_MODEL_SAVEDMODEL);
+    assert_int_equal(detect(s, "frozen.bin"), EMK_MODEL_UNKNOWN);
+    assert_int_equal(detect(s, NULL), EMK_MODEL_UNKNOWN);
+    assert_int_equal(detect(emk_span_of(graph, sizeof graph - 1), "x.pb"), EMK_MODEL_UNKNOWN);
+    assert_int_equal(detect(emk_span_of(no_op, sizeof no_op), "x.pb"), EMK_MODEL_UNKNOWN);
+    assert_int_equal(detect(emk_span_of(text, sizeof text - 1), "x.pb"), EMK_MODEL_UNKNOWN);
+}
+
 static void detects_by_the_end_of_the_name_where_bytes_say_nothing(void **state)
 {
     (void)state;
@@ -254,6 +271,7 @@ int main(void)
 {
     return EMK_RUN(
         emk_rule(detects_by_the_first_bytes),
+        emk_rule(detects_a_graphdef_by_its_name_and_its_first_node),
         emk_rule(detects_by_the_end_of_the_name_where_bytes_say_nothing),
         emk_rule(detects_the_files_of_a_saved_model), emk_rule(detects_formats_of_several_files),
         emk_rule(takes_old_pickles_for_no_archive), emk_rule(knows_formats_by_name_and_number),

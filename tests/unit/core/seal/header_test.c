@@ -198,7 +198,7 @@ static void rejects_keys_of_the_other_layer(void **state)
     expect(&b, EMK_E_FORMAT);
     bent_header_init(&other, &w, EMK_LAYER_WEIGHTS);
     for (size_t i = 0; i < 4; i++) {
-        const piece *p = NULL;
+        const piece *p = &other.core.v[0];
 
         for (size_t k = 0; k < other.core.n; k++)
             if (other.core.v[k].key == of_weights[i])

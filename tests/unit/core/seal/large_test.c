@@ -132,7 +132,7 @@ static void read_inner(opener *o, uint64_t at, uint8_t *out, size_t len)
         size_t skip = (size_t)(at % EMK_CHUNK_LEN), n = emk_chunk_len(o->outer.core.plain_len, i);
         emk_source source = {.len = o->file->end, .read = read_windows};
 
-        memcpy(&source.self, &o->file, sizeof o->file);
+        memcpy(&source.self, &o->file, sizeof source.self);
         assert_ok(emk_source_read(&source, o->chunks_at + i * sizeof stored, stored, n + 16, &e),
                   &e);
         assert_ok(emk_chunk_open(&o->chunks, i, stored, plain, &e), &e);
