@@ -5,8 +5,9 @@ usage: second_readers.py MODEL_LIST SCHEMA_DIR FOLDER...
 
 TensorFlow Lite files are decoded by flatc, safetensors headers by Python's own JSON, archives
 by its zipfile, OpenVINO's XML by its ElementTree, the rest by the few lines below.  What the
-samples lack is made here first.  The onnx, gguf, safetensors and h5py packages are asked too
-where they are installed.  Exit 77: nothing to compare."""
+samples lack is made here first.  The onnx, gguf, safetensors and tensorflow packages are
+asked too where they are installed.  Exit 77: nothing to compare."""
+import glob
 import importlib
 import json
 import os
@@ -565,25 +566,51 @@ def gguf_tensors(path):
     return {t.name: t.data.tobytes() for t in importlib.import_module("gguf").GGUFReader(path).tensors}
 
 
-OTHERS = {".onnx": ("onnx", onnx_tensors), ".safetensors": ("safetensors", safetensors_tensors),
+def tensorflow_tensors(path):
+    train = importlib.import_module("tensorflow").train
+    reader = train.load_checkpoint(path[:-len(".index")])
+    return {name: reader.get_tensor(name).tobytes()
+            for name, dtype in reader.get_variable_to_dtype_map().items() if dtype.name != "string"}
+
+
+def bundle_ranges(tool, path):
+    """name: its bytes, out of the shards, as this project finds them."""
+    run = subprocess.run([tool, path], capture_output=True, text=True, check=True)
+    named = [line.split(" ", 4) for line in run.stdout.splitlines() if line.startswith("named ")]
+    shards = sorted(glob.glob(glob.escape(path[:-len(".index")]) + ".data-*-of-*"))
+    found = {}
+    for _, part, offset, size, name in named:
+        with open(shards[int(part) - 1], "rb") as f:
+            found[name] = [f.read()[int(offset):int(offset) + int(size)]]
+    return found
+
+
+OTHERS = {".index": ("tensorflow", tensorflow_tensors), ".onnx": ("onnx", onnx_tensors), ".safetensors": ("safetensors", safetensors_tensors),
           ".gguf": ("gguf", gguf_tensors)}
+
+
+def ranges_of(tool, path):
+    if path.endswith(".index"):
+        return bundle_ranges(tool, path)
+    with open(path, "rb") as f:
+        data = f.read()
+    found = {}
+    for offset, size, name, *_ in listed(tool, path)[1]:
+        found.setdefault(name, []).append(data[offset:offset + size])
+    return found
 
 
 def ask_others(tool, path, absent):
     """Every tensor that another reader finds must be found here with the same bytes."""
     package, read = OTHERS.get(os.path.splitext(path)[1], (None, None))
-    if not package:
+    if not package or os.path.basename(path) == "made.index":  # a table, not a checkpoint
         return
     try:
         importlib.import_module(package)
     except ImportError:
         absent.add(package)
         return
-    with open(path, "rb") as f:
-        data = f.read()
-    found = {}
-    for offset, size, name, *_ in listed(tool, path)[1]:
-        found.setdefault(name, []).append(data[offset:offset + size])
+    found = ranges_of(tool, path)
     kept = {b for all_of in found.values() for b in all_of}
     for name, wanted in read(path).items():
         # A range may have several names, and GGUF's go up to the next tensor.
