@@ -16,8 +16,9 @@
 
 #define STORED_CHUNK (EMK_CHUNK_LEN + EMK_AEAD_TAG_LEN)
 /* a batch with its tags, and a chunk's worth at each end */
-#define SCRATCH_LEN \
-    ((size_t)(EMK_BATCH_LEN + EMK_BATCH_SEGMENTS * EMK_AEAD_TAG_LEN + 2 * EMK_CHUNK_LEN))
+#define SCRATCH_LEN                                                          \
+    ((size_t)EMK_BATCH_LEN + (size_t)EMK_BATCH_SEGMENTS * EMK_AEAD_TAG_LEN + \
+     (size_t)2 * EMK_CHUNK_LEN)
 #define IO_LEN (SCRATCH_LEN / EMK_CHUNK_LEN * EMK_AEAD_TAG_LEN + SCRATCH_LEN + EMK_CHUNK_LEN)
 
 struct emk_accept {

@@ -18,8 +18,9 @@
 
 #define HEAD_MAX (EMK_PREAMBLE_LEN + EMK_HEADER_MAX + EMK_COMMIT_LEN)
 /* head, batch, its tags, and what the last chunk needs from the next segments */
-#define SCRATCH_LEN \
-    ((size_t)(HEAD_MAX + EMK_BATCH_LEN + EMK_BATCH_SEGMENTS * EMK_AEAD_TAG_LEN + EMK_CHUNK_LEN))
+#define SCRATCH_LEN                                                                     \
+    ((size_t)HEAD_MAX + EMK_BATCH_LEN + (size_t)EMK_BATCH_SEGMENTS * EMK_AEAD_TAG_LEN + \
+     EMK_CHUNK_LEN)
 #define OUT_LEN (SCRATCH_LEN / EMK_CHUNK_LEN * EMK_AEAD_TAG_LEN + SCRATCH_LEN + EMK_CHUNK_LEN)
 #define DAY_S   86400u
 

@@ -100,10 +100,13 @@ static emk_status gather(emk_survey **s, emk_extents *x)
     return st == EMK_OK ? emk_survey_gather(*s, x, &e) : st;
 }
 
+/* Where a list points until it is filled. */
+static emk_tensor nothing;
+
 static void expect_refused(emk_status want, const char *which)
 {
     emk_survey *s = NULL;
-    emk_extents x = {0};
+    emk_extents x = {.v = &nothing};
 
     assert_status(gather(&s, &x), want, &e);
     assert_string_equal(about, which);
@@ -125,7 +128,7 @@ static emk_status plan_of(emk_pack_in *in, emk_plan *plan, emk_pack_report *repo
 static void ranges_of_a_part_are_placed_in_the_whole_model(void **state)
 {
     emk_survey *s = NULL;
-    emk_extents x = {0};
+    emk_extents x = {.v = &nothing};
 
     (void)state;
     start();
@@ -149,7 +152,7 @@ static void a_part_is_not_read_by_itself(void **state)
 {
     static const char broken[] = "GGUF\x03\0\0\0 and this is none, which would be refused";
     emk_survey *s = NULL;
-    emk_extents x = {0};
+    emk_extents x = {.v = &nothing};
 
     (void)state;
     start();
@@ -167,7 +170,7 @@ static void a_part_is_not_read_by_itself(void **state)
 static void two_models_may_share_a_part_and_ranges_of_it(void **state)
 {
     emk_survey *s = NULL;
-    emk_extents x = {0};
+    emk_extents x = {.v = &nothing};
 
     (void)state;
     start();
@@ -246,7 +249,7 @@ static void an_index_wants_its_shards_and_leaves_them_models(void **state)
     static const char shard[] =
         "\x38\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}   1234";
     emk_survey *s = NULL;
-    emk_extents x = {0};
+    emk_extents x = {.v = &nothing};
 
     (void)state;
     start();
@@ -332,7 +335,7 @@ static void two_files_may_use_the_same_names(void **state)
     static const char shard[] =
         "\x38\0\0\0\0\0\0\0{\"w\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}   1234";
     emk_survey *s = NULL;
-    emk_extents x = {0};
+    emk_extents x = {.v = &nothing};
 
     (void)state;
     start();
