@@ -112,81 +112,82 @@ static void expired_issuer_is_forgiven_only_to_factory_chains(void **state)
 #define ROOT_OF_TRUST "bf85400e 300c 0404deadbeef 0101ff 0a0100"
 #define PATCH         "bf854205 02030316ac"
 
+/* One defect each, the status and the text it must get. */
+static const struct {
+    fake_android x;
+    emk_status want;
+    const char *what;
+} DEFECTS[] = {
+    {{.challenge = "other"}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
+    {{.challenge = FAKE_HASH "x"}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
+    {{.challenge = "thirty-two"}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
+    {{.challenge = ""}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
+    {{.attest_level = -1}, EMK_E_POLICY, "android_key: security level is software"},
+    {{.key_level = -1}, EMK_E_POLICY, "android_key: security level is software"},
+    {{.key_level = 3}, EMK_E_UNSUPPORTED, "android_key: security level"},
+    {{.attest_level = 2, .key_level = 2},
+     EMK_E_SIGNATURE,
+     "android_key: level is not the provisioned one"},
+    {{.issuer_level = "StrongBox"},
+     EMK_E_SIGNATURE,
+     "android_key: level is not the provisioned one"},
+    {{.version = 5}, EMK_E_UNSUPPORTED, "android_key: version of the description"},
+    {{.version = 600}, EMK_E_UNSUPPORTED, "android_key: version of the description"},
+    {{.unlocked = true}, EMK_E_POLICY, "android_key: bootloader is unlocked"},
+    {{.boot_state = 1}, EMK_E_POLICY, "android_key: boot is not verified"},
+    {{.boot_state = 2}, EMK_E_POLICY, "android_key: boot is not verified"},
+    {{.boot_state = 3}, EMK_E_POLICY, "android_key: boot is not verified"},
+    {{.boot_state = 4}, EMK_E_UNSUPPORTED, "android_key: verifiedBootState"},
+    {{.hardware = PATCH}, EMK_E_POLICY, "android_key: no rootOfTrust in hardwareEnforced"},
+    {{.hardware = PATCH, .software = "bf853e03020100" ROOT_OF_TRUST},
+     EMK_E_POLICY,
+     "android_key: no rootOfTrust in hardwareEnforced"},
+    {{.hardware = ROOT_OF_TRUST PATCH},
+     EMK_E_POLICY,
+     "android_key: key was not made in the hardware"},
+    {{.hardware = ROOT_OF_TRUST PATCH, .software = "bf853e03020100"},
+     EMK_E_POLICY,
+     "android_key: key was not made in the hardware"},
+    {{.hardware = "bf853e03020102" ROOT_OF_TRUST PATCH},
+     EMK_E_POLICY,
+     "android_key: key was not made in the hardware"},
+    {{.hardware = "bf8458020500 bf853e03020100" ROOT_OF_TRUST PATCH},
+     EMK_E_POLICY,
+     "android_key: key is for all applications"},
+    {{.hardware = "bf853e03020100" ROOT_OF_TRUST}, EMK_E_POLICY, "android_key: patch level"},
+    {{.hardware = "bf853e03020100" ROOT_OF_TRUST "bf854205 020303158b"},
+     EMK_E_POLICY,
+     "android_key: patch level"},
+    {{.hardware = ROOT_OF_TRUST "bf853e03020100" PATCH},
+     EMK_E_FORMAT,
+     "android_key: tags out of order"},
+    {{.hardware = "bf853e03020100 bf853e03020100" ROOT_OF_TRUST PATCH},
+     EMK_E_FORMAT,
+     "android_key: tag comes twice"},
+    {{.hardware = "bf853e050201000500"}, EMK_E_FORMAT, "der: more in a value than expected"},
+    {{.software = ""}, EMK_E_POLICY, "android_key: another package"},
+    {{.package = "com.example.cam2"}, EMK_E_POLICY, "android_key: another package"},
+    {{.package = "com.example\n"}, EMK_E_FORMAT, "android_key: package"},
+    {{.other_digest = true}, EMK_E_POLICY, "android_key: app is signed by another"},
+    {{.statement_above = true}, EMK_E_SIGNATURE, "android_key: key description above the leaf"},
+    {{.statement_only_above = true}, EMK_E_FORMAT, "android_key: leaf has no key description"},
+    {{.two_statements = true}, EMK_E_FORMAT, "x509: extension comes twice"},
+    {{.description = "0500"}, EMK_E_FORMAT, "der: more in a value than expected"},
+    {{.middle_signer = 4}, EMK_E_SIGNATURE, "x509: signature"},
+    {{.middle_signer = 4, .factory = true}, EMK_E_SIGNATURE, "x509: signature"},
+};
+
 static void rejects_each_single_defect(void **state)
 {
-    static const struct {
-        fake_android x;
-        emk_status want;
-        const char *what;
-    } ROWS[] = {
-        {{.challenge = "other"}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
-        {{.challenge = FAKE_HASH "x"}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
-        {{.challenge = "thirty-two"}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
-        {{.challenge = ""}, EMK_E_SIGNATURE, "android_key: challenge mismatch"},
-        {{.attest_level = -1}, EMK_E_POLICY, "android_key: security level is software"},
-        {{.key_level = -1}, EMK_E_POLICY, "android_key: security level is software"},
-        {{.key_level = 3}, EMK_E_UNSUPPORTED, "android_key: security level"},
-        {{.attest_level = 2, .key_level = 2},
-         EMK_E_SIGNATURE,
-         "android_key: level is not the provisioned one"},
-        {{.issuer_level = "StrongBox"},
-         EMK_E_SIGNATURE,
-         "android_key: level is not the provisioned one"},
-        {{.version = 5}, EMK_E_UNSUPPORTED, "android_key: version of the description"},
-        {{.version = 600}, EMK_E_UNSUPPORTED, "android_key: version of the description"},
-        {{.unlocked = true}, EMK_E_POLICY, "android_key: bootloader is unlocked"},
-        {{.boot_state = 1}, EMK_E_POLICY, "android_key: boot is not verified"},
-        {{.boot_state = 2}, EMK_E_POLICY, "android_key: boot is not verified"},
-        {{.boot_state = 3}, EMK_E_POLICY, "android_key: boot is not verified"},
-        {{.boot_state = 4}, EMK_E_UNSUPPORTED, "android_key: verifiedBootState"},
-        {{.hardware = PATCH}, EMK_E_POLICY, "android_key: no rootOfTrust in hardwareEnforced"},
-        {{.hardware = PATCH, .software = "bf853e03020100" ROOT_OF_TRUST},
-         EMK_E_POLICY,
-         "android_key: no rootOfTrust in hardwareEnforced"},
-        {{.hardware = ROOT_OF_TRUST PATCH},
-         EMK_E_POLICY,
-         "android_key: key was not made in the hardware"},
-        {{.hardware = ROOT_OF_TRUST PATCH, .software = "bf853e03020100"},
-         EMK_E_POLICY,
-         "android_key: key was not made in the hardware"},
-        {{.hardware = "bf853e03020102" ROOT_OF_TRUST PATCH},
-         EMK_E_POLICY,
-         "android_key: key was not made in the hardware"},
-        {{.hardware = "bf8458020500 bf853e03020100" ROOT_OF_TRUST PATCH},
-         EMK_E_POLICY,
-         "android_key: key is for all applications"},
-        {{.hardware = "bf853e03020100" ROOT_OF_TRUST}, EMK_E_POLICY, "android_key: patch level"},
-        {{.hardware = "bf853e03020100" ROOT_OF_TRUST "bf854205 020303158b"},
-         EMK_E_POLICY,
-         "android_key: patch level"},
-        {{.hardware = ROOT_OF_TRUST "bf853e03020100" PATCH},
-         EMK_E_FORMAT,
-         "android_key: tags out of order"},
-        {{.hardware = "bf853e03020100 bf853e03020100" ROOT_OF_TRUST PATCH},
-         EMK_E_FORMAT,
-         "android_key: tag comes twice"},
-        {{.hardware = "bf853e050201000500"}, EMK_E_FORMAT, "der: more in a value than expected"},
-        {{.software = ""}, EMK_E_POLICY, "android_key: another package"},
-        {{.package = "com.example.cam2"}, EMK_E_POLICY, "android_key: another package"},
-        {{.package = "com.example\n"}, EMK_E_FORMAT, "android_key: package"},
-        {{.other_digest = true}, EMK_E_POLICY, "android_key: app is signed by another"},
-        {{.statement_above = true}, EMK_E_SIGNATURE, "android_key: key description above the leaf"},
-        {{.statement_only_above = true}, EMK_E_FORMAT, "android_key: leaf has no key description"},
-        {{.two_statements = true}, EMK_E_FORMAT, "x509: extension comes twice"},
-        {{.description = "0500"}, EMK_E_FORMAT, "der: more in a value than expected"},
-        {{.middle_signer = 4}, EMK_E_SIGNATURE, "x509: signature"},
-        {{.middle_signer = 4, .factory = true}, EMK_E_SIGNATURE, "x509: signature"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+    for (size_t i = 0; i < sizeof DEFECTS / sizeof DEFECTS[0]; i++) {
         emk_error e;
         attempt a;
 
-        begin(&a, &ROWS[i].x);
+        begin(&a, &DEFECTS[i].x);
         memset(&a.claims, 0x55, sizeof a.claims);
-        assert_status(verify(&a, &e), ROWS[i].want, &e);
-        assert_string_equal(e.what, ROWS[i].what);
+        assert_status(verify(&a, &e), DEFECTS[i].want, &e);
+        assert_string_equal(e.what, DEFECTS[i].what);
         assert_int_equal(((uint8_t *)&a.claims)[0], 0x55);
         end(&a);
     }
