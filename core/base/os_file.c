@@ -159,6 +159,8 @@ static bool has_room_in_memory(int fd, uint64_t len)
 
 emk_status emk_os_reserve(int fd, uint64_t len, emk_error *e)
 {
+    struct stat st;
+
     if (!io_allowed())
         return emk_fail_errno(e, "file: cannot reserve space");
     if (len == 0)
@@ -169,7 +171,10 @@ emk_status emk_os_reserve(int fd, uint64_t len, emk_error *e)
         if (errno != EOPNOTSUPP && errno != ENOSYS)
             return emk_fail_errno(e, "file: cannot reserve space");
     }
-    if (ftruncate(fd, (off_t)len) != 0)
+    if (fstat(fd, &st) != 0)
+        return emk_fail_errno(e, "file: cannot stat");
+    /* Never shorter: fallocate would not cut either. */
+    if ((uint64_t)st.st_size < len && ftruncate(fd, (off_t)len) != 0)
         return emk_fail_errno(e, "file: cannot set the length");
     return EMK_OK;
 }

@@ -171,6 +171,28 @@ static void reads_and_writes_at_offsets(void **state)
     assert_content(path, "x2345678");
 }
 
+/* A memory file is on a tmpfs, where reserving is another way. */
+static void reserve_in_memory_lengthens_and_never_cuts(void **state)
+{
+    uint8_t byte = 0;
+    uint64_t len = 0;
+    emk_error e;
+    int fd;
+
+    (void)state;
+    assert_ok(emk_os_memory_file("test", false, &fd, &e), &e);
+    assert_ok(emk_os_write_at(fd, 9, "x", 1, &e), &e);
+    assert_ok(emk_os_reserve(fd, 100000, &e), &e);
+    assert_ok(emk_os_file_size(fd, &len, &e), &e);
+    assert_int_equal(len, 100000);
+    assert_ok(emk_os_reserve(fd, 10, &e), &e);
+    assert_ok(emk_os_file_size(fd, &len, &e), &e);
+    assert_int_equal(len, 100000);
+    assert_ok(emk_os_read_at(fd, 9, &byte, 1, &e), &e);
+    assert_int_equal(byte, 'x');
+    emk_os_close(fd);
+}
+
 static void reserve_sets_the_length_and_keeps_content(void **state)
 {
     uint64_t len = 0;
@@ -511,15 +533,17 @@ static void every_call_can_fail(void **state)
 
 int main(void)
 {
-    return EMK_RUN(
-        in_dir(what_is_written_is_read), in_dir(written_files_are_for_the_owner_only),
-        in_dir(create_new_refuses_what_exists), in_dir(missing_files_are_not_found),
-        in_dir(opens_regular_files_only), in_dir(reads_and_writes_at_offsets),
-        in_dir(reserve_sets_the_length_and_keeps_content), in_dir(stamp_changes_with_the_content),
-        in_dir(reading_whole_files_meets_the_limit), in_dir(secrets_are_read_into_secret_memory),
-        in_dir(replace_and_remove), in_dir(files_beside_have_names_of_their_own),
-        in_dir(directories_are_made_once), in_dir(listing_stops_when_told_to),
-        in_dir(lock_keeps_others_out_until_closed), in_dir(memory_files_are_files),
-        in_dir(join_refuses_what_does_not_fit), in_dir(failed_write_leaves_the_old_or_the_new),
-        in_dir(killed_process_leaves_the_old_or_the_new), in_dir(every_call_can_fail));
+    return EMK_RUN(in_dir(what_is_written_is_read), in_dir(written_files_are_for_the_owner_only),
+                   in_dir(create_new_refuses_what_exists), in_dir(missing_files_are_not_found),
+                   in_dir(opens_regular_files_only), in_dir(reads_and_writes_at_offsets),
+                   in_dir(reserve_sets_the_length_and_keeps_content),
+                   emk_rule(reserve_in_memory_lengthens_and_never_cuts),
+                   in_dir(stamp_changes_with_the_content),
+                   in_dir(reading_whole_files_meets_the_limit),
+                   in_dir(secrets_are_read_into_secret_memory), in_dir(replace_and_remove),
+                   in_dir(files_beside_have_names_of_their_own), in_dir(directories_are_made_once),
+                   in_dir(listing_stops_when_told_to), in_dir(lock_keeps_others_out_until_closed),
+                   in_dir(memory_files_are_files), in_dir(join_refuses_what_does_not_fit),
+                   in_dir(failed_write_leaves_the_old_or_the_new),
+                   in_dir(killed_process_leaves_the_old_or_the_new), in_dir(every_call_can_fail));
 }
