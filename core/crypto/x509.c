@@ -2,7 +2,10 @@
  * gets a SubjectPublicKeyInfo whose form was checked, bytes and a signature. */
 #include "core/crypto/x509.h"
 
+#include "core/base/alloc.h"
+#include "core/base/os_thread.h"
 #include "core/codec/der.h"
+#include "core/crypto/hash.h"
 #include "core/crypto/internal.h"
 
 #include <openssl/x509.h>
@@ -19,11 +22,13 @@ static const emk_span OID_RSA = OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x
 static const emk_span OID_EC = OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01);
 static const emk_span OID_P256 = OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07);
 static const emk_span OID_P384 = OID(0x2b, 0x81, 0x04, 0x00, 0x22);
+static const emk_span OID_P521 = OID(0x2b, 0x81, 0x04, 0x00, 0x23);
 static const emk_span OID_ED25519 = OID(0x2b, 0x65, 0x70);
 
 static const emk_span OID_KEY_USAGE = OID(0x55, 0x1d, 0x0f);
 static const emk_span OID_ALT_NAME = OID(0x55, 0x1d, 0x11);
 static const emk_span OID_CONSTRAINTS = OID(0x55, 0x1d, 0x13);
+static const emk_span OID_POLICIES = OID(0x55, 0x1d, 0x20);
 static const emk_span OID_EXT_KEY_USAGE = OID(0x55, 0x1d, 0x25);
 
 /* A signature algorithm, the key it needs, the hash it names. */
@@ -44,6 +49,10 @@ static const struct alg_row {
      true, "SHA256"},
     {EMK_X509_ALG_ECDSA_SHA384, OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03), false, false,
      true, "SHA384"},
+    {EMK_X509_ALG_ECDSA_SHA512, OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04), false, false,
+     true, "SHA512"},
+    {EMK_X509_ALG_RSA_SHA1_LEGACY, OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05), true,
+     true, false, "SHA1"},
     {EMK_X509_ALG_ED25519, OID(0x2b, 0x65, 0x70), false, false, false, NULL},
 };
 
@@ -100,6 +109,8 @@ static emk_x509_key read_key_kind(emk_der *in)
         curve = emk_der_read_oid(in);
         if (emk_span_equal(curve, OID_P256))
             return EMK_X509_KEY_P256;
+        if (emk_span_equal(curve, OID_P521))
+            return EMK_X509_KEY_P521;
         return emk_span_equal(curve, OID_P384) ? EMK_X509_KEY_P384 : EMK_X509_KEY_OTHER;
     }
     if (emk_der_more(in))
@@ -114,6 +125,8 @@ static bool key_has_right_form(emk_x509_key kind, emk_span key)
         return key.len == 65 && key.p[0] == 0x04;
     case EMK_X509_KEY_P384:
         return key.len == 97 && key.p[0] == 0x04;
+    case EMK_X509_KEY_P521:
+        return key.len == 133 && key.p[0] == 0x04;
     case EMK_X509_KEY_ED25519:
         return key.len == 32;
     default:
@@ -199,8 +212,9 @@ static void look_into(emk_der *list, const extension *x, emk_x509 *out)
         read_key_usage(&d, out);
     else {
         out->unknown_critical =
-            out->unknown_critical || (x->critical && !emk_span_equal(x->oid, OID_ALT_NAME) &&
-                                      !emk_span_equal(x->oid, OID_EXT_KEY_USAGE));
+            out->unknown_critical ||
+            (x->critical && !emk_span_equal(x->oid, OID_ALT_NAME) &&
+             !emk_span_equal(x->oid, OID_EXT_KEY_USAGE) && !emk_span_equal(x->oid, OID_POLICIES));
         return;
     }
     emk_der_leave(list, &d);
@@ -402,22 +416,40 @@ static emk_status check_rsa(emk_span key, emk_error *e)
     return EMK_OK;
 }
 
+emk_status emk_x509_read_key(emk_span spki, emk_x509_key *kind, emk_span *key, emk_error *e)
+{
+    emk_x509_key found;
+    emk_span bits;
+    emk_der d;
+    emk_status st;
+
+    if (spki.len > EMK_X509_CERT_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "x509: public key", spki.len);
+    emk_der_init(&d, spki);
+    read_spki(&d, &found, &bits);
+    st = emk_der_finish(&d, e);
+    if (st == EMK_OK && found == EMK_X509_KEY_RSA)
+        st = check_rsa(bits, e);
+    if (st != EMK_OK)
+        return st;
+    *kind = found;
+    *key = bits;
+    return EMK_OK;
+}
+
 static emk_status check_pair(emk_span spki, const struct alg_row *row, emk_error *e)
 {
     emk_x509_key kind;
     emk_span key;
-    emk_der d;
-    emk_status st;
+    emk_status st = emk_x509_read_key(spki, &kind, &key, e);
 
-    emk_der_init(&d, spki);
-    read_spki(&d, &kind, &key);
-    st = emk_der_finish(&d, e);
     if (st != EMK_OK)
         return st;
     if (!row || kind == EMK_X509_KEY_OTHER || row->rsa != (kind == EMK_X509_KEY_RSA) ||
-        row->ec != (kind == EMK_X509_KEY_P256 || kind == EMK_X509_KEY_P384))
+        row->ec !=
+            (kind == EMK_X509_KEY_P256 || kind == EMK_X509_KEY_P384 || kind == EMK_X509_KEY_P521))
         return emk_fail(e, EMK_E_UNSUPPORTED, "x509: this signature algorithm with this key", 0);
-    return row->rsa ? check_rsa(key, e) : EMK_OK;
+    return EMK_OK;
 }
 
 static emk_status verify_with(const emk_crypto *c, EVP_PKEY *key, const struct alg_row *row,
@@ -439,16 +471,14 @@ static emk_status verify_with(const emk_crypto *c, EVP_PKEY *key, const struct a
     return st;
 }
 
-emk_status emk_x509_check_signature(const emk_crypto *c, emk_span spki, const emk_x509_signed *s,
-                                    emk_error *e)
+static emk_status check_signature(const emk_crypto *c, emk_span spki, const emk_x509_signed *s,
+                                  emk_error *e)
 {
     const struct alg_row *row = find_alg(s->alg);
     const unsigned char *p = spki.p;
     EVP_PKEY *key;
     emk_status st;
 
-    if (spki.len > EMK_X509_CERT_MAX)
-        return emk_fail(e, EMK_E_LIMIT, "x509: public key", spki.len);
     st = check_pair(spki, row, e);
     if (st != EMK_OK)
         return st;
@@ -460,6 +490,107 @@ emk_status emk_x509_check_signature(const emk_crypto *c, emk_span spki, const em
     st = verify_with(c, key, row, s, e);
     EVP_PKEY_free(key);
     return st;
+}
+
+emk_status emk_x509_check_signature(const emk_crypto *c, emk_span spki, const emk_x509_signed *s,
+                                    emk_error *e)
+{
+    if (s->alg == EMK_X509_ALG_RSA_SHA1_LEGACY)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "x509: signed with SHA-1", 0);
+    return check_signature(c, spki, s, e);
+}
+
+/* --- what was verified before ----------------------------------------------------------------- */
+
+typedef struct memo_entry {
+    uint8_t key[EMK_SHA256_LEN];
+    uint64_t used; /* by the clock of the memo; 0: empty */
+} memo_entry;
+
+struct emk_x509_memo {
+    emk_lock *lock; /* owned; guards all below */
+    uint64_t clock;
+    uint64_t hits, misses;
+    size_t n;
+    memo_entry entries[];
+};
+
+emk_status emk_x509_memo_new(size_t n, emk_x509_memo **out, emk_error *e)
+{
+    emk_x509_memo *m;
+    emk_status st;
+
+    if (n == 0 || n > EMK_X509_MEMO_MAX)
+        return emk_fail(e, EMK_E_USAGE, "x509: entries of a memo", n);
+    m = emk_alloc(1, sizeof *m + n * sizeof m->entries[0]);
+    if (!m)
+        return emk_fail(e, EMK_E_NO_MEMORY, "x509: memo", n);
+    st = emk_lock_new(&m->lock, e);
+    if (st != EMK_OK) {
+        emk_free(m);
+        return st;
+    }
+    m->n = n;
+    *out = m;
+    return EMK_OK;
+}
+
+void emk_x509_memo_counts(emk_x509_memo *m, uint64_t *hits, uint64_t *misses)
+{
+    emk_lock_take(m->lock);
+    if (hits)
+        *hits = m->hits;
+    if (misses)
+        *misses = m->misses;
+    emk_lock_give(m->lock);
+}
+
+void emk_x509_memo_free(emk_x509_memo *m)
+{
+    if (!m)
+        return;
+    emk_lock_free(m->lock);
+    emk_free(m);
+}
+
+/* The whole certificate and the whole key: nothing that the signature depends on is left out.
+ * Both are DER, so where one ends and the other begins is plain. */
+static emk_status memo_key(const emk_crypto *c, const emk_x509 *cert, emk_span spki,
+                           uint8_t key[EMK_SHA256_LEN], emk_error *e)
+{
+    const emk_span parts[] = {cert->der, spki};
+
+    return emk_sha256(c, parts, 2, key, e);
+}
+
+static bool memo_knows(emk_x509_memo *m, const uint8_t key[EMK_SHA256_LEN])
+{
+    bool found = false;
+
+    emk_lock_take(m->lock);
+    for (size_t i = 0; i < m->n && !found; i++) {
+        memo_entry *x = &m->entries[i];
+
+        found = x->used && memcmp(x->key, key, sizeof x->key) == 0;
+        if (found)
+            x->used = ++m->clock;
+    }
+    *(found ? &m->hits : &m->misses) += 1;
+    emk_lock_give(m->lock);
+    return found;
+}
+
+static void memo_put(emk_x509_memo *m, const uint8_t key[EMK_SHA256_LEN])
+{
+    memo_entry *oldest = &m->entries[0];
+
+    emk_lock_take(m->lock);
+    for (size_t i = 1; i < m->n; i++)
+        if (m->entries[i].used < oldest->used)
+            oldest = &m->entries[i];
+    memcpy(oldest->key, key, sizeof oldest->key);
+    oldest->used = ++m->clock;
+    emk_lock_give(m->lock);
 }
 
 /* --- chains ------------------------------------------------------------------------------ */
@@ -501,15 +632,35 @@ static emk_status check_one(const emk_x509 *chain, size_t at, const emk_x509_rul
                        at, e);
 }
 
-static emk_status check_signed_by(const emk_crypto *c, const emk_x509 *cert, const emk_x509 *issuer,
-                                  size_t at, emk_error *e)
+static emk_status check_remembered(const emk_crypto *c, const emk_x509 *cert,
+                                   const emk_x509 *issuer, emk_x509_memo *memo, emk_error *e)
 {
-    emk_x509_signed s = {cert->alg, cert->tbs, cert->sig};
+    const emk_x509_signed s = {cert->alg, cert->tbs, cert->sig};
+    uint8_t key[EMK_SHA256_LEN];
+    emk_status st;
+
+    if (!memo)
+        return check_signature(c, issuer->spki, &s, e);
+    st = memo_key(c, cert, issuer->spki, key, e);
+    if (st != EMK_OK || memo_knows(memo, key))
+        return st;
+    st = check_signature(c, issuer->spki, &s, e);
+    if (st == EMK_OK)
+        memo_put(memo, key);
+    return st;
+}
+
+/* A leaf is not remembered: it is new with each device, and would push out what is not. */
+static emk_status check_signed_by(const emk_crypto *c, const emk_x509 *cert, const emk_x509 *issuer,
+                                  size_t at, const emk_x509_rules *rules, emk_error *e)
+{
     emk_status st;
 
     if (!emk_span_equal(cert->issuer, issuer->subject))
         return emk_fail(e, EMK_E_SIGNATURE, "x509: issued under another name", at);
-    st = emk_x509_check_signature(c, issuer->spki, &s, e);
+    if (cert->alg == EMK_X509_ALG_RSA_SHA1_LEGACY && (at > 0 || !rules->sha1_leaf))
+        return emk_fail(e, EMK_E_UNSUPPORTED, "x509: signed with SHA-1", at);
+    st = check_remembered(c, cert, issuer, at > 0 ? rules->memo : NULL, e);
     if (st != EMK_OK && e)
         e->where = at;
     return st;
@@ -534,8 +685,8 @@ static emk_status check_no_root(const emk_x509 *chain, size_t n, const emk_x509_
 
 /* The root that the last certificate is, or is signed by: of several with its name, one whose
  * key verifies. */
-static emk_status find_root(const emk_crypto *c, const emk_x509 *last, const emk_x509_rules *rules,
-                            size_t *root, emk_error *e)
+static emk_status find_root(const emk_crypto *c, const emk_x509 *last, size_t at,
+                            const emk_x509_rules *rules, size_t *root, emk_error *e)
 {
     emk_status st = emk_fail(e, EMK_E_SIGNATURE, "x509: chain does not end at a trusted root", 0);
 
@@ -544,7 +695,7 @@ static emk_status find_root(const emk_crypto *c, const emk_x509 *last, const emk
 
         if (rules->root_in_chain ? !is_root(last, r) : !emk_span_equal(last->issuer, r->subject))
             continue;
-        st = rules->root_in_chain ? EMK_OK : check_signed_by(c, last, r, 0, e);
+        st = rules->root_in_chain ? EMK_OK : check_signed_by(c, last, r, at, rules, e);
         *root = i;
         if (st != EMK_E_SIGNATURE)
             break; /* good, or not to be found out */
@@ -566,7 +717,7 @@ emk_status emk_x509_verify_chain(const emk_crypto *c, const emk_x509 *chain, siz
     st = check_no_root(chain, n_checked, rules, e);
     if (st != EMK_OK)
         return st;
-    st = find_root(c, &chain[n - 1], rules, &anchor, e);
+    st = find_root(c, &chain[n - 1], n - 1, rules, &anchor, e);
     if (st != EMK_OK) {
         if (e)
             e->where = n - 1;
@@ -576,7 +727,7 @@ emk_status emk_x509_verify_chain(const emk_crypto *c, const emk_x509 *chain, siz
         return emk_fail(e, EMK_E_SIGNATURE, "x509: nothing below the root", 0);
     for (size_t i = n_checked; st == EMK_OK && i-- > 0;) {
         if (i + 1 < n)
-            st = check_signed_by(c, &chain[i], &chain[i + 1], i, e);
+            st = check_signed_by(c, &chain[i], &chain[i + 1], i, rules, e);
         if (st == EMK_OK)
             st = check_one(chain, i, rules, e);
     }

@@ -30,7 +30,8 @@ typedef enum emk_x509_key {
     EMK_X509_KEY_RSA,
     EMK_X509_KEY_P256,
     EMK_X509_KEY_P384,
-    EMK_X509_KEY_ED25519
+    EMK_X509_KEY_ED25519,
+    EMK_X509_KEY_P521 /* makers of TPMs issue with it */
 } emk_x509_key;
 
 typedef enum emk_x509_alg {
@@ -40,7 +41,9 @@ typedef enum emk_x509_alg {
     EMK_X509_ALG_RSA_SHA512,
     EMK_X509_ALG_ECDSA_SHA256,
     EMK_X509_ALG_ECDSA_SHA384,
-    EMK_X509_ALG_ED25519
+    EMK_X509_ALG_ED25519,
+    EMK_X509_ALG_ECDSA_SHA512,
+    EMK_X509_ALG_RSA_SHA1_LEGACY /* counts only where emk_x509_rules says so */
 } emk_x509_alg;
 
 /* All spans are lent. */
@@ -64,7 +67,8 @@ typedef struct emk_x509 {
     uint32_t path_len;
     bool has_key_usage;
     uint32_t key_usage;
-    bool unknown_critical; /* a critical extension beyond the four that are looked at */
+    bool unknown_critical; /* a critical extension beyond those that are looked at, and
+                              certificatePolicies: any policy will do here */
 } emk_x509;
 
 /* Reads one certificate, which is all of der.  Fills out, which lends from der.  EMK_E_FORMAT,
@@ -78,6 +82,12 @@ bool emk_x509_extension(const emk_x509 *cert, emk_span oid, emk_span *value, boo
 /* Lends the first value of attribute `oid` in a Name (emk_x509.subject); false when absent. */
 bool emk_x509_name_find(emk_span name, emk_span oid, emk_span *value);
 
+/* Reads a SubjectPublicKeyInfo, which is all of spki, checks that its key has the form of its kind
+ * (RSA: a size within the limits above) and lends the contents of its BIT STRING.  EMK_E_FORMAT or
+ * EMK_E_LIMIT.  A kind that is of no use here is EMK_OK. */
+emk_status emk_x509_read_key(emk_span spki, emk_x509_key *kind, emk_span *key,
+                             emk_error *e) EMK_MUST_CHECK;
+
 typedef struct emk_x509_signed {
     emk_x509_alg alg;
     emk_span msg, sig;
@@ -89,6 +99,23 @@ typedef struct emk_x509_signed {
  * EMK_E_CRYPTO or EMK_E_NO_MEMORY. */
 emk_status emk_x509_check_signature(const emk_crypto *c, emk_span spki, const emk_x509_signed *s,
                                     emk_error *e) EMK_MUST_CHECK;
+
+/* Remembers which issuers' certificates verified under which keys, so that the same few need not
+ * be verified for every device.  Only what never changes is remembered, the signature: dates,
+ * rights and anchors are checked each time.
+ *
+ * Thread rule: may be shared. */
+typedef struct emk_x509_memo emk_x509_memo;
+
+#define EMK_X509_MEMO_MAX 4096u /* entries */
+
+/* Gives a memory of so many entries (1..EMK_X509_MEMO_MAX, else EMK_E_USAGE); the one that was not
+ * used for longest is forgotten.  Free with emk_x509_memo_free.  EMK_E_NO_MEMORY, EMK_E_IO. */
+emk_status emk_x509_memo_new(size_t n, emk_x509_memo **out, emk_error *e) EMK_MUST_CHECK;
+/* Fills how often it knew and how often it did not; either may be NULL. */
+void emk_x509_memo_counts(emk_x509_memo *m, uint64_t *hits, uint64_t *misses);
+/* NULL is fine. */
+void emk_x509_memo_free(emk_x509_memo *m);
 
 /* Which dates of a certificate count. */
 typedef enum emk_x509_dates {
@@ -105,6 +132,8 @@ typedef struct emk_x509_rules {
     emk_x509_dates issuer_dates; /* of the others, but not of a root */
     bool root_in_chain;          /* the last certificate must be a root; else it must not be */
     bool any_may_issue;          /* basicConstraints, keyUsage and path length do not count */
+    bool sha1_leaf;              /* certificate 0 may be signed with RSA and SHA-1 */
+    emk_x509_memo *memo;         /* NULL: none */
 } emk_x509_rules;
 
 /* Verifies chain[0..n-1], leaf first, each signed by the next, the last signed by a root (or

@@ -172,6 +172,8 @@ static void refuses_more_bytes_than_one_nonce_may_cover(void **state)
     emk_error e;
 
     (void)state;
+    if (SIZE_MAX < EMK_AEAD_MSG_MAX)
+        skip(); /* no size_t says so much */
     for (size_t i = 0; i < 3; i++) {
         emk_aead *a = keyed(IDS[i]);
 

@@ -1,7 +1,7 @@
 #include "core/crypto/x509.h"
 
 #include "core/base/fault.h"
-#include "tests/attest/forge.h"
+#include "server/attest/sim/forge.h"
 #include "tests/unit/core/crypto/context.h"
 
 static forge f;
@@ -437,6 +437,112 @@ static void rejects_certificate_beyond_the_limit(void **state)
     assert_status(emk_x509_parse(SPAN(ZEROS), &out, &e), EMK_E_LIMIT, &e);
 }
 
+/* --- the memo --------------------------------------------------------------------------------- */
+
+static void memo_remembers_issuers_and_nothing_else(void **state)
+{
+    emk_x509_memo *memo = NULL;
+    uint64_t hits = 0, misses = 0;
+    emk_error e;
+
+    (void)state;
+    assert_ok(emk_x509_memo_new(2, &memo, &e), &e);
+    for (unsigned i = 0; i < 3; i++) {
+        path p;
+
+        begin(&p);
+        make(&p);
+        p.rules.memo = memo;
+        assert_ok(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e), &e);
+        /* the same certificates once more: only the issuer's is known */
+        assert_ok(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e), &e);
+        end(&p);
+    }
+    emk_x509_memo_counts(memo, &hits, &misses);
+    assert_int_equal(hits, 3); /* signatures differ each time a certificate is made */
+    assert_int_equal(misses, 3);
+    emk_x509_memo_free(memo);
+}
+
+static void memo_forgives_nothing(void **state)
+{
+    emk_x509_memo *memo = NULL;
+    emk_error e;
+    path p;
+
+    (void)state;
+    assert_ok(emk_x509_memo_new(8, &memo, &e), &e);
+    begin(&p);
+    make(&p);
+    p.rules.memo = memo;
+    assert_ok(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e), &e);
+    p.rules.time_s = 1830297601; /* it is known, and it has expired */
+    assert_status(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e), EMK_E_STALE,
+                  &e);
+    p.rules.time_s = FORGE_NOW;
+    p.der[1].p[p.der[1].len - 1] ^= 1; /* another certificate, which nobody signed */
+    assert_status(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e),
+                  EMK_E_SIGNATURE, &e);
+    p.der[1].p[p.der[1].len - 1] ^= 1;
+    p.cert[2].spki = p.cert[0].spki; /* another root's key */
+    assert_status(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e),
+                  EMK_E_SIGNATURE, &e);
+    end(&p);
+    emk_x509_memo_free(memo);
+}
+
+static void memo_forgets_what_was_not_used_for_longest(void **state)
+{
+    emk_x509_memo *memo = NULL;
+    uint64_t hits = 0;
+    emk_error e;
+    path p[3];
+    const size_t order[] = {0, 1, 0, 2, 0, 1}; /* 2 pushes 1 out, 0 stays */
+
+    (void)state;
+    assert_ok(emk_x509_memo_new(2, &memo, &e), &e);
+    for (size_t i = 0; i < 3; i++) {
+        begin(&p[i]);
+        make(&p[i]);
+        p[i].rules.memo = memo;
+        p[i].rules.roots = &p[i].cert[2];
+    }
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+        assert_ok(
+            emk_x509_verify_chain(test_crypto(), p[order[i]].cert, 2, &p[order[i]].rules, NULL, &e),
+            &e);
+    emk_x509_memo_counts(memo, &hits, NULL);
+    assert_int_equal(hits, 2);
+    for (size_t i = 0; i < 3; i++)
+        end(&p[i]);
+    assert_status(emk_x509_memo_new(0, &memo, &e), EMK_E_USAGE, &e);
+    assert_status(emk_x509_memo_new(EMK_X509_MEMO_MAX + 1, &memo, &e), EMK_E_USAGE, &e);
+    emk_x509_memo_free(memo);
+}
+
+static void sha1_counts_for_a_leaf_where_the_rules_say_so(void **state)
+{
+    emk_error e;
+    path p;
+
+    (void)state;
+    begin(&p);
+    make(&p);
+    p.cert[0].alg = EMK_X509_ALG_RSA_SHA1_LEGACY;
+    assert_status(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e),
+                  EMK_E_UNSUPPORTED, &e);
+    assert_string_equal(e.what, "x509: signed with SHA-1");
+    p.rules.sha1_leaf = true; /* let through, and then it is no RSA signature */
+    assert_status(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e),
+                  EMK_E_UNSUPPORTED, &e);
+    assert_string_equal(e.what, "x509: this signature algorithm with this key");
+    p.cert[1].alg = EMK_X509_ALG_RSA_SHA1_LEGACY;
+    assert_status(emk_x509_verify_chain(test_crypto(), p.cert, 2, &p.rules, NULL, &e),
+                  EMK_E_UNSUPPORTED, &e);
+    assert_string_equal(e.what, "x509: signed with SHA-1");
+    end(&p);
+}
+
 static void every_failing_library_call_ends_in_an_error(void **state)
 {
 #ifdef EMK_FAULTS
@@ -468,6 +574,9 @@ int main(void)
 {
     forge_init(&f, test_crypto());
     int rc = EMK_RUN(
+        emk_rule(memo_remembers_issuers_and_nothing_else), emk_rule(memo_forgives_nothing),
+        emk_rule(memo_forgets_what_was_not_used_for_longest),
+        emk_rule(sha1_counts_for_a_leaf_where_the_rules_say_so),
         emk_rule(every_failing_library_call_ends_in_an_error), emk_rule(accepts_chain_to_a_root),
         emk_rule(reads_the_fields_of_a_certificate),
         emk_rule(rejects_chain_without_certificates_or_roots),
