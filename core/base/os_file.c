@@ -186,6 +186,27 @@ emk_status emk_os_sync(int fd, emk_error *e)
     return EMK_OK;
 }
 
+emk_status emk_os_sync_data(int fd, emk_error *e)
+{
+    if (!io_allowed() || fdatasync(fd) != 0)
+        return emk_fail_errno(e, "file: cannot sync");
+    return EMK_OK;
+}
+
+emk_status emk_os_sync_all(int fd, emk_error *e)
+{
+    if (!io_allowed() || syncfs(fd) != 0)
+        return emk_fail_errno(e, "file: cannot sync");
+    return EMK_OK;
+}
+
+emk_status emk_os_truncate(int fd, uint64_t len, emk_error *e)
+{
+    if (!io_allowed() || ftruncate(fd, (off_t)len) != 0)
+        return emk_fail_errno(e, "file: cannot cut");
+    return EMK_OK;
+}
+
 emk_status emk_os_lock(int fd, bool wait, emk_error *e)
 {
     int r;
@@ -267,6 +288,29 @@ emk_status emk_os_remove(const char *path, emk_error *e)
     if (!io_allowed() || unlink(path) != 0)
         return emk_fail_errno(e, "file: cannot remove");
     return sync_parent(path, e);
+}
+
+emk_status emk_os_rename(const char *from, const char *to, emk_error *e)
+{
+    if (!io_allowed() || rename(from, to) != 0)
+        return emk_fail_errno(e, "file: cannot rename");
+    return EMK_OK;
+}
+
+emk_status emk_os_rename_new(const char *from, const char *to, emk_error *e)
+{
+    if (io_allowed() && renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return EMK_OK;
+    if (errno == EEXIST)
+        return emk_fail(e, EMK_E_USED, "file: exists already", EEXIST);
+    return emk_fail_errno(e, "file: cannot rename");
+}
+
+emk_status emk_os_discard(const char *path, emk_error *e)
+{
+    if (!io_allowed() || unlink(path) != 0)
+        return emk_fail_errno(e, "file: cannot remove");
+    return EMK_OK;
 }
 
 emk_status emk_os_make_dir(const char *path, emk_error *e)
@@ -396,6 +440,18 @@ emk_status emk_os_memory_file(const char *name, bool inherit, int *fd, emk_error
     if (f < 0)
         return emk_fail_errno(e, "memory file: cannot create");
     *fd = f;
+    return EMK_OK;
+}
+
+emk_status emk_os_memory_blank(int fd, emk_error *e)
+{
+    struct stat st;
+
+    if (!io_allowed() || fstat(fd, &st) != 0)
+        return emk_fail_errno(e, "memory file: cannot stat");
+    if (st.st_size > 0 &&
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size) != 0)
+        return emk_fail_errno(e, "memory file: cannot blank");
     return EMK_OK;
 }
 

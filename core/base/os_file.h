@@ -32,6 +32,12 @@ emk_status emk_os_write_at(int fd, uint64_t off, const void *p, size_t len,
  * noticed now, not half-way). */
 emk_status emk_os_reserve(int fd, uint64_t len, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_os_sync(int fd, emk_error *e) EMK_MUST_CHECK;
+/* The same for what is needed to read the bytes again, without the times: for appended logs. */
+emk_status emk_os_sync_data(int fd, emk_error *e) EMK_MUST_CHECK;
+/* All that was written to the file system that fd is on. */
+emk_status emk_os_sync_all(int fd, emk_error *e) EMK_MUST_CHECK;
+/* Cuts the file to len bytes; not durable by itself. */
+emk_status emk_os_truncate(int fd, uint64_t len, emk_error *e) EMK_MUST_CHECK;
 
 /* Takes an exclusive lock, waiting (wait true) or EMK_E_BUSY.  Gone when fd is closed. */
 emk_status emk_os_lock(int fd, bool wait, emk_error *e) EMK_MUST_CHECK;
@@ -47,6 +53,11 @@ emk_status emk_os_remove(const char *path, emk_error *e) EMK_MUST_CHECK;
 /* Makes a directory, mode 0700; one that exists is fine. */
 emk_status emk_os_make_dir(const char *path, emk_error *e) EMK_MUST_CHECK;
 bool emk_os_exists(const char *path);
+/* Renames over `to`, renames to a name that must be free (EMK_E_USED), and removes, all without
+ * making it durable: for what a power cut may undo. */
+emk_status emk_os_rename(const char *from, const char *to, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_os_rename_new(const char *from, const char *to, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_os_discard(const char *path, emk_error *e) EMK_MUST_CHECK;
 
 /* Whole small files.  Reading: EMK_E_LIMIT beyond max.  Writing is a temporary file beside,
  * synced, renamed over, directory synced: a killed process leaves the old or the new. */
@@ -70,6 +81,9 @@ emk_status emk_os_list_dir(const char *path,
 /* An anonymous file in memory (memfd) that allows F_ADD_SEALS; close-on-exec off when
  * `inherit`; *fd is given. */
 emk_status emk_os_memory_file(const char *name, bool inherit, int *fd, emk_error *e) EMK_MUST_CHECK;
+
+/* Turns all of an anonymous file into zeros, its length kept, also for who has it mapped. */
+emk_status emk_os_memory_blank(int fd, emk_error *e) EMK_MUST_CHECK;
 
 /* "<dir>/<name><suffix>" into out.  EMK_E_LIMIT when cap is too small. */
 emk_status emk_os_join(char *out, size_t cap, const char *dir, const char *name, const char *suffix,

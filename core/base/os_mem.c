@@ -147,6 +147,20 @@ emk_status emk_os_map_protect(emk_os_map *m, emk_error *e)
     return EMK_OK;
 }
 
+void emk_os_map_blank(emk_os_map *m)
+{
+    void *p;
+
+    if (m->owner && m->owner != getpid())
+        return;
+    if (!m->read_only || mprotect(m->p, m->len, PROT_READ | PROT_WRITE) == 0)
+        emk_wipe(m->p, m->used);
+    /* One call for all of it: there is no moment at which nothing is mapped. */
+    p = mmap(m->p, m->len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    m->read_only = m->read_only || p != MAP_FAILED;
+    m->huge = false;
+}
+
 void emk_os_map_free(emk_os_map *m)
 {
     bool ours = m->p && (m->owner == 0 || m->owner == getpid());

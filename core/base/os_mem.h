@@ -36,6 +36,10 @@ emk_status emk_os_map_new(size_t len, unsigned flags, emk_os_map *out, emk_error
 /* Makes it read-only until it is freed: a stray write faults.  EMK_E_NO_MEMORY. */
 emk_status emk_os_map_protect(emk_os_map *m, emk_error *e) EMK_MUST_CHECK;
 
+/* Wipes it, and puts zero pages in its place that can only be read: from then on a reader, in the
+ * middle of it or later, sees zeros and never faults.  Free it all the same. */
+void emk_os_map_blank(emk_os_map *m);
+
 /* Wipes and unmaps.  An all-zero map is fine. */
 void emk_os_map_free(emk_os_map *m);
 

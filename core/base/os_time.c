@@ -9,6 +9,14 @@ uint64_t emk_os_now_s(void)
     return now > 0 ? (uint64_t)now : 0;
 }
 
+uint64_t emk_os_now_ms(void)
+{
+    struct timespec ts = {0, 0};
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return ts.tv_sec > 0 ? (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u : 0;
+}
+
 uint64_t emk_os_monotonic_ns(void)
 {
     struct timespec ts = {0, 0};
