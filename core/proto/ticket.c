@@ -11,7 +11,9 @@ enum {
     IDENTITY,
     REQUEST_HASH,
     ISSUED,
-    EXPIRES
+    EXPIRES,
+    LEASE_KEY,
+    LEASE_EPOCH
 };
 
 void emk_ticket_answer(const emk_request *request, emk_ticket *out)
@@ -40,6 +42,9 @@ static emk_status check(const emk_ticket *in, emk_error *e)
         return emk_fail(e, EMK_E_USAGE, "ticket: expires before it is issued", in->expires);
     if (memcmp(in->identity.device, in->device_id, sizeof in->device_id) != 0)
         return emk_fail(e, EMK_E_USAGE, "ticket: identity names another device", 0);
+    if (in->lease_key.len != (in->policy.lease_s ? EMK_LEASE_KEY_LEN : 0) ||
+        (in->policy.lease_s != 0) != (in->lease_epoch != 0))
+        return emk_fail(e, EMK_E_USAGE, "ticket: lease and lease key", in->lease_key.len);
     st = emk_proto_check_agree(&in->device_key, EMK_PROTO_KEY_OF_DEVICE, e);
     if (st != EMK_OK)
         return st;
@@ -53,7 +58,7 @@ static emk_status sign_with(const emk_crypto *c, const emk_signer *signer, const
     emk_writer w;
 
     emk_writer_init(&w, payload, sizeof payload);
-    emk_cbor_put_map(&w, 9);
+    emk_cbor_put_map(&w, in->lease_key.len ? 11 : 9);
     emk_proto_put_bytes(&w, ID, emk_span_of(in->id, sizeof in->id));
     emk_proto_put_bytes(&w, DEVICE_ID, emk_span_of(in->device_id, sizeof in->device_id));
     emk_proto_put_agree(&w, DEVICE_KEY, &in->device_key);
@@ -63,6 +68,10 @@ static emk_status sign_with(const emk_crypto *c, const emk_signer *signer, const
     emk_proto_put_bytes(&w, REQUEST_HASH, emk_span_of(in->request_hash, sizeof in->request_hash));
     emk_proto_put_uint(&w, ISSUED, in->issued);
     emk_proto_put_uint(&w, EXPIRES, in->expires);
+    if (in->lease_key.len) {
+        emk_proto_put_bytes(&w, LEASE_KEY, in->lease_key);
+        emk_proto_put_uint(&w, LEASE_EPOCH, in->lease_epoch);
+    }
     return emk_proto_sign(c, signer, EMK_COSE_TICKET, &w, out, e);
 }
 
@@ -122,6 +131,16 @@ static void read_value(emk_cbor_reader *r, int64_t key, void *out)
     case EXPIRES:
         t->expires = emk_cbor_read_uint(r);
         break;
+    case LEASE_KEY:
+        t->lease_key = emk_cbor_read_bytes(r);
+        if (t->lease_key.len != EMK_LEASE_KEY_LEN)
+            emk_cbor_fail(r, EMK_E_FORMAT, "ticket: lease key", t->lease_key.len);
+        break;
+    case LEASE_EPOCH:
+        t->lease_epoch = emk_cbor_read_uint(r);
+        if (t->lease_epoch == 0)
+            emk_cbor_fail(r, EMK_E_FORMAT, "ticket: lease epoch", 0);
+        break;
     }
 }
 
@@ -129,6 +148,7 @@ static const emk_proto_map map = {
     .must = EMK_PROTO_KEY(ID) | EMK_PROTO_KEY(DEVICE_ID) | EMK_PROTO_KEY(DEVICE_KEY) |
             EMK_PROTO_KEY(REQUEST_KEY) | EMK_PROTO_KEY(POLICY) | EMK_PROTO_KEY(IDENTITY) |
             EMK_PROTO_KEY(REQUEST_HASH) | EMK_PROTO_KEY(ISSUED) | EMK_PROTO_KEY(EXPIRES),
+    .may = EMK_PROTO_KEY(LEASE_KEY) | EMK_PROTO_KEY(LEASE_EPOCH),
     .read = read_value,
 };
 
@@ -145,6 +165,10 @@ static emk_status read_inner(emk_ticket *t, emk_error *e)
         return st;
     if (memcmp(t->identity.device, t->device_id, sizeof t->device_id) != 0)
         return emk_fail(e, EMK_E_FORMAT, "ticket: identity names another device", 0);
+    if ((t->lease_key.len != 0) != (t->lease_epoch != 0))
+        return emk_fail(e, EMK_E_FORMAT, "ticket: lease key and epoch", t->lease_epoch);
+    if (t->lease_key.len && !t->policy.lease_s)
+        return emk_fail(e, EMK_E_FORMAT, "ticket: a lease key without a lease", 0);
     if (t->expires <= t->issued)
         return emk_fail(e, EMK_E_FORMAT, "ticket: expires before it is issued", t->expires);
     return EMK_OK;

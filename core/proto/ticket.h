@@ -15,6 +15,9 @@ typedef struct emk_ticket {
     uint8_t request_hash[EMK_HASH_LEN];
     uint64_t issued;  /* seconds since 1970 */
     uint64_t expires; /* after issued: sealing and accepting end here */
+    /* Both where the policy wants a lease, else empty and 0: see emk_lease_prepare. */
+    emk_span lease_key; /* EMK_LEASE_KEY_LEN bytes */
+    uint64_t lease_epoch;
     /* Filled by emk_ticket_verify, not read by sign: */
     emk_span policy_bytes;      /* as issued: copied into the header byte for byte */
     emk_span identity_bytes;    /* as issued: copied into the sealed part */
@@ -27,7 +30,8 @@ typedef struct emk_ticket {
 void emk_ticket_answer(const emk_request *request, emk_ticket *out);
 
 /* Appends the message to out, signed by the issuer.  EMK_E_USAGE also when expires is not after
- * issued or the identity names another device. */
+ * issued, the identity names another device, or a lease key is there without a lease or the
+ * other way round. */
 emk_status emk_ticket_sign(const emk_crypto *c, const emk_signer *signer, const emk_ticket *in,
                            emk_buf *out, emk_error *e) EMK_MUST_CHECK;
 

@@ -260,6 +260,8 @@ static emk_status judge(const emk_sealer *s, const emk_seal_job *job, emk_ticket
     st = emk_ticket_verify(s->crypto, job->ticket, s->issuer, job->now, ticket, e);
     if (st != EMK_OK)
         return st;
+    if (ticket->policy.lease_s && !ticket->lease_key.len)
+        return emk_fail(e, EMK_E_FORMAT, "ticket: a lease without a lease key", 0);
     if (s->certificate.len &&
         (job->now < s->certified.not_before || job->now > s->certified.not_after))
         return emk_fail(e, EMK_E_POLICY, "seal: the sealing certificate is not good now", job->now);
@@ -304,6 +306,7 @@ emk_status emk_sealer_start(const emk_sealer *s, const emk_seal_job *job, emk_se
                        .certificate = emk_buf_span(&s->certificate),
                        .policy = ticket.policy_bytes,
                        .identity = ticket.identity_bytes,
+                       .lease_key = ticket.lease_key,
                        .device_key = ticket.device_key,
                        .request_key = ticket.request_key,
                        .now = job->now,

@@ -180,6 +180,8 @@ static emk_status check_inner_bindings(emk_accept *a, emk_error *e)
         return refuse_binding(a, "sealed: made for another ticket", e);
     if (!emk_span_equal(core->policy, a->in.policy))
         return refuse_binding(a, "sealed: its policy is not the ticket's", e);
+    if (!emk_span_equal(core->lease_key, a->in.lease_key))
+        return refuse_binding(a, "sealed: its lease key is not the ticket's", e);
     return EMK_OK;
 }
 
@@ -192,7 +194,10 @@ static emk_status open_inner(emk_accept *a, emk_error *e)
                         .key = a->in.device_key,
                         .context = {.content_alg = a->inner.core.content_alg,
                                     .extra = a->inner.core_hash,
-                                    .hint = true},
+                                    .hint = true,
+                                    .lease = {.crypto = a->crypto,
+                                              .secret = a->in.lease_secret,
+                                              .ticket_id = a->in.ticket_id}},
                         .hh = a->inner_hh,
                         .commit = commit,
                         .noticed = a->in.noticed};
@@ -499,17 +504,31 @@ static emk_status write_tags(accept_job *job, emk_error *e)
 }
 
 /* Head, first record, empty second slot. */
-static emk_status write_record(accept_job *job, const uint8_t *vault_id, emk_span envelope,
-                               emk_error *e)
+static emk_status make_record(accept_job *job, const uint8_t *vault_id,
+                              const emk_envelopes *envelopes, uint8_t slot[EMK_VAULT_SLOT_LEN],
+                              emk_error *e)
+{
+    emk_record record = {.generation = 1,
+                         .accepted = job->out->accepted,
+                         .floor = job->out->floor,
+                         .lease_time = job->out->lease_time,
+                         .lease_until = job->out->lease_until};
+
+    memcpy(record.vault_id, vault_id, EMK_ID_LEN);
+    if (envelopes->sleeping.len)
+        return emk_slot_make_leased(job->vault_keys, &record, envelopes, slot, e);
+    return emk_slot_make(job->vault_keys, &record, envelopes->envelope, slot, e);
+}
+
+static emk_status write_record(accept_job *job, const uint8_t *vault_id,
+                               const emk_envelopes *envelopes, emk_error *e)
 {
     const emk_sink *out = job->out->vault;
     emk_span head = emk_buf_span(&job->a->inner_head);
-    emk_record record = {.generation = 1, .accepted = job->out->accepted, .floor = job->out->floor};
     uint8_t slot[EMK_VAULT_SLOT_LEN];
     emk_status st;
 
-    memcpy(record.vault_id, vault_id, EMK_ID_LEN);
-    st = emk_slot_make(job->vault_keys, &record, envelope, slot, e);
+    st = make_record(job, vault_id, envelopes, slot, e);
     if (st == EMK_OK)
         st = emk_sink_write(out, 0, head.p, head.len, e);
     if (st == EMK_OK)
@@ -521,8 +540,20 @@ static emk_status write_record(accept_job *job, const uint8_t *vault_id, emk_spa
     return st;
 }
 
-/* A fresh vault key, its envelope and its schedule. */
-static emk_status make_vault_keys(emk_accept *a, uint8_t vault_id[EMK_ID_LEN], emk_writer *envelope,
+/* One envelope, or both of a model under a lease. */
+static emk_status wrap_vault_key(const emk_accept *a, emk_local_envelope *in, emk_writer w[2],
+                                 emk_error *e)
+{
+    emk_status st = emk_local_wrap(a->crypto, in, &w[0], e);
+
+    in->sleeping = true;
+    if (st == EMK_OK && a->inner.core.lease_key.len)
+        st = emk_local_wrap(a->crypto, in, &w[1], e);
+    return st;
+}
+
+/* A fresh vault key, its envelopes and its schedule. */
+static emk_status make_vault_keys(emk_accept *a, uint8_t vault_id[EMK_ID_LEN], emk_writer w[2],
                                   emk_schedule *keys, emk_error *e)
 {
     uint8_t cek[EMK_CEK_LEN], vhh[EMK_HASH_LEN];
@@ -539,15 +570,15 @@ static emk_status make_vault_keys(emk_accept *a, uint8_t vault_id[EMK_ID_LEN], e
     if (st == EMK_OK)
         st = emk_vault_hash(a->crypto, a->inner_hh, vault_id, vhh, e);
     if (st == EMK_OK)
-        st = emk_local_wrap(a->crypto, &in, envelope, e);
+        st = wrap_vault_key(a, &in, w, e);
     if (st == EMK_OK)
         st = emk_schedule_init(keys, a->crypto, EMK_LAYER_WEIGHTS, cek, vhh, e);
     emk_wipe(cek, sizeof cek);
     return st;
 }
 
-static emk_status write_all(accept_job *job, const uint8_t *vault_id, emk_span envelope,
-                            emk_error *e)
+static emk_status write_all(accept_job *job, const uint8_t *vault_id,
+                            const emk_envelopes *envelopes, emk_error *e)
 {
     emk_accept *a = job->a;
     uint32_t n = a->layout.n_segments - job->first_segment;
@@ -570,7 +601,7 @@ static emk_status write_all(accept_job *job, const uint8_t *vault_id, emk_span e
         return emk_notice(a->in.noticed, EMK_NOTICED_DIGEST, st);
     st = write_tags(job, e);
     if (st == EMK_OK)
-        st = write_record(job, vault_id, envelope, e);
+        st = write_record(job, vault_id, envelopes, e);
     return st;
 }
 
@@ -578,9 +609,10 @@ emk_status emk_accept_write(emk_accept *a, const emk_accept_out *out, uint8_t va
                             emk_error *e)
 {
     accept_job job = {.a = a, .out = out};
-    uint8_t space[EMK_RECIPIENT_MAX], id[EMK_ID_LEN];
+    uint8_t space[2][EMK_RECIPIENT_MAX], id[EMK_ID_LEN];
     emk_schedule keys = {0};
-    emk_writer envelope;
+    emk_envelopes envelopes;
+    emk_writer w[2];
     emk_status st;
 
     if (a->written)
@@ -593,10 +625,12 @@ emk_status emk_accept_write(emk_accept *a, const emk_accept_out *out, uint8_t va
     job.weights_aead = emk_content_aead(EMK_LAYER_WEIGHTS, a->inner.core.content_alg);
     job.file_aead = emk_content_aead(EMK_LAYER_FILE, a->outer.core.content_alg);
     job.first_segment = emk_segments_of(a->sealed_part.len);
-    emk_writer_init(&envelope, space, sizeof space);
-    st = make_vault_keys(a, id, &envelope, &keys, e);
+    emk_writer_init(&w[0], space[0], sizeof space[0]);
+    emk_writer_init(&w[1], space[1], sizeof space[1]);
+    st = make_vault_keys(a, id, w, &keys, e);
+    envelopes = (emk_envelopes){emk_writer_span(&w[0]), emk_writer_span(&w[1])};
     if (st == EMK_OK)
-        st = write_all(&job, id, emk_writer_span(&envelope), e);
+        st = write_all(&job, id, &envelopes, e);
     if (st == EMK_OK)
         memcpy(vault_id, id, EMK_ID_LEN);
     emk_free(job.tags);

@@ -23,6 +23,8 @@ typedef struct emk_accept_in {
     uint8_t ticket_hash[EMK_HASH_LEN];
     emk_span policy;
     emk_span identity;
+    emk_span lease_key;          /* empty: it needs no lease */
+    const uint8_t *lease_secret; /* EMK_LEASE_SECRET_LEN bytes; NULL where it needs no lease */
     uint64_t now;
     emk_noticed *noticed; /* tests only; else NULL */
 } emk_accept_in;
@@ -47,8 +49,9 @@ typedef struct emk_accept_out {
     const emk_sink *vault;
     uint64_t accepted; /* time of acceptance */
     uint64_t floor;
-    unsigned threads;             /* 1..EMK_SEAL_THREADS_MAX */
-    const emk_progress *progress; /* NULL: nobody asks */
+    uint64_t lease_time, lease_until; /* 0 where it needs no lease */
+    unsigned threads;                 /* 1..EMK_SEAL_THREADS_MAX */
+    const emk_progress *progress;     /* NULL: nobody asks */
 } emk_accept_out;
 emk_status emk_accept_write(emk_accept *a, const emk_accept_out *out, uint8_t vault_id[EMK_ID_LEN],
                             emk_error *e) EMK_MUST_CHECK;

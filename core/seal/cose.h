@@ -24,7 +24,9 @@ typedef enum emk_cose_type {
     EMK_COSE_SEALING_CERTIFICATE = 5,
     EMK_COSE_REQUEST = 6,
     EMK_COSE_TICKET = 7,
-    EMK_COSE_RECEIPT = 8
+    EMK_COSE_RECEIPT = 8,
+    EMK_COSE_LEASE = 9, /* 10 is kept for event batches */
+    EMK_COSE_LEASE_REQUEST = 11
 } emk_cose_type;
 
 /* Signs 64 bytes over msg: Ed25519, or ES256 as r || s. */

@@ -67,7 +67,8 @@ static void put_core(emk_writer *w, const emk_core *core)
 {
     bool weights = core->layer == EMK_LAYER_WEIGHTS;
 
-    emk_cbor_put_map(w, 8u + (core->certificate.len ? 1u : 0u) + (weights ? 4u : 1u));
+    emk_cbor_put_map(w, 8u + (core->certificate.len ? 1u : 0u) + (core->lease_key.len ? 1u : 0u) +
+                            (weights ? 4u : 1u));
     emk_cbor_put_uint(w, 1);
     emk_cbor_put_bytes(w, emk_span_of(core->file_id, EMK_ID_LEN));
     emk_cbor_put_uint(w, 2);
@@ -88,6 +89,10 @@ static void put_core(emk_writer *w, const emk_core *core)
     }
     emk_cbor_put_uint(w, 9);
     emk_cbor_put_uint(w, core->created_day);
+    if (core->lease_key.len) {
+        emk_cbor_put_uint(w, 10);
+        emk_cbor_put_bytes(w, core->lease_key);
+    }
     if (weights) {
         put_weights_fields(w, core);
     } else {
@@ -102,7 +107,9 @@ static emk_status encode_payload(const emk_crypto *c, const emk_header_in *in, c
     uint8_t recipient[EMK_RECIPIENT_MAX], core_hash[EMK_HASH_LEN];
     emk_envelope_context ctx = {.content_alg = core->content_alg,
                                 .extra = core_hash,
-                                .hint = core->layer == EMK_LAYER_WEIGHTS};
+                                .hint = core->layer == EMK_LAYER_WEIGHTS,
+                                .lease_key = core->lease_key,
+                                .lease = {.ticket_id = core->ticket_id}};
     uint8_t *core_room, *room;
     emk_writer count, w;
     emk_span core_bytes;
@@ -161,7 +168,7 @@ emk_status emk_header_make(const emk_crypto *c, const emk_header_in *in, emk_buf
     emk_status st;
 
     emk_buf_init(&payload, EMK_HEADER_MAX);
-    core.mode = EMK_HPKE_BASE;
+    core.mode = core.lease_key.len ? EMK_HPKE_PSK : EMK_HPKE_BASE;
     memcpy(core.signer, in->signer->kid, EMK_COSE_KID_LEN);
     st = emk_recipient_alg(in->to.kem, &alg, &core.suite, e);
     if (st == EMK_OK)
@@ -270,6 +277,11 @@ static bool read_field(emk_cbor_reader *r, int64_t key, emk_core *core)
     case 9:
         core->created_day = emk_cbor_read_uint(r);
         return true;
+    case 10:
+        core->lease_key = emk_cbor_read_bytes(r);
+        if (core->lease_key.len != EMK_LEASE_KEY_LEN)
+            emk_cbor_fail(r, EMK_E_FORMAT, "header: lease key", core->lease_key.len);
+        return weights;
     case 11:
         emk_cbor_read_fixed(r, core->request_hash, EMK_HASH_LEN);
         return !weights;
@@ -309,6 +321,9 @@ static emk_status check_core(const emk_core *core, emk_error *e)
     return EMK_OK;
 }
 
+/* Keys that may be absent: sealing certificate, lease key. */
+#define MAY ((1u << 8) | (1u << 10))
+
 static emk_status parse_core(emk_span in, emk_core *core, emk_error *e)
 {
     uint32_t seen = 0, want = core->layer == EMK_LAYER_WEIGHTS ? 0xF2FEu : 0x0AFEu;
@@ -328,7 +343,7 @@ static emk_status parse_core(emk_span in, emk_core *core, emk_error *e)
     st = emk_cbor_finish(&r, e);
     if (st != EMK_OK)
         return st;
-    if ((seen & ~(1u << 8)) != (want & ~(1u << 8)))
+    if ((seen & ~MAY) != (want & ~MAY))
         return emk_fail(e, EMK_E_FORMAT, "header: a key is missing", seen);
     return check_core(core, e);
 }
@@ -375,7 +390,7 @@ static emk_status check_suite(emk_header *h, emk_error *e)
     emk_error why;
     int64_t alg;
 
-    if (h->core.mode != EMK_HPKE_BASE)
+    if (h->core.mode != EMK_HPKE_BASE && (h->core.mode != EMK_HPKE_PSK || !h->core.lease_key.len))
         return emk_notice(&h->noticed, EMK_NOTICED_UNSUPPORTED,
                           emk_fail(e, EMK_E_UNSUPPORTED, "header: HPKE mode", h->core.mode));
     if (!layer_allows(h->core.layer, h->core.suite.kem) ||
@@ -383,7 +398,11 @@ static emk_status check_suite(emk_header *h, emk_error *e)
         !same_suite(&listed, &h->core.suite))
         return emk_notice(&h->noticed, EMK_NOTICED_UNSUPPORTED,
                           emk_fail(e, EMK_E_UNSUPPORTED, "header: suite", h->core.suite.kem));
+    if (h->core.mode == EMK_HPKE_BASE && h->core.lease_key.len)
+        return emk_fail(e, EMK_E_FORMAT, "header: a lease key without psk mode", 10);
     for (size_t i = 0; i < h->n_recipients; i++) {
+        if ((h->recipients[i].psk_id.len != 0) != (h->core.mode == EMK_HPKE_PSK))
+            return emk_fail(e, EMK_E_FORMAT, "header: an envelope in another mode", i);
         if (!same_suite(&h->recipients[i].suite, &h->core.suite))
             return emk_fail(e, EMK_E_FORMAT, "header: an envelope has another suite", i);
     }

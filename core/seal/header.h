@@ -30,6 +30,7 @@ typedef struct emk_core {
     uint8_t signer[EMK_COSE_KID_LEN];
     emk_span certificate; /* empty: the issuer itself signed */
     uint64_t created_day;
+    emk_span lease_key;                 /* weights layer under a lease, else empty */
     uint8_t request_hash[EMK_HASH_LEN]; /* file layer */
     uint8_t ticket_id[EMK_ID_LEN];      /* weights layer, as all below */
     uint8_t ticket_hash[EMK_HASH_LEN];

@@ -277,6 +277,28 @@ static emk_status check_who(const emk_identity *id, const emk_policy_ask *ask, e
     return EMK_OK;
 }
 
+uint64_t emk_policy_lease_end(const emk_policy *p, uint64_t lease_until)
+{
+    uint64_t end = lease_until + p->grace_s;
+
+    if (end < lease_until || end > p->expires)
+        return p->expires;
+    return end;
+}
+
+static emk_status check_lease(const emk_policy *p, const emk_policy_ask *ask, emk_error *e)
+{
+    if (!p->lease_s)
+        return EMK_OK;
+    if (!ask->lease_until)
+        return emk_fail(e, EMK_E_POLICY, "policy: needs a lease, and there is none", p->lease_s);
+    if (ask->clock_is_behind)
+        return emk_fail(e, EMK_E_POLICY, "policy: the clock is behind the issuer's time", ask->now);
+    if (ask->now >= emk_policy_lease_end(p, ask->lease_until))
+        return emk_fail(e, EMK_E_POLICY, "policy: the lease is over: renew it", ask->lease_until);
+    return EMK_OK;
+}
+
 emk_status emk_policy_check(const emk_policy *p, const emk_identity *id, const emk_policy_ask *ask,
                             emk_error *e)
 {
@@ -289,8 +311,9 @@ emk_status emk_policy_check(const emk_policy *p, const emk_identity *id, const e
         return st;
     if (p->max_opens && ask->opens >= p->max_opens)
         return emk_fail(e, EMK_E_POLICY, "policy: opens used up", p->max_opens);
-    if (p->lease_s)
-        return emk_fail(e, EMK_E_POLICY, "policy: needs a lease, and there is none", p->lease_s);
+    st = check_lease(p, ask, e);
+    if (st != EMK_OK)
+        return st;
     if (p->min_guard > ask->guard)
         return emk_fail(e, EMK_E_POLICY, "policy: guard level is too low", ask->guard);
     return EMK_OK;

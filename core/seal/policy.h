@@ -39,7 +39,15 @@ typedef struct emk_policy_ask {
     emk_span app;
     emk_span use;
     const uint8_t *device; /* EMK_DEVICE_ID_LEN bytes */
+    uint64_t lease_until;  /* 0: there is no lease */
+    bool clock_is_behind;  /* by more than EMK_CLOCK_SLACK_S [container 8.3] */
 } emk_policy_ask;
+
+/* How far behind the issuer's time a device's clock may be before a lease is not opened. */
+#define EMK_CLOCK_SLACK_S 600u
+
+/* When a lease and its grace are over; no later than the policy. */
+uint64_t emk_policy_lease_end(const emk_policy *p, uint64_t lease_until);
 
 /* EMK_OK, or EMK_E_POLICY with one text for each rule.  `memory` and `release` are enforced
  * where memory is allocated and where releases are counted. */

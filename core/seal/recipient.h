@@ -5,11 +5,12 @@
 #include "core/base/writer.h"
 #include "core/codec/cbor.h"
 #include "core/crypto/hpke.h"
+#include "core/seal/lease.h"
 #include "core/seal/schedule.h"
 
 #define EMK_RECIPIENT_HINT_LEN   4u
 #define EMK_RECIPIENT_CIPHER_LEN 48u
-#define EMK_RECIPIENT_MAX        1280u /* bytes of one encoded recipient */
+#define EMK_RECIPIENT_MAX        1400u /* bytes of one encoded recipient */
 #define EMK_RECIPIENTS_MAX       64u
 
 /* A public key for envelopes. */
@@ -23,6 +24,9 @@ typedef struct emk_envelope_context {
     int64_t content_alg;  /* [container 3.2] */
     const uint8_t *extra; /* 32 bytes: core_hash, or 7.4's hash; borrowed */
     bool hint;            /* with a hint, so that a device finds it */
+    /* Writing: psk mode with a fresh psk for this key [container 3.5]; empty: base mode. */
+    emk_span lease_key;
+    emk_lease_opener lease; /* the ticket (writing and opening) and the secret (opening) */
 } emk_envelope_context;
 
 /* The COSE alg for a KEM and its suite; EMK_E_UNSUPPORTED for a KEM that no envelope uses. */
@@ -42,19 +46,20 @@ typedef struct emk_recipient {
     emk_span enc;
     bool has_hint;
     uint8_t hint[EMK_RECIPIENT_HINT_LEN];
+    emk_span psk_id; /* EMK_LEASE_PSK_ID_LEN bytes: psk mode; empty: base mode */
     emk_span cipher; /* exactly 48 bytes */
 } emk_recipient;
 
 /* Reads one recipient; the reader fails on anything not in the profile.  `hint` says whether
- * there must be one. */
+ * there must be one; only with one there may be a psk_id. */
 void emk_recipient_read(emk_cbor_reader *r, bool hint, emk_recipient *out);
 
 /* Whether the hint says it is for this key.  A failure of libcrypto is a failure. */
 emk_status emk_recipient_matches(const emk_crypto *c, const emk_recipient *r, emk_span public_key,
                                  bool *matches, emk_error *e) EMK_MUST_CHECK;
 
-/* Opens it: fills cek, which the caller wipes.  EMK_E_SEALED when it does not open;
- * what the key holder says otherwise. */
+/* Opens it: fills cek, which the caller wipes.  EMK_E_SEALED when it does not open, or needs a
+ * lease and there is no secret; what the key holder says otherwise. */
 emk_status emk_recipient_unwrap(const emk_recipient *r, const emk_envelope_context *ctx,
                                 const emk_kem_private *key, uint8_t cek[EMK_CEK_LEN],
                                 emk_error *e) EMK_MUST_CHECK;

@@ -86,6 +86,7 @@ static emk_status make_weights_layer(emk_sealing *s, const emk_seal_in *in, emk_
     memcpy(h.core.ticket_id, in->ticket_id, EMK_ID_LEN);
     memcpy(h.core.ticket_hash, in->ticket_hash, EMK_HASH_LEN);
     h.core.policy = in->policy;
+    h.core.lease_key = in->lease_key;
     h.core.sealed_part_len = part.len;
     s->inner_aead = emk_content_aead(EMK_LAYER_WEIGHTS, h.core.content_alg);
     st = emk_sha256(s->crypto, &part, 1, h.core.sealed_part_hash, e);
@@ -126,6 +127,8 @@ static emk_status check_in(const emk_seal_in *in, emk_error *e)
         st = emk_policy_decode(in->policy, &policy, e);
     if (st == EMK_OK)
         st = emk_identity_decode(in->identity, &identity, e);
+    if (st == EMK_OK && (policy.lease_s != 0) != (in->lease_key.len != 0))
+        return emk_fail(e, EMK_E_USAGE, "seal: a lease, and no lease key", in->lease_key.len);
     return st;
 }
 

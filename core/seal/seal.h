@@ -22,6 +22,7 @@ typedef struct emk_seal_in {
     uint8_t request_hash[EMK_HASH_LEN];
     emk_span policy;
     emk_span identity;
+    emk_span lease_key; /* empty: it needs no lease */
     emk_agree_key device_key;
     emk_agree_key request_key;
     uint64_t now;

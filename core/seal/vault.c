@@ -20,8 +20,9 @@ struct emk_vault {
     uint8_t slots[2][EMK_VAULT_SLOT_LEN];
     unsigned slot;
     emk_record record;
-    emk_buf envelope;
-    emk_secret *cek; /* for re-wrap */
+    emk_buf envelope; /* empty: it sleeps, and was opened with the lease secret */
+    emk_buf sleeping; /* empty: it needs no lease */
+    emk_secret *cek;  /* for re-wrap */
     emk_schedule keys;
     uint16_t aead;
     emk_buf sealed_part;
@@ -60,36 +61,83 @@ static emk_status read_head(emk_vault *v, emk_error *e)
     return emk_notice(v->in.noticed, v->header.noticed, st);
 }
 
+static bool is_leased(const emk_vault *v)
+{
+    return v->header.core.mode == EMK_HPKE_PSK;
+}
+
+/* A slot of the kind that the header asks for. */
+static emk_status parse_slot(const emk_vault *v, unsigned which, emk_slot *out, emk_error *e)
+{
+    emk_status st = emk_slot_parse(v->slots[which], out, e);
+
+    if (st == EMK_OK && out->leased != is_leased(v))
+        return emk_fail(e, EMK_E_FORMAT, "vault: not a local record", which);
+    return st == EMK_OK ? emk_slot_check(v->crypto, out, e) : st;
+}
+
+/* Reads an envelope that a device makes for itself. */
+static emk_status read_envelope(emk_span bytes, bool sleeping, emk_recipient *out, emk_error *e)
+{
+    emk_cbor_reader r;
+
+    emk_cbor_reader_init(&r, bytes);
+    emk_recipient_read(&r, true, out);
+    if (emk_cbor_ok(&r) && out->suite.kem != EMK_KEM_P256 &&
+        out->suite.kem != EMK_KEM_MLKEM768_P256)
+        emk_cbor_fail(&r, EMK_E_FORMAT, "vault: KEM of the envelope", out->suite.kem);
+    if (emk_cbor_ok(&r) && (out->psk_id.len != 0) != sleeping)
+        emk_cbor_fail(&r, EMK_E_FORMAT, "vault: mode of the envelope", 0);
+    return emk_cbor_finish(&r, e);
+}
+
+/* The envelope that can be opened now: with the device's key alone where there is one. */
+static emk_status choose_envelope(const emk_vault *v, const emk_slot *slot, emk_recipient *out,
+                                  emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    if (slot->leased)
+        st = emk_notice(v->in.noticed, EMK_NOTICED_CBOR,
+                        read_envelope(slot->sleeping, true, out, e));
+    if (st != EMK_OK)
+        return st;
+    if (slot->envelope.len)
+        return emk_notice(v->in.noticed, EMK_NOTICED_CBOR,
+                          read_envelope(slot->envelope, false, out, e));
+    if (!v->in.lease_secret)
+        return emk_fail(e, EMK_E_POLICY, "lease: it is over, the model sleeps: renew it", 0);
+    return EMK_OK;
+}
+
 /* Opens the envelope of a slot: CEK, keys, commitment, MAC.  Nothing of v changes on failure. */
 static emk_status open_slot(emk_vault *v, const emk_slot *slot, emk_secret *cek, emk_schedule *keys,
                             emk_error *e)
 {
     uint8_t vhh[EMK_HASH_LEN], extra[EMK_HASH_LEN], mac[EMK_HASH_LEN];
     emk_recipient recipient;
-    emk_cbor_reader r;
     emk_status st;
 
-    emk_cbor_reader_init(&r, slot->envelope);
-    emk_recipient_read(&r, true, &recipient);
-    if (emk_cbor_ok(&r) && recipient.suite.kem != EMK_KEM_P256 &&
-        recipient.suite.kem != EMK_KEM_MLKEM768_P256)
-        emk_cbor_fail(&r, EMK_E_FORMAT, "vault: KEM of the envelope", recipient.suite.kem);
-    st = emk_notice(v->in.noticed, EMK_NOTICED_CBOR, emk_cbor_finish(&r, e));
+    st = choose_envelope(v, slot, &recipient, e);
     if (st == EMK_OK)
         st = emk_vault_hash(v->crypto, v->hh, slot->record.vault_id, vhh, e);
     if (st == EMK_OK)
         st = emk_local_extra(v->crypto, v->header.core_hash, slot->record.vault_id, extra, e);
     if (st == EMK_OK) {
-        emk_unseal_in in = {
-            .layer = EMK_LAYER_WEIGHTS,
-            .recipients = &recipient,
-            .n_recipients = 1,
-            .key = v->in.device_key,
-            .context = {.content_alg = v->header.core.content_alg, .extra = extra, .hint = true},
-            .hh = vhh,
-            .commit = slot->commit,
-            .cek = emk_secret_bytes(cek),
-            .noticed = v->in.noticed};
+        emk_unseal_in in = {.layer = EMK_LAYER_WEIGHTS,
+                            .recipients = &recipient,
+                            .n_recipients = 1,
+                            .key = v->in.device_key,
+                            .context = {.content_alg = v->header.core.content_alg,
+                                        .extra = extra,
+                                        .hint = true,
+                                        .lease = {.crypto = v->crypto,
+                                                  .secret = v->in.lease_secret,
+                                                  .ticket_id = v->header.core.ticket_id}},
+                            .hh = vhh,
+                            .commit = slot->commit,
+                            .cek = emk_secret_bytes(cek),
+                            .noticed = v->in.noticed};
 
         st = emk_unseal(v->crypto, &in, keys, e);
     }
@@ -112,7 +160,7 @@ static emk_status try_slot(emk_vault *v, unsigned which, emk_error *e)
     emk_slot slot;
     emk_status st;
 
-    st = emk_slot_parse(v->slots[which], &slot, e);
+    st = parse_slot(v, which, &slot, e);
     if (st != EMK_OK)
         return emk_notice(v->in.noticed, EMK_NOTICED_CBOR, st);
     st = emk_header_verify(v->crypto, &v->header, v->in.issuer, slot.record.accepted, v->hh, e);
@@ -122,8 +170,11 @@ static emk_status try_slot(emk_vault *v, unsigned which, emk_error *e)
     if (st == EMK_OK)
         st = open_slot(v, &slot, cek, &keys, e);
     emk_buf_done(&v->envelope);
+    emk_buf_done(&v->sleeping);
     if (st == EMK_OK)
         st = emk_buf_append(&v->envelope, slot.envelope, e);
+    if (st == EMK_OK)
+        st = emk_buf_append(&v->sleeping, slot.sleeping, e);
     if (st != EMK_OK) {
         emk_secret_free(cek);
         emk_schedule_done(&keys);
@@ -142,25 +193,44 @@ static bool damaged(emk_status st)
            st == EMK_E_UNSUPPORTED;
 }
 
+/* Both slots: which are well-formed, which is the newer of them, or 0.  Only what the bytes say
+ * decides; another failure is one. */
+typedef struct slots {
+    emk_slot slot[2];
+    bool good[2];
+    unsigned newer;
+} slots;
+
+static emk_status parse_slots(const emk_vault *v, slots *out, emk_error *e)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        emk_status st = parse_slot(v, i, &out->slot[i], e);
+
+        if (st != EMK_OK && st != EMK_E_FORMAT)
+            return st;
+        out->good[i] = st == EMK_OK;
+    }
+    out->newer = out->good[1] &&
+                 (!out->good[0] || out->slot[1].record.generation > out->slot[0].record.generation);
+    return EMK_OK;
+}
+
 /* The newer well-formed slot, or the other one where that is torn.  [container 7.3] */
 static emk_status open_record(emk_vault *v, emk_error *e)
 {
-    emk_slot a, b;
-    unsigned newer = 0;
     emk_noticed before = v->in.noticed ? *v->in.noticed : EMK_NOTICED_NOTHING;
     emk_error ignored;
+    slots both;
     emk_status st;
 
     st = emk_source_read(v->in.file, EMK_VAULT_SLOT_A, v->slots[0], sizeof v->slots, e);
+    if (st == EMK_OK)
+        st = parse_slots(v, &both, e);
     if (st != EMK_OK)
         return st;
-    if (emk_slot_parse(v->slots[1], &b, &ignored) == EMK_OK &&
-        (emk_slot_parse(v->slots[0], &a, &ignored) != EMK_OK ||
-         b.record.generation > a.record.generation))
-        newer = 1;
-    st = try_slot(v, newer, e);
-    if (damaged(st) && emk_slot_parse(v->slots[1 - newer], &a, &ignored) == EMK_OK) {
-        if (try_slot(v, 1 - newer, &ignored) == EMK_OK) {
+    st = try_slot(v, both.newer, e);
+    if (damaged(st) && both.good[1 - both.newer]) {
+        if (try_slot(v, 1 - both.newer, &ignored) == EMK_OK) {
             if (v->in.noticed)
                 *v->in.noticed = before;
             return EMK_OK;
@@ -205,6 +275,8 @@ static emk_status take_sealed_part(emk_vault *v, emk_error *e)
         st = emk_identity_decode(identity, &v->identity, e);
     if (st == EMK_OK)
         st = emk_policy_decode(v->header.core.policy, &v->policy, e);
+    if (st == EMK_OK && is_leased(v) && !v->policy.lease_s)
+        st = emk_fail(e, EMK_E_FORMAT, "vault: a lease that no policy asks for", 0);
     if (st != EMK_OK)
         return emk_notice(v->in.noticed, EMK_NOTICED_CBOR, st);
     st = emk_layout_init(&v->layout, &v->plan, v->sealed_part.len, e);
@@ -242,6 +314,7 @@ emk_status emk_vault_open(const emk_crypto *c, const emk_vault_in *in, emk_vault
     emk_buf_init(&v->head, EMK_PREAMBLE_LEN + EMK_HEADER_MAX);
     emk_buf_init(&v->sealed_part, EMK_SEALED_PART_MAX);
     emk_buf_init(&v->envelope, EMK_RECORD_ENVELOPE_MAX);
+    emk_buf_init(&v->sleeping, EMK_RECORD_ENVELOPE_MAX);
     st = read_head(v, e);
     if (st == EMK_OK)
         st = open_record(v, e);
@@ -272,6 +345,7 @@ void emk_vault_close(emk_vault *v)
         emk_wipe(v->sealed_part.p, v->sealed_part.len);
     emk_buf_done(&v->sealed_part);
     emk_buf_done(&v->envelope);
+    emk_buf_done(&v->sleeping);
     emk_buf_done(&v->head);
     emk_free(v->tags);
     emk_free(v);
@@ -304,8 +378,16 @@ const emk_record *emk_vault_record(const emk_vault *v)
 
 /* ---- changing the record ---- */
 
+static emk_status make_slot(const emk_vault *v, const emk_record *record,
+                            const emk_envelopes *envelopes, uint8_t *bytes, emk_error *e)
+{
+    if (is_leased(v))
+        return emk_slot_make_leased(&v->keys, record, envelopes, bytes, e);
+    return emk_slot_make(&v->keys, record, envelopes->envelope, bytes, e);
+}
+
 static emk_status write_slot(emk_vault *v, const emk_sink *file, const emk_record *record,
-                             emk_span envelope, emk_error *e)
+                             const emk_envelopes *envelopes, emk_error *e)
 {
     unsigned other = 1 - v->slot;
     uint8_t bytes[EMK_VAULT_SLOT_LEN];
@@ -313,7 +395,7 @@ static emk_status write_slot(emk_vault *v, const emk_sink *file, const emk_recor
 
     if (record->generation == 0)
         return emk_fail(e, EMK_E_LIMIT, "vault: generations used up", v->record.generation);
-    st = emk_slot_make(&v->keys, record, envelope, bytes, e);
+    st = make_slot(v, record, envelopes, bytes, e);
     if (st == EMK_OK)
         st = emk_sink_write(file, EMK_VAULT_SLOT_A + (uint64_t)other * EMK_VAULT_SLOT_LEN, bytes,
                             sizeof bytes, e);
@@ -327,42 +409,152 @@ static emk_status write_slot(emk_vault *v, const emk_sink *file, const emk_recor
 emk_status emk_vault_write_record(emk_vault *v, const emk_sink *file, uint64_t opens,
                                   uint64_t floor, emk_error *e)
 {
+    emk_envelopes kept = {emk_buf_span(&v->envelope), emk_buf_span(&v->sleeping)};
     emk_record next = v->record;
 
     next.generation++;
     next.opens = opens;
     next.floor = floor;
-    return write_slot(v, file, &next, emk_buf_span(&v->envelope), e);
+    return write_slot(v, file, &next, &kept, e);
+}
+
+static emk_status wrap(const emk_vault *v, const emk_agree_key *to, bool sleeping, emk_buf *out,
+                       emk_error *e)
+{
+    emk_local_envelope in = {.header = &v->header,
+                             .vault_id = v->record.vault_id,
+                             .to = *to,
+                             .cek = emk_secret_bytes(v->cek),
+                             .sleeping = sleeping};
+    uint8_t space[EMK_RECIPIENT_MAX];
+    emk_writer w;
+    emk_status st;
+
+    emk_writer_init(&w, space, sizeof space);
+    emk_buf_init(out, EMK_RECORD_ENVELOPE_MAX);
+    st = emk_local_wrap(v->crypto, &in, &w, e);
+    return st == EMK_OK ? emk_buf_append(out, emk_writer_span(&w), e) : st;
+}
+
+static void replace(emk_buf *old, emk_buf *by)
+{
+    emk_buf_done(old);
+    *old = *by;
+}
+
+emk_status emk_vault_write_lease(emk_vault *v, const emk_sink *file, const emk_vault_lease *lease,
+                                 emk_error *e)
+{
+    emk_agree_key own = {emk_kem_private_id(v->in.device_key),
+                         emk_kem_private_public(v->in.device_key)};
+    emk_envelopes kept = {.sleeping = emk_buf_span(&v->sleeping)};
+    emk_record next = v->record;
+    emk_buf envelope;
+    emk_status st = EMK_OK;
+
+    if (!is_leased(v))
+        return emk_fail(e, EMK_E_USAGE, "lease: this model needs none", 0);
+    emk_buf_init(&envelope, EMK_RECORD_ENVELOPE_MAX);
+    if (!lease->asleep && v->envelope.len)
+        st = emk_buf_append(&envelope, emk_buf_span(&v->envelope), e);
+    else if (!lease->asleep)
+        st = wrap(v, &own, false, &envelope, e);
+    kept.envelope = emk_buf_span(&envelope);
+    next.generation++;
+    next.floor = lease->floor;
+    next.lease_time = lease->time;
+    next.lease_until = lease->until;
+    if (st == EMK_OK)
+        st = write_slot(v, file, &next, &kept, e);
+    if (st == EMK_OK)
+        replace(&v->envelope, &envelope);
+    else
+        emk_buf_done(&envelope);
+    return st;
+}
+
+emk_status emk_vault_clear_other(emk_vault *v, const emk_sink *file, emk_error *e)
+{
+    uint64_t at = EMK_VAULT_SLOT_A + (uint64_t)(1 - v->slot) * EMK_VAULT_SLOT_LEN;
+
+    return emk_vault_zeros(file, at, at + EMK_VAULT_SLOT_LEN, e);
 }
 
 emk_status emk_vault_rewrap(emk_vault *v, const emk_sink *file, const emk_agree_key *to,
                             emk_error *e)
 {
-    emk_local_envelope in = {.header = &v->header,
-                             .vault_id = v->record.vault_id,
-                             .to = *to,
-                             .cek = emk_secret_bytes(v->cek)};
-    uint8_t space[EMK_RECIPIENT_MAX];
     emk_record next = v->record;
-    emk_writer w;
-    emk_buf kept;
+    emk_envelopes made;
+    emk_buf envelope, sleeping;
     emk_status st;
 
     next.generation++;
-    emk_writer_init(&w, space, sizeof space);
-    emk_buf_init(&kept, EMK_RECORD_ENVELOPE_MAX);
-    st = emk_local_wrap(v->crypto, &in, &w, e);
+    emk_buf_init(&sleeping, 0);
+    st = wrap(v, to, false, &envelope, e);
+    if (st == EMK_OK && is_leased(v))
+        st = wrap(v, to, true, &sleeping, e);
+    made = (emk_envelopes){emk_buf_span(&envelope), emk_buf_span(&sleeping)};
     if (st == EMK_OK)
-        st = emk_buf_append(&kept, emk_writer_span(&w), e);
-    if (st == EMK_OK)
-        st = write_slot(v, file, &next, emk_buf_span(&kept), e);
+        st = write_slot(v, file, &next, &made, e);
     if (st != EMK_OK) {
-        emk_buf_done(&kept);
+        emk_buf_done(&envelope);
+        emk_buf_done(&sleeping);
         return st;
     }
-    emk_buf_done(&v->envelope);
-    v->envelope = kept;
+    replace(&v->envelope, &envelope);
+    replace(&v->sleeping, &sleeping);
     return EMK_OK;
+}
+
+/* ---- a glance ---- */
+
+static emk_status look_at_slots(const emk_vault *v, emk_vault_glance *out, emk_error *e)
+{
+    const emk_slot *slot;
+    slots both;
+    emk_status st;
+
+    st = parse_slots(v, &both, e);
+    if (st != EMK_OK)
+        return st;
+    if (!both.good[both.newer])
+        return emk_fail(e, EMK_E_FORMAT, "vault: not a local record", 0);
+    slot = &both.slot[both.newer];
+    out->record = slot->record;
+    out->other = EMK_VAULT_SLOT_A + (uint64_t)(1 - both.newer) * EMK_VAULT_SLOT_LEN;
+    out->asleep = slot->leased && slot->envelope.len == 0;
+    return EMK_OK;
+}
+
+emk_status emk_vault_look(const emk_crypto *c, const emk_source *file, emk_vault_glance *out,
+                          emk_error *e)
+{
+    emk_vault *v = emk_alloc(1, sizeof *v);
+    emk_vault_glance g = {.asleep = false};
+    emk_policy policy = {0};
+    emk_status st;
+
+    if (!v)
+        return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", sizeof *v);
+    v->crypto = c;
+    v->in.file = file;
+    emk_buf_init(&v->head, EMK_PREAMBLE_LEN + EMK_HEADER_MAX);
+    st = read_head(v, e);
+    if (st == EMK_OK)
+        st = emk_source_read(file, EMK_VAULT_SLOT_A, v->slots[0], sizeof v->slots, e);
+    if (st == EMK_OK)
+        st = emk_policy_decode(v->header.core.policy, &policy, e);
+    if (st == EMK_OK) {
+        g.expires = policy.expires;
+        memcpy(g.ticket_id, v->header.core.ticket_id, sizeof g.ticket_id);
+        memcpy(g.ticket_hash, v->header.core.ticket_hash, sizeof g.ticket_hash);
+        g.leased = is_leased(v);
+        st = look_at_slots(v, &g, e);
+    }
+    emk_vault_close(v);
+    if (st == EMK_OK)
+        *out = g;
+    return st;
 }
 
 /* ---- the bytes ---- */

@@ -2,7 +2,10 @@
  *
  * emk_vault_open verifies and decrypts all but the model's bytes.  The caller (who holds the
  * lock on the file) then judges rollback and policy with what is lent here, writes a new
- * record if opens are counted, and reads. */
+ * record if opens are counted, and reads.
+ *
+ * A model under a lease has two envelopes for one key: one for this device, there while a lease
+ * is, and one that also needs the lease secret.  Without the first it sleeps.  [container 7.6] */
 #ifndef EMK_CORE_SEAL_VAULT_H
 #define EMK_CORE_SEAL_VAULT_H
 
@@ -16,11 +19,13 @@ typedef struct emk_vault_in {
     const emk_source *file;
     const emk_verify_key *issuer;
     const emk_kem_private *device_key;
-    emk_noticed *noticed; /* tests only; else NULL */
+    const uint8_t *lease_secret; /* EMK_LEASE_SECRET_LEN bytes; NULL: none, and none is needed
+                                  * unless it sleeps */
+    emk_noticed *noticed;        /* which check refused; NULL: nobody asks */
 } emk_vault_in;
 
-/* EMK_E_FORMAT, EMK_E_UNSUPPORTED, EMK_E_SIGNATURE, EMK_E_SEALED, EMK_E_NO_MEMORY, what the
- * source and the key holder say. */
+/* EMK_E_FORMAT, EMK_E_UNSUPPORTED, EMK_E_SIGNATURE, EMK_E_SEALED, EMK_E_POLICY (it sleeps and
+ * there is no secret), EMK_E_NO_MEMORY, what the source and the key holder say. */
 emk_status emk_vault_open(const emk_crypto *c, const emk_vault_in *in, emk_vault **out,
                           emk_error *e) EMK_MUST_CHECK;
 
@@ -38,6 +43,37 @@ const emk_record *emk_vault_record(const emk_vault *v);
  * in use; `sync` makes it durable.  EMK_E_IO and so on: then the record in use is the old one. */
 emk_status emk_vault_write_record(emk_vault *v, const emk_sink *file, uint64_t opens,
                                   uint64_t floor, emk_error *e) EMK_MUST_CHECK;
+
+/* The same for a model under a lease: until when, as of when, whether it sleeps from now on.
+ * Where it slept and wakes, it gets an envelope for the key it was opened with.
+ * EMK_E_USAGE for a model that needs no lease. */
+typedef struct emk_vault_lease {
+    uint64_t time; /* of the issuer, when it granted or refused */
+    uint64_t until;
+    uint64_t floor;
+    bool asleep;
+} emk_vault_lease;
+emk_status emk_vault_write_lease(emk_vault *v, const emk_sink *file, const emk_vault_lease *lease,
+                                 emk_error *e) EMK_MUST_CHECK;
+
+/* Zeros over the slot that is not in use: what was kept of an older record is gone.  After a
+ * sync of the one in use. */
+emk_status emk_vault_clear_other(emk_vault *v, const emk_sink *file, emk_error *e) EMK_MUST_CHECK;
+
+/* What the bytes of a vault file say before any key is used.  NOTHING IS VERIFIED: enough to ask
+ * the issuer something, and to close what is open. */
+typedef struct emk_vault_glance {
+    uint8_t ticket_id[EMK_ID_LEN];
+    uint8_t ticket_hash[EMK_HASH_LEN];
+    bool leased;
+    bool asleep;
+    uint64_t expires;  /* of the policy */
+    uint64_t other;    /* where in the file the other slot is, EMK_VAULT_SLOT_LEN bytes */
+    emk_record record; /* of the well-formed slot with the higher generation */
+} emk_vault_glance;
+/* EMK_E_FORMAT, EMK_E_LIMIT, EMK_E_UNSUPPORTED, EMK_E_NO_MEMORY, what the source says. */
+emk_status emk_vault_look(const emk_crypto *c, const emk_source *file, emk_vault_glance *out,
+                          emk_error *e) EMK_MUST_CHECK;
 
 /* The same with a new envelope, for another key of this device: re-wrap. */
 emk_status emk_vault_rewrap(emk_vault *v, const emk_sink *file, const emk_agree_key *to,

@@ -13,7 +13,8 @@
  * lying about is removed by the next accept or request.  The enforcement is this library's:
  * whoever controls the device's kernel may read what it may open.
  *
- * Thread rule: one client, one thread. */
+ * Thread rule: one client, one thread; and the watchdog, if there is one, which wipes opened
+ * models at any moment. */
 #ifndef EARMARK_CLIENT_H
 #define EARMARK_CLIENT_H
 
@@ -22,6 +23,8 @@
 #include <earmark/io.h>
 #include <earmark/keystore.h>
 #include <earmark/policy.h>
+#include <stdbool.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -49,6 +52,11 @@ typedef struct emk_client_config {
      * n_former is at most EMK_CLIENT_FORMER_MAX, mostly 0. */
     const uint8_t (*former)[EMK_DEVICE_ID_LEN];
     size_t n_former;
+    uint64_t max_bytes;   /* of all entries together; 0: no limit but the disk's */
+    uint32_t max_entries; /* 0: no limit */
+    /* A thread that calls emk_client_tick when something ends; it calls `clock`, too.  Without
+     * it the app calls emk_client_tick. */
+    bool watchdog;
 } emk_client_config;
 
 /* Gives a client; free with emk_client_free.  Copies what is not marked as kept.
@@ -56,7 +64,8 @@ typedef struct emk_client_config {
  * EMK_E_IO, EMK_E_CRYPTO, EMK_E_NO_MEMORY. */
 emk_status emk_client_new(const emk_client_config *config, emk_client **out,
                           emk_error *e) EMK_MUST_CHECK;
-/* Forgets request keys that are held in memory only.  NULL is fine. */
+/* Forgets request keys that are held in memory only.  Models that are open stay open, and nobody
+ * watches them any more.  NULL is fine. */
 void emk_client_free(emk_client *cl);
 
 /* EMK_DEVICE_ID_LEN bytes, lent.  [messages 2] */
@@ -90,6 +99,7 @@ emk_status emk_client_request(emk_client *cl, const emk_client_want *want, emk_b
 
 typedef struct emk_client_delivery {
     emk_span ticket;              /* as issued */
+    emk_span lease;               /* where the ticket's policy wants one, else empty */
     const emk_source *sealed;     /* the .emk */
     unsigned threads;             /* 0: as many as help */
     const emk_progress *progress; /* NULL: nobody asks */
@@ -110,7 +120,8 @@ typedef struct emk_client_accepted {
  * request key where it was, so that a damaged file can be fetched again.
  *
  * EMK_E_SIGNATURE (ticket or file not from a pinned issuer, or not for one another),
- * EMK_E_SEALED (other device, damaged), EMK_E_POLICY (expired, or the policy refuses),
+ * EMK_E_SEALED (other device, damaged), EMK_E_POLICY (expired, or the policy refuses, or wants a
+ * lease and there is none), EMK_E_LIMIT (the vault's quota; nothing was written),
  * EMK_E_USED (this ticket was accepted already, or no key is held for its request),
  * EMK_E_STALE (a lower release than one accepted before), EMK_E_BUSY (another process is
  * accepting it), EMK_E_FORMAT, EMK_E_LIMIT, EMK_E_UNSUPPORTED, EMK_E_IO ...  After a failure
@@ -138,12 +149,29 @@ typedef struct emk_opened emk_opened;
  *
  * EMK_E_NOT_FOUND, EMK_E_POLICY (including memory that cannot be what the policy wants),
  * EMK_E_STALE (an old copy of the entry was put back, or a higher release accepted),
- * EMK_E_SEALED, EMK_E_SIGNATURE, EMK_E_FORMAT, EMK_E_KEY_LOST, EMK_E_NO_MEMORY, EMK_E_IO ... */
+ * EMK_E_SEALED (damaged), EMK_E_KEY_LOST (it was sealed to a key that is not here: cleared,
+ * reset, or the vault of another device; enrol and fetch again), EMK_E_SIGNATURE, EMK_E_FORMAT,
+ * EMK_E_NO_MEMORY, EMK_E_IO ... */
 emk_status emk_client_open(emk_client *cl, const char *name, const emk_client_ask *ask,
                            emk_opened **out, emk_error *e) EMK_MUST_CHECK;
 
-/* The model's bytes, lent until close; writing to them faults. */
+/* The model's bytes, lent until close; writing to them faults.  When its time is over they turn
+ * into zeros where they are, also under a reader: nothing faults. */
 emk_span emk_opened_bytes(const emk_opened *o);
+/* Whether that has happened. */
+bool emk_opened_is_wiped(const emk_opened *o);
+/* The same bytes for code that wants a FILE, read-only and seekable, copied by each read into
+ * the reader's memory and nowhere else: without a buffer of its own.  Close it before the model;
+ * it reads zeros once that is wiped.  EMK_E_NO_MEMORY, EMK_E_UNSUPPORTED. */
+emk_status emk_opened_stream(const emk_opened *o, FILE **out, emk_error *e) EMK_MUST_CHECK;
+/* The same bytes for code that wants a path: a copy in an anonymous file of this process, named
+ * "/proc/self/fd/N" (EMK_OPENED_PATH_MAX bytes).  A second copy, which can be swapped out and
+ * which every process of this user can read while it is there: EMK_E_POLICY where the policy or
+ * the asker wants locked or secret memory.  It turns into zeros with the model, and is gone
+ * when that is closed.  EMK_E_IO, EMK_E_NO_MEMORY. */
+#define EMK_OPENED_PATH_MAX 32u
+emk_status emk_opened_path(emk_opened *o, char path[EMK_OPENED_PATH_MAX],
+                           emk_error *e) EMK_MUST_CHECK;
 /* How many files a model is made of; 0: it is one file and has no name.  [container 6.5] */
 uint32_t emk_opened_n_files(const emk_opened *o);
 /* Calls fn for each of them in order, until it fails; paths were checked when it was opened. */
@@ -151,7 +179,8 @@ emk_status emk_opened_files_each(const emk_opened *o,
                                  emk_status (*fn)(void *self, const emk_file_entry *entry,
                                                   emk_error *e),
                                  void *self, emk_error *e) EMK_MUST_CHECK;
-/* When it has to be closed: seconds since 1970. */
+/* When it has to be closed, and will be wiped: seconds since 1970.  The end of the policy, or of
+ * lease and grace; a lease that is accepted meanwhile moves it. */
 uint64_t emk_opened_expires(const emk_opened *o);
 /* Counted opens that are left; UINT64_MAX: not counted. */
 uint64_t emk_opened_opens_left(const emk_opened *o);
@@ -159,6 +188,71 @@ uint64_t emk_opened_opens_left(const emk_opened *o);
 emk_policy_memory emk_opened_memory(const emk_opened *o);
 /* Wipes and frees.  NULL is fine. */
 void emk_opened_close(emk_opened *o);
+
+/* Wipes what is open and whose time is over: by the clock, by a clock that does not jump, by a
+ * refused lease, or because the entry was removed (also by another process).  Fills *next with
+ * when to call again: seconds since 1970, UINT64_MAX when nothing is open. */
+void emk_client_tick(emk_client *cl, uint64_t *next);
+
+/* ---- single tensors ---- */
+
+/* A model of which tensors are read one at a time, by the names in its index. */
+typedef struct emk_tensors emk_tensors;
+
+typedef struct emk_client_tensor {
+    emk_span name;
+    emk_span dtype; /* as in the model's format */
+    uint8_t rank;
+    uint64_t dims[8];
+    uint64_t offset; /* in the model */
+    uint64_t len;    /* bytes */
+} emk_client_tensor;
+
+/* As emk_client_open, but nothing is decrypted yet; counts as an open.  End with
+ * emk_tensors_close.  EMK_E_NOT_FOUND also for a model without an index. */
+emk_status emk_client_open_tensors(emk_client *cl, const char *name, const emk_client_ask *ask,
+                                   emk_tensors **out, emk_error *e) EMK_MUST_CHECK;
+/* Calls fn for each tensor in the order of the model, until it fails; spans are lent until
+ * close. */
+emk_status emk_tensors_each(const emk_tensors *t,
+                            emk_status (*fn)(void *self, const emk_client_tensor *tensor, emk_error *e),
+                            void *self, emk_error *e) EMK_MUST_CHECK;
+/* Decrypts one tensor and fills *bytes, lent until the next read or close, which wipe them.
+ * Touches that tensor's segments only.  EMK_E_NOT_FOUND, EMK_E_POLICY (its time is over, or there
+ * is no such memory), EMK_E_SEALED (damaged), EMK_E_NO_MEMORY, EMK_E_IO. */
+emk_status emk_tensors_read(emk_tensors *t, emk_span name, emk_span *bytes,
+                            emk_error *e) EMK_MUST_CHECK;
+uint64_t emk_tensors_expires(const emk_tensors *t);
+/* Wipes and frees.  NULL is fine. */
+void emk_tensors_close(emk_tensors *t);
+
+/* ---- leases ---- */
+
+/* Appends a request for a lease of an entry, for the issuer.  `summary` is the guard's, opaque
+ * here, at most 1024 bytes; may be empty.  Uses the signing key once.  EMK_E_NOT_FOUND,
+ * EMK_E_USAGE (the entry needs no lease), EMK_E_FORMAT, EMK_E_IO ... */
+emk_status emk_client_lease_request(emk_client *cl, const char *name, emk_span summary,
+                                    emk_buf *out, emk_error *e) EMK_MUST_CHECK;
+
+/* What a lease, or its refusal, came to. */
+typedef struct emk_client_lease {
+    char name[EMK_CLIENT_NAME_LEN + 1]; /* of the entry */
+    uint8_t refusal;                    /* 0: granted; else why not [messages 9] */
+    uint64_t until;                     /* time; grace not counted */
+    uint64_t ends;                      /* with grace; never after the policy */
+    uint64_t renew_at;                  /* when to ask again; 0 after a refusal */
+} emk_client_lease;
+
+/* Takes an answer of the issuer.  A lease moves the end of the entry, and of what this client has
+ * open of it.  A refusal, which is EMK_OK too, wipes what this client has open of it and puts
+ * the entry to sleep: no key on this device opens it without a new lease.
+ *
+ * EMK_E_SIGNATURE, EMK_E_SEALED (another device's), EMK_E_NOT_FOUND (no such entry),
+ * EMK_E_STALE (not newer than the last), EMK_E_FORMAT, and as emk_client_open. */
+emk_status emk_client_lease_accept(emk_client *cl, emk_span message, emk_client_lease *out,
+                                   emk_error *e) EMK_MUST_CHECK;
+
+/* ---- the vault ---- */
 
 /* An entry as listed.  All of it is lent for the call. */
 typedef struct emk_client_entry {
@@ -175,6 +269,22 @@ typedef emk_status (*emk_client_entry_fn)(void *self, const emk_client_entry *en
  * counts nothing. */
 emk_status emk_client_list(emk_client *cl, emk_client_entry_fn fn, void *self,
                            emk_error *e) EMK_MUST_CHECK;
+
+/* The same, checking every byte of each entry as well: structure, MAC, the tag of every segment,
+ * the digests where there are any.  Reads the whole vault. */
+emk_status emk_client_verify(emk_client *cl, emk_client_entry_fn fn, void *self,
+                             emk_error *e) EMK_MUST_CHECK;
+
+/* What a purge did. */
+typedef struct emk_client_purged {
+    uint32_t removed; /* the policy was over */
+    uint32_t asleep;  /* the lease was, and its grace: they open again with a new one */
+    uint32_t dead;    /* can never be opened again here; left alone: see emk_client_list */
+} emk_client_purged;
+
+/* Removes entries whose policy is over, puts to sleep those whose lease is.  Fills *out also when
+ * it fails, with what was done by then. */
+emk_status emk_client_purge(emk_client *cl, emk_client_purged *out, emk_error *e) EMK_MUST_CHECK;
 
 /* Removes an entry by its name; no copy of it can be put back where the key holder has
  * counters.  EMK_E_NOT_FOUND. */

@@ -22,7 +22,12 @@ typedef enum emk_policy_memory {
     EMK_POLICY_MEMORY_SECRET = 2  /* refuse when it cannot be memfd_secret */
 } emk_policy_memory;
 
-/* Zero means: no such rule.  Times are seconds since 1970. */
+/* Zero means: no such rule.  Times are seconds since 1970, lengths of time seconds.
+ *
+ * A model under a lease opens until the lease ends, which is lease_s after it was issued, and
+ * for grace_s after that, for devices that could not ask in time.  A device that can asks again
+ * renewal_delay_s after each lease (0: after half of lease_s); that is how long after a
+ * revocation a device that is online has the model still.  [messages 9] */
 typedef struct emk_policy {
     uint64_t not_before;
     uint64_t expires; /* always present */
@@ -52,6 +57,8 @@ typedef struct emk_record {
     uint64_t accepted; /* time */
     uint64_t floor;    /* time */
     uint64_t opens;
+    uint64_t lease_time;  /* server time of the newest lease or refusal; 0: it needs no lease */
+    uint64_t lease_until; /* time; grace not counted */
 } emk_record;
 
 #ifdef __cplusplus

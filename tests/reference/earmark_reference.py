@@ -331,18 +331,22 @@ def read_identity(raw):
 class Circumstances:
     """What the device and the application say of themselves."""
 
-    def __init__(self, now, guard=0, user=None, app=None, use=None, newest_release=None):
+    def __init__(self, now, guard=0, user=None, app=None, use=None, newest_release=None,
+                 lease_secret=None, lease_until=0):
         self.now, self.guard, self.newest_release = now, guard, newest_release
+        self.lease_secret, self.lease_until = lease_secret, lease_until
         self.named = {3: use, 4: app, 5: user}
 
 
-def check_policy(policy, identity, floor, opens, around):
+def check_policy(policy, identity, floor, opens, around, lease_until=0):
     """[8]; key 8 needs a running system and is left to it."""
     time = max(around.now, floor)
     need(time >= policy.get(1, 0), "policy refused", "not_before")
     need(time < policy[2], "policy refused", "expires")
     need(opens < policy.get(3, U64), "policy refused", "max_opens")
-    need(4 not in policy, "policy refused", "lease")
+    if 4 in policy:
+        need(lease_until and around.now + 600 >= floor, "policy refused", "lease, or the clock")
+        need(time < lease_until + policy.get(5, 0), "policy refused", "lease is over")
     need(around.guard >= policy.get(7, 0), "policy refused", "min_guard")
     for key, name in around.named.items():
         need(key not in identity or identity[key] == name, "policy refused", f"identity {key}")
@@ -361,7 +365,8 @@ MESSAGES = {
               5: (text, False), 6: (text, False), 7: (REQUEST_AGREE, True),
               8: (blob(1, MAX_MESSAGE), True), 9: (uint(), True)},
     TICKET: must(blob(16), blob(32), DEVICE_AGREE, REQUEST_AGREE, blob(1, MAX_MESSAGE),
-                 blob(1, MAX_MESSAGE), blob(32), uint(), uint()),
+                 blob(1, MAX_MESSAGE), blob(32), uint(), uint())
+    | {10: (blob(65), False), 11: (uint(1), False)},
     RECEIPT: must(blob(16), blob(16), uint(), uint(), uint(0, 3)),
 }
 
@@ -380,6 +385,8 @@ def read_message(raw, kind, public=None):
     if kind == TICKET:
         value["policy"], value["identity"] = read_policy(value[5]), read_identity(value[6])
         need(value[9] > value[8], "bad cbor", "ticket: expires before it is issued")
+        need((10 in value) == (11 in value) and (10 not in value or 4 in value["policy"]),
+             "bad cbor", "ticket: lease key and epoch")
     signed.verify(value[1] if kind == ENROLMENT else public, kind)
     if kind == CERTIFICATE:
         need(value[1] == device_id(value[2], value[3][1]), "binding mismatch", "device id")
@@ -393,7 +400,7 @@ def read_request(raw, issuer):
     return read_message(raw, REQUEST, certificate[2]), certificate
 
 
-# --- HPKE base mode (RFC 9180) --------------------------------------------------------------
+# --- HPKE, modes base and psk (RFC 9180) --------------------------------------------------------------
 
 
 def hkdf_extract(salt, ikm):
@@ -454,13 +461,18 @@ def kem_secret(kem, dh, enc, public):
     return labeled_expand(suite, prk, b"shared_secret", enc + public, 32)
 
 
-def hpke_schedule(suite, shared, info):
-    """Key and nonce of message 0, mode base."""
-    kem, kdf, aead = suite
-    name = b"HPKE" + struct.pack(">HHH", kem, kdf, aead)
-    context = (b"\0" + labeled_extract(name, b"", b"psk_id_hash", b"")
+def hpke_secret(suite, shared, info, psk=b"", psk_id=b""):
+    """What keys and exports come from: the suite's name, the secret, the context."""
+    name = b"HPKE" + struct.pack(">HHH", *suite)
+    context = ((b"\1" if psk else b"\0") + labeled_extract(name, b"", b"psk_id_hash", psk_id)
                + labeled_extract(name, b"", b"info_hash", info))
-    secret = labeled_extract(name, shared, b"secret", b"")
+    return name, labeled_extract(name, shared, b"secret", psk), context
+
+
+def hpke_schedule(suite, shared, info, psk=b"", psk_id=b""):
+    """Key and nonce of message 0."""
+    aead = suite[2]
+    name, secret, context = hpke_secret(suite, shared, info, psk, psk_id)
     return (labeled_expand(name, secret, b"key", context, 16 if aead == 1 else 32),
             labeled_expand(name, secret, b"base_nonce", context, 12))
 
@@ -469,9 +481,31 @@ def hpke_aead(suite, key):
     return ChaCha20Poly1305(key) if suite[2] == 3 else AESGCM(key)
 
 
-def hpke_open(suite, private, enc, info, aad, ciphertext):
+def derive_p256(ikm):
+    """DeriveKeyPair, RFC 9180 section 7.1.3: the private bytes."""
+    suite = b"KEM" + struct.pack(">H", P256)
+    prk = labeled_extract(suite, b"", b"dkp_prk", ikm)
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    for counter in range(256):
+        candidate = labeled_expand(suite, prk, b"candidate", bytes([counter]), 32)
+        if 0 < int.from_bytes(candidate, "big") < order:
+            return candidate
+    raise ValueError("no private key")
+
+
+def lease_psk(lease_secret, ticket_id, psk_id):
+    """[3.5], from the receiver's side."""
+    key = AgreeKey(P256, derive_p256(lease_secret))
+    shared = kem_secret(P256, key.dh(psk_id), psk_id, key.public)
+    name, secret, context = hpke_secret((P256, 1, 0xFFFF), shared,
+                                        b"earmark/1 lease psk\0" + ticket_id)
+    exporter = labeled_expand(name, secret, b"exp", context, 32)
+    return labeled_expand(name, exporter, b"sec", b"psk", 32)
+
+
+def hpke_open(suite, private, enc, info, aad, ciphertext, psk=b"", psk_id=b""):
     shared = kem_secret(private.kem, private.dh(enc), enc, private.public)
-    key, nonce = hpke_schedule(suite, shared, info)
+    key, nonce = hpke_schedule(suite, shared, info, psk, psk_id)
     try:
         return hpke_aead(suite, key).decrypt(nonce, ciphertext, aad)
     except InvalidTag:
@@ -482,7 +516,7 @@ def hpke_open(suite, private, enc, info, aad, ciphertext):
 
 
 class Recipient:
-    def __init__(self, value, alg, hinted):
+    def __init__(self, value, alg, hinted, leased=False):
         need(type(value) is list and len(value) == 3 and type(value[0]) is bytes, "bad cbor",
              "recipient: shape")
         self.protected, unprotected, self.ciphertext = value
@@ -492,8 +526,11 @@ class Recipient:
         names = {-4: (blob(0, MAX_HEADER), True)}
         if hinted:
             names[-65541] = (blob(4), True)
+        if leased:
+            names[-5] = (blob(65), True)
         closed(unprotected, names, "recipient, unprotected")
         self.ek, self.hint = unprotected[-4], unprotected.get(-65541)
+        self.psk_id = unprotected.get(-5)
         need(blob(48)(self.ciphertext), "bad cbor", "recipient: ciphertext is not 48 bytes")
 
 
@@ -505,15 +542,18 @@ def envelope_info(content_alg, protected, extra):
     return cbor_encode(["HPKE Recipient", content_alg, protected, extra])
 
 
-def open_envelope(suite, recipients, private, content_alg, extra):
+def open_envelope(suite, recipients, private, content_alg, extra, lease=(None, None)):
     """The CEK from the first recipient that opens; only hints that match are tried."""
     mine = [r for r in recipients
             if suite[0] == private.kem and r.hint in (None, hint_of(r.ek, private.public))]
     need(mine, "no matching recipient", "no recipient is for this key")
     for i, r in enumerate(mine):
         try:
-            info = envelope_info(content_alg, r.protected, extra)
-            return hpke_open(suite, private, r.ek, info, b"", r.ciphertext)
+            info, psk = envelope_info(content_alg, r.protected, extra), b""
+            if r.psk_id is not None:
+                need(lease[0], "hpke failure", "no lease secret")
+                psk = lease_psk(*lease, r.psk_id)
+            return hpke_open(suite, private, r.ek, info, b"", r.ciphertext, psk, r.psk_id or b"")
         except Refused:
             if i == len(mine) - 1:
                 raise
@@ -548,7 +588,7 @@ CORE = {
     FILE: {**COMMON, 2: (uint(1, 1), True), 4: (uint(CHUNK, CHUNK), True),
            5: (uint(), True), 11: (blob(32), True)},
     WEIGHTS: {**COMMON, 2: (uint(2, 2), True), 4: (uint(SEGMENT, SEGMENT), True),
-              5: (uint(0, MAX_MODEL), True), 12: (blob(16), True), 13: (blob(32), True),
+              5: (uint(0, MAX_MODEL), True), 10: (blob(65), False), 12: (blob(16), True), 13: (blob(32), True),
               14: (blob(1, MAX_HEADER), True),
               15: (lambda v: type(v) is list and len(v) == 2 and uint(1, MAX_SEALED)(v[0])
                    and blob(32)(v[1]), True)},
@@ -581,12 +621,17 @@ class Header:
         need(CONTENT.get(core[3], (0,))[0] == self.layer, "bad cbor", "content algorithm")
         self.suite, mode = tuple(core[6][:3]), core[6][3]
         alg = SUITES[self.layer].get(self.suite)
-        need(alg is not None and mode == 0, "unsupported", f"suite {core[6]}")
+        self.leased = mode == 1
+        need(alg is not None and (mode == 0 or self.leased and 10 in core), "unsupported",
+             f"suite {core[6]}")
+        need(self.leased or 10 not in core, "bad cbor", "lease key without mode psk")
         if self.layer == WEIGHTS:
             self.policy = read_policy(core[14])
             self.sealed_len, self.sealed_hash = core[15]
         need(1 <= len(payload[2]) <= MAX_RECIPIENTS, "bad cbor", "number of recipients")
-        self.recipients = [Recipient(r, alg, self.layer == WEIGHTS) for r in payload[2]]
+        self.recipients = [Recipient(r, alg, self.layer == WEIGHTS, self.leased)
+                           for r in payload[2]]
+        need(not self.leased or 4 in self.policy, "bad cbor", "a lease that no policy asks for")
 
     def verify(self, issuer):
         """Signature, signer and certificate but for its period at acceptance."""
@@ -606,9 +651,9 @@ class Header:
         c = self.certificate
         need(c is None or c[2] <= accepted <= c[3], "bad signature", "certificate: period")
 
-    def open(self, private):
+    def open(self, private, lease_secret=None):
         cek = open_envelope(self.suite, self.recipients, private, self.content_alg,
-                            self.core_hash)
+                            self.core_hash, (lease_secret, self.core.get(12)))
         return Keys(self.hh, cek, self.layer, self.content_alg)
 
 
@@ -799,10 +844,12 @@ def accept(data, device, request_key, request_hash, ticket_raw, around):
     need(header.core[12] == ticket[1], "binding mismatch", "ticket id")
     need(header.core[13] == sha256(ticket_raw), "binding mismatch", "ticket hash")
     need(header.core[14] == ticket[5], "binding mismatch", "policy is not the ticket's")
+    need(header.core.get(10) == ticket.get(10), "binding mismatch",
+         "lease key is not the ticket's")
     at = header.end + 32
     zero = split_sizes(header.sealed_len)
     need(len(inner) >= at + sum(zero) + 16 * len(zero), "length mismatch", "weights layer")
-    keys = header.open(device.agree)
+    keys = header.open(device.agree, around.lease_secret)
     check_commit(keys, inner[header.end:at])
     pieces, at = take_delivered(inner, at, zero)
     part = SealedPart(open_region_zero(keys, pieces), header)
@@ -810,7 +857,8 @@ def accept(data, device, request_key, request_hash, ticket_raw, around):
     part.check_lengths(header.length)
     n = sum(n_segments(length) for length, _ in part.regions)
     need(len(inner) == at + header.length + 16 * n, "length mismatch", "weights layer")
-    check_policy(header.policy, part.identity, ticket[8], 0, around)
+    check_policy(header.policy, part.identity, ticket[8], 0, around,
+                 around.lease_until if header.leased else 0)
     model = open_model(keys, part, take_delivered(inner, at, [g[4] for g in part.segments()])[0])
     if part.digests is not None:
         part.check_digests(model)
@@ -823,20 +871,38 @@ def accept(data, device, request_key, request_hash, ticket_raw, around):
 class Record:
     """One slot.  Well formed once constructed; verified by `open`."""
 
-    def __init__(self, slot):
+    def __init__(self, slot, leased):
         self.slot = slot
         magic, version, state, size, self.generation = struct.unpack(">4sBBHQ", slot[:16])
-        need(magic == b"EMKR" and version == 1 and state == 1, "bad cbor", "record: head")
-        need(1 <= size <= 3968 and self.generation >= 1, "bad cbor", "record: sizes")
+        need(magic == b"EMKR" and version == 1 and state == (2 if leased else 1), "bad cbor",
+             "record: head")
+        need(self.generation >= 1, "bad cbor", "record: generation")
         self.vault_id = slot[16:32]
         self.accepted, self.floor, self.opens = struct.unpack(">QQQ", slot[32:56])
-        self.recipient = Recipient(cbor_decode(slot[64:64 + size]), None, hinted=True)
+        self.lease_until, self.asleep = 0, False
+        if leased:
+            self.read_leased(slot, size)
+        else:
+            need(1 <= size <= 3968, "bad cbor", "record: sizes")
+            self.recipient = Recipient(cbor_decode(slot[64:64 + size]), None, hinted=True)
         need(self.recipient.alg in LOCAL, "bad cbor", "record: alg")
 
-    def open(self, header, private):
+    def read_leased(self, slot, size):
+        """[7.6]"""
+        self.lease_until, _, sleeping = struct.unpack(">QQH", slot[56:74])
+        need(sleeping >= 1 and size + sleeping <= 3920, "bad cbor", "record: sizes")
+        need(sha256(slot[:4000]) == slot[4000:4032], "bad cbor", "record: torn")
+        self.recipient = Recipient(cbor_decode(slot[80:80 + sleeping]), None, True, leased=True)
+        self.asleep = size == 0
+        if not self.asleep:
+            at = 80 + sleeping
+            self.recipient = Recipient(cbor_decode(slot[at:at + size]), None, hinted=True)
+
+    def open(self, header, private, lease_secret=None):
+        need(lease_secret or not self.asleep, "policy refused", "it sleeps")
         extra = sha256(b"earmark/1 local\0", header.core_hash, self.vault_id)
         cek = open_envelope(LOCAL[self.recipient.alg], [self.recipient], private,
-                            header.content_alg, extra)
+                            header.content_alg, extra, (lease_secret, header.core[12]))
         salt = sha256(b"earmark/1 vault\0", header.hh, self.vault_id)
         keys = Keys(salt, cek, WEIGHTS, header.content_alg)
         check_commit(keys, self.slot[4032:4064])
@@ -845,12 +911,12 @@ class Record:
         return keys
 
 
-def choose_record(data, header, private):
+def choose_record(data, header, private, lease_secret=None):
     """[7.3]: the higher generation first, the other where that one fails."""
     slots = []
     for at in (RECORD_A, RECORD_B):
         try:
-            slots.append(Record(data[at:at + PAGE]))
+            slots.append(Record(data[at:at + PAGE], header.leased))
         except Refused:
             pass
     need(slots, "bad cbor", "no slot is well formed")
@@ -858,8 +924,10 @@ def choose_record(data, header, private):
     failure = None
     for record in slots:
         try:
-            return record, record.open(header, private)
+            return record, record.open(header, private, lease_secret)
         except Refused as e:
+            if record.asleep and not lease_secret:
+                raise
             failure = failure or e
     raise failure
 
@@ -882,7 +950,7 @@ def open_vault(data, device, around, counter=None):
     need(len(data) >= RECORD_END + region_zero_size(header.sealed_len), "length mismatch",
          "vault file ends within region 0")
     header.verify(device.issuer)
-    record, keys = choose_record(data, header, device.agree)
+    record, keys = choose_record(data, header, device.agree, around.lease_secret)
     header.verify_period(record.accepted)
     need(counter is None or counter <= record.generation <= counter + 1, "rollback",
          f"generation {record.generation}, newest known {counter}")
@@ -893,7 +961,8 @@ def open_vault(data, device, around, counter=None):
     table, payload = vault_places(header, len(segments))
     need(len(data) == payload + header.length, "length mismatch", "vault file")
     need(part.identity[6] == device.id, "binding mismatch", "sealed for another device")
-    check_policy(header.policy, part.identity, record.floor, record.opens, around)
+    check_policy(header.policy, part.identity, record.floor, record.opens, around,
+                 record.lease_until)
     pieces = []
     for i, (_, _, _, offset, size, _) in enumerate(segments):
         tag = data[table + 16 * i:table + 16 * i + 16]
@@ -918,7 +987,8 @@ def read_vector(path):
 def circumstances(f):
     newest = f.get("newest-release")
     return Circumstances(int(f["now"]), int(f["guard"]), f.get("user"), f.get("app"), f.get("use"),
-                         None if newest is None else int(newest))
+                         None if newest is None else int(newest),
+                         bytes.fromhex(f.get("lease-secret", "")), int(f.get("lease-until", "0")))
 
 
 def open_vector(f, body):

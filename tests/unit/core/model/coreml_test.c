@@ -28,7 +28,7 @@ static size_t add(uint32_t dtype, uint64_t size)
     put(at + 4, dtype, 4);
     put(at + 8, size, 8);
     put(at + 16, at + 64, 8);
-    len = at + 64 + size;
+    len = at + 64 + (size_t)size;
     return at;
 }
 

@@ -415,10 +415,11 @@ static void a_tree_travels_with_its_paths(void **state)
         assert_ok(plan_of(&in, &plan, NULL), &e);
         assert_ok(emk_files_each(&plan, see_path, &i, &e), &e);
         assert_int_equal(i, 4);
-        assert_ok(world_seal(&w, emk_span_of(m.bytes, m.source.len), &plan, &sealed, &e), &e);
+        assert_ok(world_seal(&w, emk_span_of(m.bytes, (size_t)m.source.len), &plan, &sealed, &e),
+                  &e);
         assert_ok(world_accept(&w, emk_buf_span(&sealed), &vault, NULL, &e), &e);
         assert_ok(world_open(&w, emk_buf_span(&vault), &opened, NULL, &e), &e);
-        assert_bytes(emk_buf_span(&opened), emk_span_of(m.bytes, m.source.len));
+        assert_bytes(emk_buf_span(&opened), emk_span_of(m.bytes, (size_t)m.source.len));
         emk_buf_done(&sealed);
         emk_buf_done(&vault);
         emk_buf_done(&opened);
@@ -522,7 +523,7 @@ static void hands_on_every_failure_of_the_source(void **state)
     (void)state;
     tree_of_a_model_and_other_files();
     for (n = 1; st != EMK_OK; n++) {
-        world_io io = {.from = emk_span_of(m.bytes, m.source.len), .fail_at = n};
+        world_io io = {.from = emk_span_of(m.bytes, (size_t)m.source.len), .fail_at = n};
         emk_source source = world_io_source(&io);
         emk_pack_in in = {.model = &source, .files = m.files, .n_files = m.n, .threads = 1};
         emk_plan plan;

@@ -158,6 +158,88 @@ static void refuses_to_sign_what_it_cannot_say(void **state)
     emk_buf_done(&b);
 }
 
+/* ---- under a lease ---- */
+
+static emk_ticket with_lease(void)
+{
+    emk_ticket t = example();
+
+    t.policy.lease_s = 60;
+    t.lease_key = emk_span_of(P.agree_pub, 65);
+    t.lease_epoch = 4;
+    return t;
+}
+
+static void lease_key_and_epoch_are_read_as_signed(void **state)
+{
+    emk_ticket in = with_lease(), out;
+    emk_error e = {0};
+    emk_buf b;
+
+    (void)state;
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    assert_ok(emk_ticket_sign(P.crypto, &P.issuer_signer, &in, &b, &e), &e);
+    assert_ok(emk_ticket_verify(P.crypto, emk_buf_span(&b), P.issuer, NOW, &out, &e), &e);
+    assert_bytes(out.lease_key, in.lease_key);
+    assert_int_equal(out.lease_epoch, 4);
+    emk_buf_done(&b);
+}
+
+/* Takes a field away, or changes it: what a reader must refuse. */
+static void rejects_leased(uint64_t key, const char *hex)
+{
+    emk_ticket in = with_lease();
+    emk_buf b, again;
+    emk_error e = {0};
+    fields f;
+
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    emk_buf_init(&again, 65536);
+    assert_ok(emk_ticket_sign(P.crypto, &P.issuer_signer, &in, &b, &e), &e);
+    f = fields_of(emk_buf_span(&b), EMK_COSE_TICKET);
+    if (hex)
+        field_hex(&f, key, hex);
+    else
+        field_drop(&f, key);
+    assert_status(read_it(sign_fields(&f, EMK_COSE_TICKET, &P.issuer_signer, &again), &e),
+                  EMK_E_FORMAT, &e);
+    emk_buf_done(&b);
+    emk_buf_done(&again);
+}
+
+static void rejects_half_a_lease(void **state)
+{
+    (void)state;
+    rejects_leased(10, NULL);
+    rejects_leased(11, NULL);
+    rejects_leased(11, "00");
+    rejects_leased(10, "4104");
+    rejects_leased(5, "a102 1a6b4b2380"); /* a policy without lease_s */
+}
+
+static void signs_no_half_a_lease(void **state)
+{
+    emk_ticket in;
+    emk_error e = {0};
+    emk_buf b;
+
+    (void)state;
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    in = with_lease();
+    in.lease_epoch = 0;
+    assert_status(emk_ticket_sign(P.crypto, &P.issuer_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    in = with_lease();
+    in.lease_key.len = 64;
+    assert_status(emk_ticket_sign(P.crypto, &P.issuer_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    in = with_lease();
+    in.policy.lease_s = 0;
+    assert_status(emk_ticket_sign(P.crypto, &P.issuer_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    in = example();
+    in.policy.lease_s = 60;
+    assert_status(emk_ticket_sign(P.crypto, &P.issuer_signer, &in, &b, &e), EMK_E_USAGE, &e);
+    emk_buf_done(&b);
+}
+
 static void answers_a_request_with_what_it_asked(void **state)
 {
     emk_request q = {.model = emk_span_str("m"),
@@ -191,10 +273,12 @@ int main(void)
     int failed;
 
     people_init();
-    failed = EMK_RUN(emk_rule(what_was_signed_is_read),
-                     emk_rule(rejects_whatever_no_message_may_be), emk_rule(rejects_bad_values),
-                     emk_rule(ends_at_expires), emk_rule(refuses_to_sign_what_it_cannot_say),
-                     emk_rule(answers_a_request_with_what_it_asked));
+    failed =
+        EMK_RUN(emk_rule(what_was_signed_is_read), emk_rule(rejects_whatever_no_message_may_be),
+                emk_rule(rejects_bad_values), emk_rule(ends_at_expires),
+                emk_rule(refuses_to_sign_what_it_cannot_say),
+                emk_rule(lease_key_and_epoch_are_read_as_signed), emk_rule(rejects_half_a_lease),
+                emk_rule(signs_no_half_a_lease), emk_rule(answers_a_request_with_what_it_asked));
     people_done();
     return failed;
 }

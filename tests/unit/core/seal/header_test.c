@@ -287,6 +287,56 @@ static void rejects_mode_psk_as_unsupported(void **state)
     expect(&b, EMK_E_UNSUPPORTED);
 }
 
+/* A weights header under a lease, made so far that only its envelopes would not open. */
+static void under_a_lease(bent_header *b)
+{
+    uint8_t point[65] = {4};
+
+    bent_header_init(b, &w, EMK_LAYER_WEIGHTS);
+    pieces_hex(&b->core, 6, "84 10 01 02 01");
+    pieces_bytes(&b->core, 10, emk_span_of(point, sizeof point));
+    pieces_bytes(&b->recipient_unprotected, -5, emk_span_of(point, sizeof point));
+}
+
+static void lease_key_mode_and_psk_ids_go_together(void **state)
+{
+    uint8_t point[66] = {4};
+    bent_header b;
+
+    (void)state;
+    under_a_lease(&b);
+    expect(&b, EMK_OK);
+    pieces_drop(&b.core, 10);
+    expect(&b, EMK_E_UNSUPPORTED); /* a mode of some other version */
+    under_a_lease(&b);
+    pieces_drop(&b.recipient_unprotected, -5);
+    expect(&b, EMK_E_FORMAT);
+    under_a_lease(&b);
+    pieces_hex(&b.core, 6, "84 10 01 02 00");
+    expect(&b, EMK_E_FORMAT);
+    pieces_drop(&b.core, 10);
+    expect(&b, EMK_E_FORMAT); /* a psk_id alone */
+    under_a_lease(&b);
+    pieces_hex(&b.core, 6, "84 10 01 02 02");
+    expect(&b, EMK_E_UNSUPPORTED);
+    for (size_t len = 64; len <= 66; len += 2) {
+        under_a_lease(&b);
+        pieces_bytes(&b.core, 10, emk_span_of(point, len));
+        expect(&b, EMK_E_FORMAT);
+    }
+}
+
+static void file_layer_has_no_lease(void **state)
+{
+    uint8_t point[65] = {4};
+    bent_header b;
+
+    (void)state;
+    bent_header_init(&b, &w, EMK_LAYER_FILE);
+    pieces_bytes(&b.core, 10, emk_span_of(point, sizeof point));
+    expect(&b, EMK_E_FORMAT);
+}
+
 static void rejects_suites_that_are_not_listed_or_not_its_envelopes(void **state)
 {
     static const struct {
@@ -717,7 +767,8 @@ int main(void)
         emk_rule(rejects_layer_in_core_that_is_not_the_preambles),
         emk_rule(rejects_content_algorithms_of_the_other_layer_and_none),
         emk_rule(rejects_another_unit), emk_rule(rejects_model_longer_than_256_gib),
-        emk_rule(rejects_mode_psk_as_unsupported),
+        emk_rule(rejects_mode_psk_as_unsupported), emk_rule(lease_key_mode_and_psk_ids_go_together),
+        emk_rule(file_layer_has_no_lease),
         emk_rule(rejects_suites_that_are_not_listed_or_not_its_envelopes),
         emk_rule(rejects_suite_of_another_shape),
         emk_rule(rejects_one_time_kems_in_the_weights_layer),

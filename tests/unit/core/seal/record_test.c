@@ -3,6 +3,7 @@
 #include "core/seal/record.h"
 
 #include "core/base/bytes.h"
+#include "core/crypto/hash.h"
 #include "tests/support/test.h"
 
 static emk_crypto *crypto;
@@ -197,6 +198,113 @@ static void hashes_of_the_vault_are_known_answers(void **state)
     assert_memory_equal(got, want, 32);
 }
 
+/* ---- under a lease ---- */
+
+static const uint8_t SLEEPING[] = "one that sleeps";
+#define SLEEPING_SPAN emk_span_of(SLEEPING, sizeof SLEEPING)
+
+static emk_status make_leased(uint8_t slot[EMK_VAULT_SLOT_LEN], emk_span envelope,
+                              emk_span sleeping)
+{
+    emk_record record = {.generation = 0x0102030405060708,
+                         .accepted = 0x1112131415161718,
+                         .floor = 0x2122232425262728,
+                         .opens = 0x3132333435363738,
+                         .lease_time = 0x4142434445464748,
+                         .lease_until = 0x5152535455565758};
+    const emk_envelopes envelopes = {envelope, sleeping};
+    emk_schedule s = schedule();
+    emk_status st;
+    emk_error e;
+
+    fill(record.vault_id, 16, 0xb0);
+    st = emk_slot_make_leased(&s, &record, &envelopes, slot, &e);
+    emk_schedule_done(&s);
+    return st;
+}
+
+static void every_field_of_a_leased_record_is_where_the_page_says(void **state)
+{
+    uint8_t slot[EMK_VAULT_SLOT_LEN], want[80], mac[32];
+    emk_span summed = emk_span_of(slot, 4000);
+    emk_schedule s = schedule();
+    emk_slot got;
+    emk_error e;
+
+    (void)state;
+    assert_int_equal(make_leased(slot, ENVELOPE_SPAN, SLEEPING_SPAN), EMK_OK);
+    emk_unhex("454d4b52 01 02 000c 0102030405060708 b0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+              "1112131415161718 2122232425262728 3132333435363738 5152535455565758"
+              "4142434445464748 0010 000000000000",
+              want, sizeof want);
+    assert_bytes(emk_span_of(slot, 80), emk_span_of(want, 80));
+    assert_bytes(emk_span_of(slot + 80, sizeof SLEEPING), SLEEPING_SPAN);
+    assert_bytes(emk_span_of(slot + 80 + sizeof SLEEPING, sizeof ENVELOPE), ENVELOPE_SPAN);
+    assert_ok(emk_sha256(crypto, &summed, 1, mac, &e), &e);
+    assert_memory_equal(slot + 4000, mac, 32);
+    assert_memory_equal(slot + 4032, s.commit, 32);
+    assert_ok(emk_schedule_local_mac(&s, emk_span_of(slot, 4064), mac, &e), &e);
+    assert_memory_equal(slot + 4064, mac, 32);
+    assert_ok(emk_slot_parse(slot, &got, &e), &e);
+    assert_true(got.leased);
+    assert_bytes(got.envelope, ENVELOPE_SPAN);
+    assert_bytes(got.sleeping, SLEEPING_SPAN);
+    assert_int_equal(got.record.lease_until, 0x5152535455565758);
+    assert_int_equal(got.record.lease_time, 0x4142434445464748);
+    assert_ok(emk_slot_check(crypto, &got, &e), &e);
+    emk_schedule_done(&s);
+}
+
+static void a_record_sleeps_without_its_envelope(void **state)
+{
+    uint8_t slot[EMK_VAULT_SLOT_LEN];
+    emk_slot got;
+    emk_error e;
+
+    (void)state;
+    assert_int_equal(make_leased(slot, emk_span_of(slot, 0), SLEEPING_SPAN), EMK_OK);
+    assert_ok(emk_slot_parse(slot, &got, &e), &e);
+    assert_int_equal(got.envelope.len, 0);
+    assert_ok(emk_slot_check(crypto, &got, &e), &e);
+}
+
+static void a_torn_leased_record_is_noticed_without_a_key(void **state)
+{
+    uint8_t slot[EMK_VAULT_SLOT_LEN];
+    emk_slot got;
+    emk_error e;
+
+    (void)state;
+    for (size_t sector = 0; sector < 4000; sector += 512) {
+        assert_int_equal(make_leased(slot, ENVELOPE_SPAN, SLEEPING_SPAN), EMK_OK);
+        slot[sector + 500 < 4000 ? sector + 500 : 3999] ^= 1;
+        assert_ok(emk_slot_parse(slot, &got, &e), &e);
+        assert_status(emk_slot_check(crypto, &got, &e), EMK_E_FORMAT, &e);
+    }
+}
+
+static void rejects_envelopes_of_a_leased_record_that_do_not_fit(void **state)
+{
+    static const uint8_t many[4096];
+    uint8_t slot[EMK_VAULT_SLOT_LEN];
+    emk_slot got;
+    emk_error e;
+
+    (void)state;
+    assert_int_equal(make_leased(slot, ENVELOPE_SPAN, emk_span_of(many, 0)), EMK_E_USAGE);
+    assert_int_equal(make_leased(slot, emk_span_of(many, 1), emk_span_of(many, 3920)), EMK_E_USAGE);
+    assert_int_equal(make_leased(slot, emk_span_of(many, 3921), emk_span_of(many, 1)), EMK_E_USAGE);
+    assert_int_equal(make_leased(slot, emk_span_of(many, 1), emk_span_of(many, 3919)), EMK_OK);
+    assert_ok(emk_slot_parse(slot, &got, &e), &e);
+    emk_store_u16be(slot + 72, 3920);
+    assert_status(emk_slot_parse(slot, &got, &e), EMK_E_FORMAT, &e);
+    emk_store_u16be(slot + 72, 0);
+    assert_status(emk_slot_parse(slot, &got, &e), EMK_E_FORMAT, &e);
+    emk_store_u16be(slot + 72, 0xffff);
+    emk_store_u16be(slot + 6, 0xffff);
+    assert_status(emk_slot_parse(slot, &got, &e), EMK_E_FORMAT, &e);
+}
+
 int main(void)
 {
     emk_error e;
@@ -210,7 +318,11 @@ int main(void)
                 emk_rule(rejects_envelope_of_no_and_of_3969_bytes), emk_rule(rejects_generation_0),
                 emk_rule(every_byte_is_under_the_mac),
                 emk_rule(makes_no_slot_around_an_envelope_that_does_not_fit),
-                emk_rule(hashes_of_the_vault_are_known_answers));
+                emk_rule(hashes_of_the_vault_are_known_answers),
+                emk_rule(every_field_of_a_leased_record_is_where_the_page_says),
+                emk_rule(a_record_sleeps_without_its_envelope),
+                emk_rule(a_torn_leased_record_is_noticed_without_a_key),
+                emk_rule(rejects_envelopes_of_a_leased_record_that_do_not_fit));
     emk_crypto_free(crypto);
     return failed;
 }
