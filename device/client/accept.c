@@ -8,6 +8,7 @@
 #include "core/base/os_file.h"
 #include "core/proto/receipt.h"
 #include "device/client/internal.h"
+#include "device/client/lease.h"
 
 /* One accept.  The same issuer need not have signed both ticket and sealing certificate. */
 typedef struct work {
@@ -20,6 +21,8 @@ typedef struct work {
     int fd; /* of temp, or -1 */
     emk_pending pending;
     emk_accept *accept;
+    emk_lease lease; /* all zero: none is needed */
+    uint8_t lease_secret[EMK_LEASE_SECRET_LEN];
     uint8_t file_id[EMK_ID_LEN]; /* zeros until the weights layer was seen */
     bool committed;
 } work;
@@ -89,6 +92,28 @@ static emk_status find_key(work *w, emk_error *e)
     return EMK_OK;
 }
 
+/* Two operations with the hardware key are needed under a lease, here and in open_delivery. */
+static emk_status open_lease(work *w, emk_error *e)
+{
+    const emk_ticket *t = &w->ticket;
+    emk_status st;
+
+    if (!t->policy.lease_s && w->in->lease.len)
+        return emk_fail(e, EMK_E_USAGE, "lease: this model needs none", 0);
+    if (!t->policy.lease_s)
+        return EMK_OK;
+    if (!w->in->lease.len || !t->lease_key.len)
+        return emk_fail(e, EMK_E_POLICY, "policy: needs a lease, and there is none", 0);
+    st = emk_client_verify_lease(w->client, w->in->lease, &w->lease, e);
+    if (st != EMK_OK)
+        return st;
+    if (memcmp(w->lease.ticket_id, t->id, EMK_ID_LEN) != 0)
+        return emk_fail(e, EMK_E_SEALED, "lease: it is for another ticket", 0);
+    if (w->lease.refusal)
+        return emk_fail(e, EMK_E_POLICY, "lease: it is refused", w->lease.refusal);
+    return emk_lease_open(&w->lease, w->client->device_key, w->lease_secret, e);
+}
+
 static emk_status open_delivery(work *w, emk_error *e)
 {
     emk_client *cl = w->client;
@@ -98,6 +123,8 @@ static emk_status open_delivery(work *w, emk_error *e)
                         .device_key = cl->device_key,
                         .policy = t->policy_bytes,
                         .identity = t->identity_bytes,
+                        .lease_key = t->lease_key,
+                        .lease_secret = t->lease_key.len ? w->lease_secret : NULL,
                         .now = w->now};
     emk_status st = EMK_E_SIGNATURE;
 
@@ -122,7 +149,8 @@ static emk_status judge(work *w, emk_error *e)
                           .user = t->identity.user,
                           .app = t->identity.app,
                           .use = t->identity.use,
-                          .device = w->client->device_id};
+                          .device = w->client->device_id,
+                          .lease_until = w->lease.until};
     emk_status st;
 
     st = emk_policy_check(&t->policy, &t->identity, &ask, e);
@@ -133,7 +161,7 @@ static emk_status judge(work *w, emk_error *e)
 
 /* Under the directory's lock until the file has a lock of its own: a sweep takes what has
  * none. */
-static emk_status make_temp(work *w, emk_error *e)
+static emk_status make_temp(work *w, uint64_t len, emk_error *e)
 {
     emk_status st;
     int lock;
@@ -141,9 +169,13 @@ static emk_status make_temp(work *w, emk_error *e)
     st = emk_client_lock(w->client, &lock, e);
     if (st != EMK_OK)
         return st;
-    st = emk_os_create_beside(w->path, &w->fd, w->temp, sizeof w->temp, e);
+    st = emk_client_check_quota(w->client, len, e);
+    if (st == EMK_OK)
+        st = emk_os_create_beside(w->path, &w->fd, w->temp, sizeof w->temp, e);
     if (st == EMK_OK)
         st = emk_os_lock(w->fd, false, e);
+    if (st == EMK_OK) /* under the lock, so that the next one's quota counts it */
+        st = emk_os_reserve(w->fd, len, e);
     emk_os_close(lock);
     return st;
 }
@@ -154,13 +186,15 @@ static emk_status write_vault(work *w, uint8_t vault_id[EMK_ID_LEN], emk_error *
     emk_accept_out out = {.vault = &sink,
                           .accepted = w->now,
                           .floor = w->ticket.issued,
+                          .lease_time = w->lease.time,
+                          .lease_until = w->lease.until,
                           .threads = emk_client_threads(w->in->threads),
                           .progress = w->in->progress};
     emk_status st;
 
-    st = make_temp(w, e);
-    if (st == EMK_OK)
-        st = emk_os_reserve(w->fd, emk_accept_vault_len(w->accept), e);
+    if (w->lease.time > out.floor)
+        out.floor = w->lease.time;
+    st = make_temp(w, emk_accept_vault_len(w->accept), e);
     if (st == EMK_OK)
         st = emk_accept_write(w->accept, &out, vault_id, e);
     if (st == EMK_OK)
@@ -206,6 +240,8 @@ static emk_status deliver(work *w, emk_buf *receipt, emk_error *e)
     if (st == EMK_OK)
         st = find_key(w, e);
     if (st == EMK_OK)
+        st = open_lease(w, e);
+    if (st == EMK_OK)
         st = open_delivery(w, e);
     if (st == EMK_OK)
         st = judge(w, e);
@@ -235,6 +271,7 @@ static void end(work *w)
     emk_status st = EMK_OK;
 
     emk_accept_free(w->accept);
+    emk_wipe(w->lease_secret, sizeof w->lease_secret);
     emk_pending_done(&w->pending);
     if (w->fd >= 0 && !w->committed)
         st = emk_os_remove(w->temp, NULL);

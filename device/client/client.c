@@ -190,6 +190,8 @@ emk_status emk_client_new(const emk_client_config *in, emk_client **out, emk_err
     cl->clock = in->clock ? in->clock : system_clock;
     cl->clock_self = in->clock_self;
     cl->guard = in->guard;
+    cl->max_bytes = in->max_bytes;
+    cl->max_entries = in->max_entries;
     cl->n_former = in->n_former;
     if (in->n_former)
         memcpy(cl->former, in->former, in->n_former * EMK_DEVICE_ID_LEN);
@@ -202,6 +204,10 @@ emk_status emk_client_new(const emk_client_config *in, emk_client **out, emk_err
         st = load_keys(cl, e);
     if (st == EMK_OK)
         st = emk_os_make_dir(cl->vault, e);
+    if (st == EMK_OK)
+        st = emk_watch_new(&cl->watch, e);
+    if (st == EMK_OK && in->watchdog)
+        st = emk_watch_start(cl->watch, cl, e);
     if (st != EMK_OK) {
         emk_client_free(cl);
         return st;
@@ -214,6 +220,8 @@ void emk_client_free(emk_client *cl)
 {
     if (!cl)
         return;
+    emk_watch_stop(cl->watch);
+    emk_watch_drop(cl->watch);
     while (cl->waiting) {
         emk_waiting *w = cl->waiting;
 

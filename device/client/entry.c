@@ -1,6 +1,7 @@
 #include "device/client/internal.h"
 
 #include "core/base/os_file.h"
+#include "core/seal/record.h"
 
 /* Everything an open entry has is released here, in whatever state it is. */
 void emk_entry_close(emk_entry *x)
@@ -65,34 +66,76 @@ static emk_status open_files(emk_entry *x, emk_error *e)
     return emk_source_from_fd(&x->fd, &x->source, e);
 }
 
-static emk_status open_vault(emk_client *cl, emk_entry *x, emk_error *e)
+/* An envelope that is sound as far as anybody can tell, and for a key that is not here, is not
+ * damage: the key was cleared or deleted, or the file is from another device. */
+static emk_status open_vault(emk_client *cl, const uint8_t *lease_secret, emk_entry *x,
+                             emk_error *e)
 {
     emk_status st = EMK_E_SIGNATURE;
 
     for (size_t i = 0; i < cl->n_issuers && st == EMK_E_SIGNATURE; i++) {
-        emk_vault_in in = {
-            .file = &x->source, .issuer = cl->issuers[i], .device_key = cl->device_key};
+        emk_vault_in in = {.file = &x->source,
+                           .issuer = cl->issuers[i],
+                           .device_key = cl->device_key,
+                           .lease_secret = lease_secret,
+                           .noticed = &x->noticed};
 
+        x->noticed = EMK_NOTICED_NOTHING;
         st = emk_vault_open(cl->crypto, &in, &x->vault, e);
     }
+    if (st == EMK_E_SEALED && x->noticed == EMK_NOTICED_RECIPIENT)
+        return emk_fail(e, EMK_E_KEY_LOST,
+                        "vault: sealed to a key that is not here: enrol and fetch again", 0);
+    return st;
+}
+
+static emk_status path_of(emk_client *cl, const char *name, char path[EMK_CLIENT_PATH_MAX],
+                          emk_error *e)
+{
+    uint8_t id[EMK_ID_LEN];
+
+    if (!emk_client_unhex(name, id) || name[EMK_CLIENT_NAME_LEN] != '\0')
+        return emk_fail(e, EMK_E_NOT_FOUND, "vault: no entry of this name", 0);
+    return emk_client_path(cl, id, EMK_CLIENT_ENTRY, path, e);
+}
+
+emk_status emk_entry_look(emk_client *cl, const char *name, emk_vault_glance *out, emk_error *e)
+{
+    char path[EMK_CLIENT_PATH_MAX];
+    emk_source source;
+    emk_status st;
+    int fd;
+
+    st = path_of(cl, name, path, e);
+    if (st == EMK_OK)
+        st = emk_os_open_read(path, &fd, e);
+    if (st != EMK_OK)
+        return st;
+    st = emk_source_from_fd(&fd, &source, e);
+    if (st == EMK_OK)
+        st = emk_vault_look(cl->crypto, &source, out, e);
+    emk_os_close(fd);
     return st;
 }
 
 emk_status emk_entry_open(emk_client *cl, const char *name, emk_entry *x, emk_error *e)
 {
-    uint8_t id[EMK_ID_LEN];
+    return emk_entry_open_with(cl, name, NULL, x, e);
+}
+
+emk_status emk_entry_open_with(emk_client *cl, const char *name, const uint8_t *lease_secret,
+                               emk_entry *x, emk_error *e)
+{
     emk_status st;
 
     x->lock = -1;
     x->fd = -1;
     x->vault = NULL;
-    if (!emk_client_unhex(name, id) || name[EMK_CLIENT_NAME_LEN] != '\0')
-        return emk_fail(e, EMK_E_NOT_FOUND, "vault: no entry of this name", 0);
-    st = emk_client_path(cl, id, EMK_CLIENT_ENTRY, x->path, e);
+    st = path_of(cl, name, x->path, e);
     if (st == EMK_OK)
         st = open_files(x, e);
     if (st == EMK_OK)
-        st = open_vault(cl, x, e);
+        st = open_vault(cl, lease_secret, x, e);
     if (st == EMK_OK)
         st = check_rollback(cl, emk_vault_record(x->vault), e);
     if (st != EMK_OK)
@@ -110,20 +153,85 @@ static const uint8_t *device_for(const emk_client *cl, const emk_identity *id)
     return cl->device_id;
 }
 
+emk_status emk_entry_commit(emk_client *cl, emk_entry *x, emk_error *e)
+{
+    const emk_record *r = emk_vault_record(x->vault);
+    emk_status st = emk_os_sync(x->fd, e);
+
+    if (st != EMK_OK)
+        return st;
+    return emk_entry_raise(cl->keystore, r->vault_id, r->generation, e);
+}
+
+emk_status emk_entry_sleep(emk_client *cl, emk_entry *x, const emk_vault_lease *lease, emk_error *e)
+{
+    emk_status st;
+
+    st = emk_vault_write_lease(x->vault, &x->sink, lease, e);
+    if (st == EMK_OK)
+        st = emk_entry_commit(cl, x, e);
+    if (st == EMK_OK)
+        st = emk_vault_clear_other(x->vault, &x->sink, e);
+    if (st == EMK_OK)
+        st = emk_os_sync(x->fd, e);
+    return st;
+}
+
+/* Needs no key: the record that sleeps is there, and synced or about to be. */
+emk_status emk_entry_finish_sleep(emk_client *cl, const char *name, emk_error *e)
+{
+    emk_entry x = {.lock = -1, .fd = -1};
+    emk_vault_glance g;
+    emk_status st;
+
+    st = path_of(cl, name, x.path, e);
+    if (st == EMK_OK)
+        st = open_files(&x, e);
+    if (st == EMK_OK)
+        st = emk_vault_look(cl->crypto, &x.source, &g, e);
+    if (st == EMK_OK && g.asleep)
+        st = emk_os_sync(x.fd, e);
+    if (st == EMK_OK && g.asleep)
+        st = emk_vault_zeros(&x.sink, g.other, g.other + EMK_VAULT_SLOT_LEN, e);
+    if (st == EMK_OK && g.asleep)
+        st = emk_os_sync(x.fd, e);
+    emk_entry_close(&x);
+    return st;
+}
+
+uint64_t emk_entry_now(const emk_client *cl, const emk_record *record)
+{
+    uint64_t now = emk_client_now(cl);
+
+    return now > record->floor ? now : record->floor;
+}
+
+uint64_t emk_entry_end(const emk_entry *x)
+{
+    const emk_policy *policy = emk_vault_policy(x->vault);
+
+    if (!policy->lease_s)
+        return policy->expires;
+    return emk_policy_lease_end(policy, emk_vault_record(x->vault)->lease_until);
+}
+
 emk_status emk_entry_judge(emk_client *cl, const emk_entry *x, const emk_client_ask *ask,
                            emk_error *e)
 {
     const emk_policy *policy = emk_vault_policy(x->vault);
     const emk_identity *identity = emk_vault_identity(x->vault);
     const emk_record *record = emk_vault_record(x->vault);
-    uint64_t now = emk_client_now(cl);
-    emk_policy_ask full = {.now = now > record->floor ? now : record->floor,
+    uint64_t clock = emk_client_now(cl);
+    emk_policy_ask full = {.now = emk_entry_now(cl, record),
                            .opens = record->opens,
                            .guard = cl->guard,
                            .user = ask->user,
                            .app = ask->app,
                            .use = ask->use,
-                           .device = device_for(cl, identity)};
+                           .device = device_for(cl, identity),
+                           .lease_until = record->lease_until,
+                           .clock_is_behind =
+                               clock < record->floor && record->floor - clock > EMK_CLOCK_SLACK_S};
     emk_status st;
 
     st = emk_policy_check(policy, identity, &full, e);
@@ -193,8 +301,7 @@ emk_status emk_client_list(emk_client *cl, emk_client_entry_fn fn, void *self, e
     return emk_entry_names(cl, list_one, &l, e);
 }
 
-/* An entry that will never open again, as against one that could not be opened just now. */
-static bool is_dead(emk_status st)
+bool emk_entry_is_dead(emk_status st)
 {
     switch (st) {
     case EMK_E_FORMAT:
@@ -225,8 +332,8 @@ emk_status emk_client_remove(emk_client *cl, const char *name, emk_error *e)
     emk_entry x;
     emk_status st;
 
-    st = emk_entry_open(cl, name, &x, e); /* which refuses what is no entry's name */
-    if (is_dead(st))
+    st = emk_entry_open(cl, name, &x, e);            /* which refuses what is no entry's name */
+    if (emk_entry_is_dead(st) || st == EMK_E_POLICY) /* the latter: it sleeps */
         return remove_dead(cl, name, e);
     if (st != EMK_OK)
         return st;

@@ -2,6 +2,8 @@
 #ifndef EMK_DEVICE_CLIENT_INTERNAL_H
 #define EMK_DEVICE_CLIENT_INTERNAL_H
 
+#include "core/base/os_mem.h"
+#include "core/base/os_thread.h"
 #include "core/base/secret.h"
 #include "device/client/client.h"
 
@@ -16,6 +18,8 @@ typedef struct emk_waiting {
     uint64_t created;
     emk_secret *secret;
 } emk_waiting;
+
+typedef struct emk_watch emk_watch;
 
 struct emk_client {
     const emk_crypto *crypto;
@@ -33,6 +37,9 @@ struct emk_client {
     emk_signer signer;
     uint8_t device_id[EMK_DEVICE_ID_LEN];
     emk_waiting *waiting;
+    uint64_t max_bytes;
+    uint32_t max_entries;
+    emk_watch *watch;
 };
 
 /* client.c */
@@ -92,13 +99,29 @@ typedef struct emk_entry {
     int fd;
     emk_source source;
     emk_sink sink;
+    emk_noticed noticed; /* the vault keeps a pointer to it */
     emk_vault *vault;
 } emk_entry;
 
 /* Opens the entry called name and waits for its lock; rollback is judged.  On failure there is
- * nothing to end.  EMK_E_NOT_FOUND, EMK_E_STALE, what emk_vault_open says. */
+ * nothing to end.  EMK_E_NOT_FOUND, EMK_E_STALE, EMK_E_KEY_LOST, what emk_vault_open says. */
 emk_status emk_entry_open(emk_client *cl, const char *name, emk_entry *x,
                           emk_error *e) EMK_MUST_CHECK;
+/* The same for an entry that may sleep, with its lease secret. */
+emk_status emk_entry_open_with(emk_client *cl, const char *name, const uint8_t *lease_secret,
+                               emk_entry *x, emk_error *e) EMK_MUST_CHECK;
+/* What a file of the vault says of itself; nothing is verified and no key is used. */
+emk_status emk_entry_look(emk_client *cl, const char *name, emk_vault_glance *out,
+                          emk_error *e) EMK_MUST_CHECK;
+/* Makes what was written to the record durable, and the key holder's counter follow. */
+emk_status emk_entry_commit(emk_client *cl, emk_entry *x, emk_error *e) EMK_MUST_CHECK;
+/* Puts it to sleep; then no slot has an envelope for this device alone. */
+emk_status emk_entry_sleep(emk_client *cl, emk_entry *x, const emk_vault_lease *lease,
+                           emk_error *e) EMK_MUST_CHECK;
+/* The rest of it, where that was cut short. */
+emk_status emk_entry_finish_sleep(emk_client *cl, const char *name, emk_error *e) EMK_MUST_CHECK;
+/* An entry that will never open again, as against one that could not be opened just now. */
+bool emk_entry_is_dead(emk_status st);
 /* Others may change the record from here on; the model's bytes never change. */
 void emk_entry_unlock(emk_entry *x);
 void emk_entry_close(emk_entry *x);
@@ -112,5 +135,58 @@ emk_status emk_entry_names(emk_client *cl,
 /* EMK_E_POLICY or EMK_E_STALE when it may not be opened by this asker now. */
 emk_status emk_entry_judge(emk_client *cl, const emk_entry *x, const emk_client_ask *ask,
                            emk_error *e) EMK_MUST_CHECK;
+/* When it has to be closed. */
+uint64_t emk_entry_end(const emk_entry *x);
+/* The time that decides for a record.  [container 8.3] */
+uint64_t emk_entry_now(const emk_client *cl, const emk_record *record);
+
+/* open.c: what opening whole and opening tensors have in common.  `name` may be a model's.
+ * judge, `memory` (which may fail), count, unlock, in this order; x stays open. */
+typedef struct emk_opening {
+    const emk_client_ask *ask;
+    emk_status (*memory)(void *self, const emk_entry *x, emk_error *e);
+    void *self;
+    uint64_t opens_left; /* filled */
+} emk_opening;
+emk_status emk_entry_open_for(emk_client *cl, const char *name, emk_opening *how, emk_entry *x,
+                              emk_error *e) EMK_MUST_CHECK;
+unsigned emk_client_map_flags(emk_policy_memory memory);
+/* Memory of the kind that policy and asker want. */
+emk_status emk_client_map(const emk_policy *policy, emk_policy_memory asked, uint64_t len,
+                          emk_os_map *out, emk_error *e) EMK_MUST_CHECK;
+
+/* watch.c: what is open, so that it can be wiped from outside.
+ *
+ * The list outlives the client, because opened models may; both hold it.  Its lock is held for
+ * list and wiping only, never while a key holder or a file is waited for. */
+typedef struct emk_watched {
+    struct emk_watched *next;
+    uint8_t ticket_id[EMK_ID_LEN];
+    emk_os_map *map;  /* what is wiped; its owner frees it after emk_watch_remove */
+    int *copy;        /* descriptor of a copy, wiped too; -1: none */
+    uint64_t ends;    /* seconds since 1970 */
+    uint64_t ends_ns; /* by the clock that does not jump */
+    bool wiped;
+} emk_watched;
+
+emk_status emk_watch_new(emk_watch **out, emk_error *e) EMK_MUST_CHECK;
+emk_watch *emk_watch_hold(emk_watch *w);
+void emk_watch_drop(emk_watch *w);
+/* Starts or ends the thread; `cl` is used by it until the end. */
+emk_status emk_watch_start(emk_watch *w, emk_client *cl, emk_error *e) EMK_MUST_CHECK;
+void emk_watch_stop(emk_watch *w);
+/* From now on `item`, which must not move, ends at `ends`. */
+void emk_watch_add(emk_watch *w, emk_watched *item, uint64_t ends, uint64_t now);
+void emk_watch_remove(emk_watch *w, emk_watched *item);
+/* Moves the end of all that is open of a ticket; an end that is over wipes now. */
+void emk_watch_move(emk_watch *w, const uint8_t ticket_id[EMK_ID_LEN], uint64_t ends, uint64_t now);
+uint64_t emk_watch_end_of(emk_watch *w, const emk_watched *item);
+bool emk_watch_is_wiped(emk_watch *w, const emk_watched *item);
+void emk_watch_take(emk_watch *w);
+void emk_watch_give(emk_watch *w);
+
+/* care.c: EMK_E_LIMIT when an entry of len more bytes would be over the quota.  With the
+ * directory's lock held. */
+emk_status emk_client_check_quota(emk_client *cl, uint64_t len, emk_error *e) EMK_MUST_CHECK;
 
 #endif

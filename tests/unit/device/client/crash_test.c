@@ -256,6 +256,139 @@ static void move_that_is_killed_leaves_an_entry_that_one_holder_opens(void **sta
     }
 }
 
+/* ---- leases ---- */
+
+static void start_lease(stage *s)
+{
+    stage_init(s, NULL, false);
+    s->policy.lease_s = 3600;
+    stage_install(s);
+    s->now += 10;
+}
+
+static emk_status lease_step(stage *s, emk_error *e)
+{
+    emk_client_lease out;
+
+    return emk_client_lease_accept(s->client, emk_buf_span(&s->lease), &out, e);
+}
+
+static void renewal_that_is_killed_leaves_the_old_end_or_the_new(void **state)
+{
+    size_t n_old = 0, n_new = 0;
+
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        emk_error e = {0};
+        bool through;
+        emk_status st;
+        stage s;
+
+        start_lease(&s);
+        stage_lease(&s, EMK_LEASE_GRANTED);
+        through = killed_at(&s, n, lease_step);
+        assert_ok(stage_open(&s, &e), &e);
+        st = lease_step(&s, &e);
+        assert_true(st == EMK_OK || st == EMK_E_STALE);
+        n_old += st == EMK_OK;
+        n_new += st != EMK_OK;
+        s.now = NOW + 10 + 3599;
+        assert_ok(stage_open(&s, &e), &e);
+        stage_done(&s);
+        if (through)
+            break;
+    }
+    assert_true(n_old > 2 && n_new > 1);
+}
+
+static void wipe_slot(const stage *s, uint64_t slot)
+{
+    static const uint8_t zeros[4096];
+    char path[PATH_CAP];
+    emk_error e = {0};
+    int fd;
+
+    stage_entry_path(s, path);
+    assert_ok(emk_os_open_update(path, &fd, &e), &e);
+    assert_ok(emk_os_write_at(fd, 69632 + slot * 4096, zeros, sizeof zeros, &e), &e);
+    emk_os_close(fd);
+}
+
+/* Told again, it holds: whatever slot is lost then, no other opens. */
+static void refusal_that_is_killed_holds_when_it_is_told_again(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        emk_error e = {0};
+        bool through;
+        stage s;
+
+        start_lease(&s);
+        stage_lease(&s, EMK_LEASE_REVOKED);
+        through = killed_at(&s, n, lease_step);
+        assert_ok(lease_step(&s, &e), &e);
+        assert_status(stage_open(&s, &e), EMK_E_POLICY, &e);
+        wipe_slot(&s, n % 2);
+        assert_int_not_equal(stage_open(&s, &e), EMK_OK);
+        stage_done(&s);
+        if (through)
+            break;
+    }
+}
+
+static void waking_that_is_killed_can_be_done_again(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        emk_error e = {0};
+        bool through;
+        emk_status st;
+        stage s;
+
+        start_lease(&s);
+        stage_lease(&s, EMK_LEASE_REVOKED);
+        assert_ok(lease_step(&s, &e), &e);
+        s.now += 10;
+        stage_lease(&s, EMK_LEASE_GRANTED);
+        through = killed_at(&s, n, lease_step);
+        st = lease_step(&s, &e);
+        assert_true(st == EMK_OK || st == EMK_E_STALE);
+        assert_ok(stage_open(&s, &e), &e);
+        stage_done(&s);
+        if (through)
+            break;
+    }
+}
+
+static emk_status purge_step(stage *s, emk_error *e)
+{
+    emk_client_purged done;
+
+    return emk_client_purge(s->client, &done, e);
+}
+
+static void purge_that_is_killed_can_be_done_again(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n++) {
+        emk_error e = {0};
+        bool through;
+        stage s;
+
+        start_lease(&s);
+        s.policy.lease_s = 0;
+        s.policy.expires = NOW + 20;
+        stage_install(&s);
+        s.now = NOW + 3600;
+        through = killed_at(&s, n, purge_step);
+        assert_ok(purge_step(&s, &e), &e);
+        assert_int_equal(stage_count(&s, ".emkv"), 1); /* the one that sleeps */
+        stage_done(&s);
+        if (through)
+            break;
+    }
+}
+
 static emk_status remove_step(stage *s, emk_error *e)
 {
     return emk_client_remove(s->client, s->name, e);
@@ -480,6 +613,83 @@ static void list_and_rewrap_survive_each_failure(void **state)
     stage_done(&s);
 }
 
+static emk_status renew_step(stage *s, emk_error *e)
+{
+    emk_client_lease out;
+    emk_buf b;
+    emk_status st;
+
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    st = emk_client_lease_request(s->client, s->name, emk_span_str("x"), &b, e);
+    assert_true(st == EMK_OK || b.len == 0);
+    emk_buf_done(&b);
+    if (st == EMK_OK)
+        st = emk_client_lease_accept(s->client, emk_buf_span(&s->lease), &out, e);
+    return st;
+}
+
+static void next_lease(stage *s)
+{
+    still_opens(s);
+    s->now++;
+    stage_lease(s, EMK_LEASE_GRANTED);
+}
+
+static emk_status tensors_step(stage *s, emk_error *e)
+{
+    emk_client_ask ask = stage_ask(s);
+    emk_tensors *t = NULL;
+    emk_span bytes;
+    emk_status st;
+
+    st = emk_client_open_tensors(s->client, s->name, &ask, &t, e);
+    if (st == EMK_OK)
+        st = emk_tensors_read(t, emk_span_str("first"), &bytes, e);
+    emk_tensors_close(t);
+    return st;
+}
+
+static emk_status ways_step(stage *s, emk_error *e)
+{
+    char path[EMK_OPENED_PATH_MAX];
+    emk_client_ask ask = stage_ask(s);
+    emk_opened *o = NULL;
+    FILE *f = NULL;
+    emk_status st;
+
+    st = emk_client_open(s->client, s->name, &ask, &o, e);
+    if (st == EMK_OK)
+        st = emk_opened_stream(o, &f, e);
+    if (st == EMK_OK)
+        st = emk_opened_path(o, path, e);
+    if (f)
+        fclose(f);
+    emk_opened_close(o);
+    return st;
+}
+
+static emk_status care_step(stage *s, emk_error *e)
+{
+    size_t n = 0;
+    emk_status st = emk_client_verify(s->client, look, &n, e);
+
+    return st == EMK_OK ? purge_step(s, e) : st;
+}
+
+static void leases_and_care_survive_each_failure(void **state)
+{
+    stage s;
+
+    (void)state;
+    start_lease(&s);
+    stage_lease(&s, EMK_LEASE_GRANTED);
+    fail_everywhere(&s, renew_step, next_lease);
+    fail_everywhere(&s, tensors_step, still_opens);
+    fail_everywhere(&s, ways_step, still_opens);
+    fail_everywhere(&s, care_step, still_opens);
+    stage_done(&s);
+}
+
 static void put_back(stage *s)
 {
     emk_error e = {0};
@@ -513,9 +723,14 @@ int main(void)
         emk_rule(rewrap_that_is_killed_leaves_an_entry_that_opens),
         emk_rule(move_that_is_killed_leaves_an_entry_that_one_holder_opens),
         emk_rule(remove_that_is_killed_can_be_done_again),
-        emk_rule(enrolment_survives_each_failure), emk_rule(request_survives_each_failure),
-        emk_rule(accept_survives_each_failure), emk_rule(open_survives_each_failure),
-        emk_rule(list_and_rewrap_survive_each_failure), emk_rule(remove_survives_each_failure));
+        emk_rule(renewal_that_is_killed_leaves_the_old_end_or_the_new),
+        emk_rule(refusal_that_is_killed_holds_when_it_is_told_again),
+        emk_rule(waking_that_is_killed_can_be_done_again),
+        emk_rule(purge_that_is_killed_can_be_done_again),
+        emk_rule(leases_and_care_survive_each_failure), emk_rule(enrolment_survives_each_failure),
+        emk_rule(request_survives_each_failure), emk_rule(accept_survives_each_failure),
+        emk_rule(open_survives_each_failure), emk_rule(list_and_rewrap_survive_each_failure),
+        emk_rule(remove_survives_each_failure));
 }
 
 #else

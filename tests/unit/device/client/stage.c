@@ -44,9 +44,12 @@ static void open_device(stage *s, bool poor)
                                 .vault = s->vault,
                                 .issuers = pinned,
                                 .n_issuers = s->also ? 2 : 1,
-                                .clock = clock_of,
+                                .clock = s->clock ? s->clock : clock_of,
                                 .clock_self = s,
-                                .guard = s->guard};
+                                .guard = s->guard,
+                                .max_bytes = s->max_bytes,
+                                .max_entries = s->max_entries,
+                                .watchdog = s->watchdog};
     emk_error e = {0};
 
     if (s->also) {
@@ -97,6 +100,7 @@ void stage_init(stage *s, const stage *like, bool poor)
     emk_buf_init(&s->request, EMK_MESSAGE_MAX);
     emk_buf_init(&s->ticket, EMK_MESSAGE_MAX);
     emk_buf_init(&s->receipt, EMK_MESSAGE_MAX);
+    emk_buf_init(&s->lease, EMK_MESSAGE_MAX);
     emk_buf_init(&s->sealed, 1u << 24);
     if (like) {
         s->crypto = like->crypto;
@@ -143,6 +147,7 @@ void stage_done(stage *s)
     emk_buf_done(&s->request);
     emk_buf_done(&s->ticket);
     emk_buf_done(&s->receipt);
+    emk_buf_done(&s->lease);
     emk_buf_done(&s->sealed);
     emk_verify_key_free(s->issuer_public);
     if (s->issuer_key) {
@@ -180,8 +185,62 @@ static void show_name(const uint8_t id[16], char name[EMK_CLIENT_NAME_LEN + 1])
         snprintf(name + 2 * i, 3, "%02x", id[i]);
 }
 
+static const emk_lease_source master = {(const uint8_t *)"a master that everybody may know", 7};
+
+static uint64_t server_now(const stage *s)
+{
+    return s->server_now ? s->server_now : s->now;
+}
+
+static void grant(stage *s, const emk_ticket *ticket)
+{
+    emk_lease_grant_in in = {&s->issuer, master, ticket, server_now(s)};
+    emk_error e = {0};
+
+    s->lease.len = 0;
+    assert_ok(emk_lease_grant(s->crypto, &in, &s->lease, &e), &e);
+}
+
+static emk_ticket read_ticket(stage *s)
+{
+    emk_ticket t;
+    emk_error e = {0};
+
+    assert_ok(emk_ticket_verify(s->crypto, emk_buf_span(&s->ticket), s->issuer_public, 0, &t, &e),
+              &e);
+    return t;
+}
+
+void stage_lease(stage *s, emk_lease_refusal refusal)
+{
+    emk_ticket ticket = read_ticket(s);
+    emk_lease_refuse_in no = {&s->issuer, &ticket, refusal, server_now(s)};
+    emk_verify_key *device = NULL;
+    emk_keystore_keys keys;
+    emk_lease_request q;
+    emk_error e = {0};
+    emk_buf b;
+
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    assert_ok(emk_keystore_public_keys(&s->soft, &keys, &e), &e);
+    assert_ok(emk_cose_verify_key(s->crypto, emk_span_of(keys.signing, 65), &device, &e), &e);
+    assert_ok(emk_client_lease_request(s->client, s->name, emk_span_str("fine"), &b, &e), &e);
+    assert_ok(emk_lease_request_verify(s->crypto, emk_buf_span(&b), device, &q, &e), &e);
+    assert_ok(emk_lease_request_check(&q, &ticket, server_now(s), &e), &e);
+    assert_bytes(q.summary, emk_span_str("fine"));
+    if (refusal) {
+        s->lease.len = 0;
+        assert_ok(emk_lease_refuse(s->crypto, &no, &s->lease, &e), &e);
+    } else {
+        grant(s, &ticket);
+    }
+    emk_verify_key_free(device);
+    emk_buf_done(&b);
+}
+
 void stage_issue(stage *s)
 {
+    uint8_t lease_key[EMK_LEASE_KEY_LEN];
     emk_request request;
     emk_ticket ticket;
     emk_error e = {0};
@@ -195,18 +254,53 @@ void stage_issue(stage *s)
     ticket.issued = s->now;
     ticket.expires = s->now + 600;
     s->ticket.len = 0;
+    s->lease.len = 0;
+    if (s->policy.lease_s)
+        assert_ok(emk_lease_prepare(s->crypto, &master, lease_key, &ticket, &e), &e);
     assert_ok(emk_ticket_sign(s->crypto, &s->issuer, &ticket, &s->ticket, &e), &e);
+    if (s->policy.lease_s)
+        grant(s, &ticket);
     memcpy(s->ticket_id, ticket.id, 16);
     show_name(ticket.id, s->name);
+}
+
+static void put_index(emk_plan *plan)
+{
+    const emk_index_entry first = {.offset = HEAD_LEN,
+                                   .length = FIRST_LEN,
+                                   .name = emk_span_str("first"),
+                                   .dtype = emk_span_str("u8"),
+                                   .rank = 1,
+                                   .dims = {FIRST_LEN}};
+    const emk_index_entry second = {.offset = HEAD_LEN + FIRST_LEN,
+                                    .length = MODEL_LEN - HEAD_LEN - FIRST_LEN,
+                                    .name = emk_span_str("second"),
+                                    .dtype = emk_span_str("u8"),
+                                    .rank = 1,
+                                    .dims = {MODEL_LEN - HEAD_LEN - FIRST_LEN}};
+    uint8_t space[256];
+    emk_writer w;
+    emk_error e = {0};
+
+    emk_writer_init(&w, space, sizeof space);
+    emk_index_put(&w, &first);
+    emk_index_put(&w, &second);
+    emk_buf_init(&plan->index, sizeof space);
+    assert_ok(emk_buf_append(&plan->index, emk_writer_span(&w), &e), &e);
+    plan->n_index = 2;
+    plan->index_complete = true;
 }
 
 static void make_plan(stage *s, const emk_source *model, emk_plan *plan)
 {
     emk_error e = {0};
 
-    assert_ok(emk_plan_init(plan, s->crypto, MODEL_LEN, 2, &e), &e);
-    plan->regions[0] = (emk_region){.length = 1000, .kind = EMK_REGION_SEALED};
-    plan->regions[1] = (emk_region){.length = MODEL_LEN - 1000, .kind = EMK_REGION_TENSOR};
+    assert_ok(emk_plan_init(plan, s->crypto, MODEL_LEN, 3, &e), &e);
+    plan->regions[0] = (emk_region){.length = HEAD_LEN, .kind = EMK_REGION_SEALED};
+    plan->regions[1] = (emk_region){.length = FIRST_LEN, .kind = EMK_REGION_TENSOR};
+    plan->regions[2] =
+        (emk_region){.length = MODEL_LEN - HEAD_LEN - FIRST_LEN, .kind = EMK_REGION_TENSOR};
+    put_index(plan);
     assert_ok(emk_plan_digest(plan, s->crypto, model, 1, NULL, &e), &e);
 }
 
@@ -234,6 +328,7 @@ void stage_seal(stage *s)
     memcpy(in.request_hash, t.request_hash, 32);
     in.policy = t.policy_bytes;
     in.identity = t.identity_bytes;
+    in.lease_key = t.lease_key;
     in.device_key = t.device_key;
     in.request_key = t.request_key;
     assert_ok(emk_sealing_new(s->crypto, &in, &sealing, &e), &e);
@@ -255,7 +350,10 @@ void stage_deliver(stage *s)
 emk_status stage_accept(stage *s, emk_error *e)
 {
     emk_source sealed = emk_source_from_span(emk_buf_span(&s->sealed));
-    emk_client_delivery in = {.ticket = emk_buf_span(&s->ticket), .sealed = &sealed, .threads = 1};
+    emk_client_delivery in = {.ticket = emk_buf_span(&s->ticket),
+                              .lease = emk_buf_span(&s->lease),
+                              .sealed = &sealed,
+                              .threads = 1};
     emk_client_accepted out;
     emk_status st;
 

@@ -4,6 +4,7 @@
 
 #include "core/base/os_file.h"
 #include "core/proto/enrolment.h"
+#include "core/proto/lease.h"
 #include "core/proto/receipt.h"
 #include "core/seal/seal.h"
 #include "device/client/client.h"
@@ -12,6 +13,8 @@
 
 #define NOW       UINT64_C(1800000000)
 #define MODEL_LEN 200000u
+#define HEAD_LEN  1000u /* then two tensors, "first" and "second" */
+#define FIRST_LEN 50000u
 #define PATH_CAP  5000
 
 typedef struct stage {
@@ -29,10 +32,15 @@ typedef struct stage {
     const emk_signer *also; /* pinned too, before the issuer; or NULL */
     uint64_t now;
     uint8_t guard;
+    uint64_t max_bytes;
+    uint32_t max_entries;
+    bool watchdog;
+    uint64_t (*clock)(void *self); /* NULL: s->now is the time */
+    uint64_t server_now;           /* of the issuer of leases; 0: as now */
 
     emk_client_want want;
     emk_policy policy;
-    emk_buf request, ticket, sealed, receipt;
+    emk_buf request, ticket, lease, sealed, receipt;
     uint8_t hash[32], ticket_id[16];
     char name[EMK_CLIENT_NAME_LEN + 1];
     uint8_t model[MODEL_LEN];
@@ -51,6 +59,8 @@ void stage_enter_child(stage *s);
 void stage_request(stage *s);
 void stage_issue(stage *s);
 void stage_seal(stage *s);
+/* What the issuer answers to a lease request of the client, into s->lease: granted, or why not. */
+void stage_lease(stage *s, emk_lease_refusal refusal);
 /* All three. */
 void stage_deliver(stage *s);
 
