@@ -20,6 +20,7 @@ typedef struct emk_p11_token {
     CK_SESSION_HANDLE session;
     bool has_session;
     bool is_hardware;
+    bool wants_pin;
     bool pin_refused; /* never try again: the token counts */
     emk_secret *pin;  /* NULL: ask, or none */
     emk_pkcs11_pin_fn ask;
@@ -45,6 +46,9 @@ emk_status emk_p11_fail(emk_error *e, CK_RV rv, const char *what);
 
 /* Loads the module and logs in; done with emk_p11_done, also after a failure. */
 emk_status emk_p11_init(emk_p11_token *t, const emk_crypto *c, const emk_pkcs11_source *source,
+                        emk_error *e) EMK_MUST_CHECK;
+/* Loads the module and finds the token, and no more: no session, no log-in. */
+emk_status emk_p11_look(emk_p11_token *t, const emk_pkcs11_source *source,
                         emk_error *e) EMK_MUST_CHECK;
 void emk_p11_done(emk_p11_token *t);
 /* A session once more, after the one before was lost. */

@@ -242,6 +242,15 @@ static emk_status new_holder(const emk_crypto *c, const emk_pkcs11_source *sourc
     return EMK_OK;
 }
 
+emk_status emk_pkcs11_probe(const emk_pkcs11_source *source, emk_error *e)
+{
+    emk_p11_token t;
+    emk_status st = emk_p11_look(&t, source, e);
+
+    emk_p11_done(&t);
+    return st;
+}
+
 emk_status emk_pkcs11_create(const emk_crypto *c, const emk_pkcs11_source *source, emk_error *e)
 {
     holder *h = NULL;

@@ -28,16 +28,20 @@ typedef emk_status (*emk_pkcs11_pin_fn)(void *self, uint8_t *pin, size_t *len, e
 
 /* Where the keys are; all of it borrowed for the call. */
 typedef struct emk_pkcs11_source {
-    const char *module;    /* path of the token's library */
-    const char *uri;       /* which token, "pkcs11:token=..."; for a signer also which key, by
-                            * object= or id=.  A PIN in it is EMK_E_USAGE: people log URIs.
-                            * [RFC 7512] */
-    emk_span pin;          /* kept in locked memory; empty: `ask`, or no log-in when that is NULL */
-    emk_pkcs11_pin_fn ask; /* kept */
+    const char *module; /* path of the token's library */
+    const char *uri;    /* which token, "pkcs11:token=..."; for a signer also which key, by
+                         * object= or id=.  A PIN in it is EMK_E_USAGE: people log URIs.
+                         * [RFC 7512] */
+    emk_span pin;       /* kept in locked memory; empty: `ask` */
+    emk_pkcs11_pin_fn
+        ask; /* kept; called where the token wants a log-in.  NULL: EMK_E_SEALED then */
     void *ask_self;
     const char *signing; /* labels of a device's two keys; NULL: the names above */
     const char *agreement;
 } emk_pkcs11_source;
+
+/* EMK_OK when the module loads and has the one token that the URI names.  Logs in to nothing. */
+emk_status emk_pkcs11_probe(const emk_pkcs11_source *source, emk_error *e) EMK_MUST_CHECK;
 
 /* Makes a device's two keys in the token.  EMK_E_USED when it has one of them already. */
 emk_status emk_pkcs11_create(const emk_crypto *c, const emk_pkcs11_source *source,

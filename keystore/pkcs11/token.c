@@ -85,6 +85,7 @@ static emk_status find_slot(emk_p11_token *t, CK_SLOT_ID *slot, emk_error *e)
             continue;
         *slot = slots[i];
         t->is_hardware = (slot_info.flags & CKF_HW_SLOT) != 0;
+        t->wants_pin = (info.flags & CKF_LOGIN_REQUIRED) != 0;
         found++;
     }
     if (found == 0)
@@ -114,8 +115,10 @@ static emk_status authenticate(emk_p11_token *t, emk_error *e)
 
     if (t->pin)
         return log_in(t, emk_secret_bytes(t->pin), emk_secret_len(t->pin), e);
-    if (!t->ask)
+    if (!t->wants_pin)
         return EMK_OK;
+    if (!t->ask) /* else its keys would only seem to be gone */
+        return emk_fail(e, EMK_E_SEALED, "pkcs11: the token wants a PIN", 0);
     st = t->ask(t->ask_self, pin, &len, e);
     if (st == EMK_OK && len > sizeof pin)
         st = emk_fail(e, EMK_E_USAGE, "pkcs11: PIN is too long", len);
@@ -186,6 +189,18 @@ static emk_status read_uri(emk_p11_token *t, const char *uri, emk_error *e)
     if (p11_kit_uri_get_pin_value(t->uri) || p11_kit_uri_get_pin_source(t->uri))
         return emk_fail(e, EMK_E_USAGE, "pkcs11: no PIN in the URI, please", 0);
     return EMK_OK;
+}
+
+emk_status emk_p11_look(emk_p11_token *t, const emk_pkcs11_source *source, emk_error *e)
+{
+    CK_SLOT_ID slot;
+    emk_status st;
+
+    *t = (emk_p11_token){0};
+    st = read_uri(t, source->uri, e);
+    if (st == EMK_OK)
+        st = load_module(t, source->module, e);
+    return st == EMK_OK ? find_slot(t, &slot, e) : st;
 }
 
 emk_status emk_p11_init(emk_p11_token *t, const emk_crypto *c, const emk_pkcs11_source *source,

@@ -80,6 +80,8 @@ emk_status emk_tpm2_link_plain(const char *tcti, emk_tpm2_link *l, emk_error *e)
 /* Locks the directory, connects, has the storage key and a session ready.  Fills t->keys.srk where
  * it is not known; EMK_E_KEY_LOST where it is another. */
 emk_status emk_tpm2_link_open(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e) EMK_MUST_CHECK;
+/* Gives one more session like l->session, for a command that needs two; Esys_FlushContext. */
+emk_status emk_tpm2_link_session(emk_tpm2_link *l, ESYS_TR *session, emk_error *e) EMK_MUST_CHECK;
 void emk_tpm2_link_close(emk_tpm2_link *l);
 /* Sets which parameters of the next command are encrypted: TPMA_SESSION_DECRYPT (there),
  * TPMA_SESSION_ENCRYPT (back). */
@@ -93,6 +95,14 @@ emk_status emk_tpm2_blob_make(emk_tpm2 *t, emk_tpm2_link *l, emk_tpm2_role role,
 emk_status emk_tpm2_blob_use(emk_tpm2 *t, emk_tpm2_link *l, emk_tpm2_role role, ESYS_TR *session,
                              emk_error *e) EMK_MUST_CHECK;
 void emk_tpm2_public(const emk_tpm2_keys *k, emk_tpm2_role role, uint8_t pub[65]);
+
+/* Fills out with a key's TPMT_PUBLIC; returns its length. */
+size_t emk_tpm2_public_wire(const emk_tpm2_keys *k, emk_tpm2_role role,
+                            uint8_t out[EMK_TPM2_PUBLIC_MAX]);
+/* The holder behind ks; NULL, after EMK_E_USAGE in *e, when it is another kind. */
+emk_tpm2 *emk_tpm2_of(const emk_keystore *ks, emk_error *e);
+emk_status emk_tpm2_take_signature(const TPMT_SIGNATURE *s, uint8_t sig[64],
+                                   emk_error *e) EMK_MUST_CHECK;
 
 /* The file `keys`.  Reading before the store key is unsealed leaves the MAC unchecked. */
 emk_status emk_tpm2_keys_write(const emk_tpm2 *t, emk_error *e) EMK_MUST_CHECK;

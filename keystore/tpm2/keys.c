@@ -205,6 +205,32 @@ void emk_tpm2_public(const emk_tpm2_keys *k, emk_tpm2_role role, uint8_t pub[65]
     memcpy(pub + 1, k->blobs[role].unique, 64);
 }
 
+/* As make_template and give_unique say it, in the bytes that a Name is made of. */
+size_t emk_tpm2_public_wire(const emk_tpm2_keys *k, emk_tpm2_role role,
+                            uint8_t out[EMK_TPM2_PUBLIC_MAX])
+{
+    bool policy = k->guard == EMK_TPM2_BY_POLICY;
+    emk_writer w;
+
+    emk_writer_init(&w, out, EMK_TPM2_PUBLIC_MAX);
+    emk_write_u16be(&w, TPM2_ALG_ECC);
+    emk_write_u16be(&w, TPM2_ALG_SHA256);
+    emk_write_u32be(&w, attributes(k->guard, role));
+    emk_write_u16be(&w, policy ? sizeof k->auth_policy : 0);
+    emk_write_bytes(&w, emk_span_of(k->auth_policy, policy ? sizeof k->auth_policy : 0));
+    emk_write_u16be(&w, TPM2_ALG_NULL); /* symmetric */
+    emk_write_u16be(&w, role == EMK_TPM2_AGREEMENT ? TPM2_ALG_NULL : TPM2_ALG_ECDSA);
+    if (role != EMK_TPM2_AGREEMENT)
+        emk_write_u16be(&w, TPM2_ALG_SHA256);
+    emk_write_u16be(&w, TPM2_ECC_NIST_P256);
+    emk_write_u16be(&w, TPM2_ALG_NULL); /* key derivation */
+    for (size_t i = 0; i < 2; i++) {
+        emk_write_u16be(&w, 32);
+        emk_write_bytes(&w, emk_span_of(k->blobs[role].unique + 32 * i, 32));
+    }
+    return w.pos;
+}
+
 static size_t put_keys(const emk_tpm2_keys *k, uint8_t file[FILE_MAX])
 {
     emk_writer w;

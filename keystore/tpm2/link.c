@@ -183,10 +183,21 @@ static emk_status check_srk(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
     return st;
 }
 
+emk_status emk_tpm2_link_session(emk_tpm2_link *l, ESYS_TR *session, emk_error *e)
+{
+    TSS2_RC rc =
+        Esys_StartAuthSession(l->esys, l->srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                              ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &cipher, TPM2_ALG_SHA256, session);
+
+    if (rc == 0)
+        return EMK_OK;
+    *session = ESYS_TR_NONE;
+    return emk_tpm2_fail(e, rc, "tpm2: session");
+}
+
 emk_status emk_tpm2_link_open(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
 {
     emk_status st;
-    TSS2_RC rc;
     int lock;
 
     st = emk_tpm2_lock(t, true, &lock, e);
@@ -201,15 +212,8 @@ emk_status emk_tpm2_link_open(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
     st = get_srk(t, l, e);
     if (st == EMK_OK)
         st = check_srk(t, l, e);
-    if (st == EMK_OK) {
-        rc = Esys_StartAuthSession(l->esys, l->srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                   ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &cipher, TPM2_ALG_SHA256,
-                                   &l->session);
-        if (rc) {
-            l->session = ESYS_TR_NONE;
-            st = emk_tpm2_fail(e, rc, "tpm2: session");
-        }
-    }
+    if (st == EMK_OK)
+        st = emk_tpm2_link_session(l, &l->session, e);
     if (st != EMK_OK)
         emk_tpm2_link_close(l);
     return st;

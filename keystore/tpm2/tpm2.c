@@ -59,7 +59,7 @@ static emk_status tpm2_public_keys(void *self, uint8_t signing[65], uint8_t agre
     return EMK_OK;
 }
 
-static emk_status take_signature(const TPMT_SIGNATURE *s, uint8_t sig[64], emk_error *e)
+emk_status emk_tpm2_take_signature(const TPMT_SIGNATURE *s, uint8_t sig[64], emk_error *e)
 {
     const TPMS_SIGNATURE_ECC *ecdsa = &s->signature.ecdsa;
     size_t r = ecdsa->signatureR.size, n = ecdsa->signatureS.size;
@@ -92,7 +92,7 @@ static emk_status sign_digest(emk_tpm2 *t, emk_tpm2_link *l, const TPM2B_DIGEST 
                    &no_ticket, &made);
     if (rc)
         return emk_tpm2_fail(e, rc, "tpm2: cannot sign");
-    st = take_signature(made, sig, e);
+    st = emk_tpm2_take_signature(made, sig, e);
     Esys_Free(made);
     return st;
 }
@@ -487,6 +487,14 @@ emk_status emk_tpm2_open(const emk_crypto *c, const char *dir, const emk_tpm2_op
     return EMK_OK;
 }
 
+emk_tpm2 *emk_tpm2_of(const emk_keystore *ks, emk_error *e)
+{
+    if (ks->ops == &ops)
+        return ks->self;
+    (void)emk_fail(e, EMK_E_USAGE, "tpm2: not a TPM's keys", 0);
+    return NULL;
+}
+
 static emk_status take_quote(const TPM2B_ATTEST *attest, const TPMT_SIGNATURE *sig,
                              emk_tpm2_quote *q, emk_error *e)
 {
@@ -494,7 +502,7 @@ static emk_status take_quote(const TPM2B_ATTEST *attest, const TPMT_SIGNATURE *s
         return emk_fail(e, EMK_E_UNSUPPORTED, "tpm2: the quote is too long", attest->size);
     q->attest_len = attest->size;
     memcpy(q->attest, attest->attestationData, attest->size);
-    return take_signature(sig, q->sig, e);
+    return emk_tpm2_take_signature(sig, q->sig, e);
 }
 
 static emk_status quote(emk_tpm2 *t, emk_tpm2_link *l, const TPM2B_DATA *nonce,

@@ -16,6 +16,7 @@
 #ifndef EMK_KEYSTORE_TPM2_TPM2_H
 #define EMK_KEYSTORE_TPM2_TPM2_H
 
+#include "core/base/buf.h"
 #include "keystore/keystore.h"
 
 #define EMK_TPM2_NAME        "tpm2"
@@ -86,5 +87,51 @@ typedef struct emk_tpm2_quote {
  * bytes).  ks must be from emk_tpm2_open, else EMK_E_USAGE. */
 emk_status emk_tpm2_quote_make(const emk_keystore *ks, emk_span nonce, uint32_t pcrs,
                                emk_tpm2_quote *out, emk_error *e) EMK_MUST_CHECK;
+
+/* --- attestation: what a server needs to know that these keys are in a TPM -----------------------
+ *
+ * The server's half is server/attest/tpm_enrol.h.  In order: the endorsement certificate and the
+ * attestation key go there; what comes back is activated; then quote and certify.  Not for
+ * keys under an authority: a TPM certifies and activates only what its user may, and a signed
+ * PCR policy gives less (EMK_E_UNSUPPORTED). */
+
+#define EMK_TPM2_PUBLIC_MAX     256u  /* bytes of a TPMT_PUBLIC */
+#define EMK_TPM2_EK_MAX         4096u /* bytes of a certificate, padding included */
+#define EMK_TPM2_CREDENTIAL_MAX 64u   /* bytes of what a credential holds */
+#define EMK_TPM2_SIG_LEN        72u   /* bytes of a TPMT_SIGNATURE, ES256 */
+
+/* Appends the endorsement certificate as it lies in the TPM, for RSA 2048 or else P-256 [TCG EK
+ * credential profile 2.2.1.4].  EMK_E_NOT_FOUND when the maker put none there. */
+emk_status emk_tpm2_ek_certificate(const emk_keystore *ks, emk_buf *out,
+                                   emk_error *e) EMK_MUST_CHECK;
+
+/* Fills out with the attestation key's TPMT_PUBLIC, and *len. */
+emk_status emk_tpm2_ak_public(const emk_keystore *ks, uint8_t out[EMK_TPM2_PUBLIC_MAX], size_t *len,
+                              emk_error *e) EMK_MUST_CHECK;
+
+/* Opens a credential that was made for this TPM's endorsement key and the attestation key.  Both
+ * borrowed, contents of TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET.  Fills secret and *len; the
+ * caller wipes it.  EMK_E_SEALED when it was made for another. */
+emk_status emk_tpm2_activate(const emk_keystore *ks, emk_span id_object, emk_span enc_secret,
+                             uint8_t secret[EMK_TPM2_CREDENTIAL_MAX], size_t *len,
+                             emk_error *e) EMK_MUST_CHECK;
+
+typedef enum emk_tpm2_key { EMK_TPM2_KEY_SIGNING, EMK_TPM2_KEY_AGREEMENT } emk_tpm2_key;
+
+typedef struct emk_tpm2_certified {
+    uint8_t key[EMK_TPM2_PUBLIC_MAX]; /* TPMT_PUBLIC */
+    size_t key_len;
+    uint8_t attest[EMK_TPM2_ATTEST_MAX]; /* TPMS_ATTEST */
+    size_t attest_len;
+    uint8_t sig[EMK_TPM2_SIG_LEN]; /* TPMT_SIGNATURE by the attestation key */
+} emk_tpm2_certified;
+
+/* Has the attestation key certify one of the device keys, over a nonce (1..EMK_TPM2_NONCE_MAX
+ * bytes). */
+emk_status emk_tpm2_certify(const emk_keystore *ks, emk_tpm2_key which, emk_span nonce,
+                            emk_tpm2_certified *out, emk_error *e) EMK_MUST_CHECK;
+
+/* r || s as a TPMT_SIGNATURE: what emk_tpm2_quote holds, for the server. */
+void emk_tpm2_sig_wire(const uint8_t sig[64], uint8_t out[EMK_TPM2_SIG_LEN]);
 
 #endif

@@ -114,6 +114,35 @@ static void never_replaces_keys_that_are_there(void **state)
     assert_status(open_it(NULL, &ks, &e), EMK_E_KEY_LOST, &e);
 }
 
+/* Without a log-in the keys would only seem to be gone. */
+static void a_token_that_wants_a_pin_says_so(void **state)
+{
+    emk_pkcs11_source s = source_of(URI);
+    emk_keystore ks = {0};
+    emk_error e = {0};
+
+    (void)state;
+    make(NULL);
+    s.pin = emk_span_of(NULL, 0);
+    assert_status(emk_pkcs11_open(crypto, &s, &ks, &e), EMK_E_SEALED, &e);
+}
+
+static void a_probe_finds_the_token_without_a_pin(void **state)
+{
+    emk_pkcs11_source s = {.module = module, .uri = URI};
+    emk_error e = {0};
+
+    (void)state;
+    assert_ok(emk_pkcs11_probe(&s, &e), &e);
+    s.uri = "pkcs11:token=nobody%27s";
+    assert_status(emk_pkcs11_probe(&s, &e), EMK_E_IO, &e);
+    s.uri = "not a uri";
+    assert_status(emk_pkcs11_probe(&s, &e), EMK_E_USAGE, &e);
+    s.uri = URI;
+    s.module = "/no/such/module.so";
+    assert_status(emk_pkcs11_probe(&s, &e), EMK_E_IO, &e);
+}
+
 static void keys_have_labels_of_ones_own(void **state)
 {
     emk_pkcs11_source s = source_of(URI), other = s;
@@ -249,8 +278,8 @@ static void cancelling_the_pin_is_told_as_it_came(void **state)
     assert_status(emk_pkcs11_open(crypto, &s, &ks, &e), EMK_E_POLICY, &e);
     s.ask = long_pin;
     assert_status(emk_pkcs11_open(crypto, &s, &ks, &e), EMK_E_USAGE, &e);
-    s.ask = NULL; /* private keys do not show without */
-    assert_status(emk_pkcs11_open(crypto, &s, &ks, &e), EMK_E_KEY_LOST, &e);
+    s.ask = NULL; /* private keys do not show without, and would seem lost */
+    assert_status(emk_pkcs11_open(crypto, &s, &ks, &e), EMK_E_SEALED, &e);
 }
 
 /* ---- sessions ---- */
@@ -539,6 +568,7 @@ int main(void)
         return 1;
     failed = EMK_RUN(
         emk_rule(softhsm_is_not_hardware), emk_rule(never_replaces_keys_that_are_there),
+        emk_rule(a_token_that_wants_a_pin_says_so), emk_rule(a_probe_finds_the_token_without_a_pin),
         emk_rule(keys_have_labels_of_ones_own), emk_rule(rejects_sources_that_make_no_sense),
         emk_rule(a_wrong_pin_is_never_tried_twice), emk_rule(cancelling_the_pin_is_told_as_it_came),
         emk_rule(goes_on_after_the_token_was_pulled_out),

@@ -84,14 +84,49 @@ static bool launch(swtpm *t)
     return false;
 }
 
-bool swtpm_start(swtpm *t)
+static void write_text(const char *dir, const char *name, const char *text)
 {
-    if (system("command -v swtpm >/dev/null") != 0) {
-        printf("SKIP swtpm is not here\n");
+    char path[600];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Makes the endorsement keys and their certificates, as the factory would. */
+static bool manufacture(const swtpm *t)
+{
+    char text[1500];
+
+    snprintf(text, sizeof text,
+             "create_certs_tool=swtpm_localca\ncreate_certs_tool_config=%s/localca.conf\n"
+             "create_certs_tool_options=%s/localca.options\n",
+             t->ca, t->ca);
+    write_text(t->ca, "setup.conf", text);
+    snprintf(text, sizeof text,
+             "statedir = %s\nsigningkey = %s/signkey.pem\nissuercert = %s/issuercert.pem\n"
+             "certserial = %s/certserial\n",
+             t->ca, t->ca, t->ca, t->ca);
+    write_text(t->ca, "localca.conf", text);
+    write_text(t->ca, "localca.options", "");
+    snprintf(text, sizeof text,
+             "swtpm_setup --tpm2 --tpm-state '%s' --create-ek-cert --config '%s/setup.conf' "
+             ">'%s/setup.log' 2>&1",
+             t->dir, t->ca, t->ca);
+    return system(text) == 0;
+}
+
+static bool start(swtpm *t)
+{
+    t->dir = emk_test_dir_make();
+    if (t->ca && !manufacture(t)) {
+        emk_test_dir_remove(t->dir);
+        printf("SKIP swtpm_setup makes no certificate\n");
         return false;
     }
-    memset(t, 0, sizeof *t);
-    t->dir = emk_test_dir_make();
     for (unsigned i = 0; i < 50; i++) {
         t->port = (uint16_t)(20000 + ((unsigned)getpid() * 2 + i * 514) % 12000);
         if (is_free(t->port) && is_free((uint16_t)(t->port + 1)) && launch(t)) {
@@ -102,6 +137,27 @@ bool swtpm_start(swtpm *t)
     emk_test_dir_remove(t->dir);
     printf("SKIP swtpm does not start\n");
     return false;
+}
+
+bool swtpm_start(swtpm *t)
+{
+    if (system("command -v swtpm >/dev/null") != 0) {
+        printf("SKIP swtpm is not here\n");
+        return false;
+    }
+    memset(t, 0, sizeof *t);
+    return start(t);
+}
+
+bool swtpm_start_certified(swtpm *t, const char *ca)
+{
+    if (system("command -v swtpm swtpm_setup swtpm_localca >/dev/null") != 0) {
+        printf("SKIP swtpm-tools are not here\n");
+        return false;
+    }
+    memset(t, 0, sizeof *t);
+    t->ca = ca;
+    return start(t);
 }
 
 void swtpm_stop(swtpm *t)

@@ -12,10 +12,15 @@ typedef struct swtpm {
     char tcti[64]; /* what to open it with */
     uint16_t port;
     pid_t pid;
+    const char *ca; /* where swtpm_setup's authority lives; NULL: a TPM without certificates */
 } swtpm;
 
 /* False, after saying so, when swtpm is not installed. */
 bool swtpm_start(swtpm *t);
+/* The same with an endorsement certificate, of an authority that swtpm_setup makes in the directory
+ * `ca` (kept): "issuercert.pem" and "swtpm-localca-rootca-cert.pem" are in it.  False, after saying
+ * so, without swtpm-tools. */
+bool swtpm_start_certified(swtpm *t, const char *ca);
 /* Stops it; what it holds stays for swtpm_restart. */
 void swtpm_stop(swtpm *t);
 void swtpm_restart(swtpm *t);
