@@ -200,7 +200,8 @@ static emk_status check_chain(const emk_crypto *c, const emk_android_policy *pol
                                   .issuer_dates =
                                       factory ? EMK_X509_DATES_NOT_BEFORE : EMK_X509_DATES_BOTH,
                                   .root_in_chain = true,
-                                  .any_may_issue = factory};
+                                  .any_may_issue = factory,
+                                  .memo = policy->memo};
     emk_status st = emk_x509_verify_chain(c, chain, n, &rules, NULL, e);
 
     return st == EMK_OK ? check_revocation(policy, chain, n, e) : st;
@@ -440,9 +441,11 @@ emk_status emk_android_key_verify(const emk_crypto *c, const emk_android_policy 
         st = judge(policy, chain, n_certs, &out, e);
     if (st == EMK_OK)
         st = emk_sha256(c, &chain[0].spki, 1, out.key_thumbprint, e);
+    out.level = emk_claims_level(&out);
+    if (st == EMK_OK) /* the last certificate is the root, or has its key and name */
+        st = emk_simulated_judge(&chain[n_certs - 1], policy->simulated, &out, e);
     if (st != EMK_OK)
         return st;
-    out.level = emk_claims_level(&out);
     *claims = out;
     if (leaf)
         *leaf = chain[0];

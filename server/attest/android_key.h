@@ -15,6 +15,7 @@
 #include "core/crypto/x509.h"
 #include "server/attest/attest.h"
 #include "server/attest/revocation.h"
+#include "server/attest/simulated.h"
 
 #define EMK_ANDROID_CHALLENGE_MAX 128u /* bytes */
 #define EMK_ANDROID_CHAIN_MIN     3u   /* certificates */
@@ -33,6 +34,8 @@ typedef struct emk_android_policy {
     const char *package;   /* NULL: any app */
     emk_span app_digest;   /* SHA-256 of the app's signing certificate; with package, 32 bytes */
     uint32_t min_os_patch; /* YYYYMM; 0: any */
+    emk_x509_memo *memo;   /* NULL: none */
+    emk_simulated_mode simulated;
 } emk_android_policy;
 
 /* Verifies a chain in DER, leaf first, root last, and fills claims and *leaf (lends from certs;

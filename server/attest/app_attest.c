@@ -206,20 +206,29 @@ static emk_status check_nonce(const emk_x509 *leaf, const uint8_t want[32], emk_
 
 /* --- attestation --------------------------------------------------------------------------- */
 
+/* Where the evidence comes from, once its chain holds. */
+typedef struct origin {
+    emk_x509 leaf;
+    const emk_x509 *root; /* lent from the policy */
+} origin;
+
 static emk_status check_chain(const emk_crypto *c, const emk_app_attest_policy *policy,
-                              const object *o, emk_x509 *leaf, emk_error *e)
+                              const object *o, origin *out, emk_error *e)
 {
-    const emk_x509_rules rules = {
-        .roots = policy->roots, .n_roots = policy->n_roots, .time_s = policy->time_s};
+    const emk_x509_rules rules = {.roots = policy->roots,
+                                  .n_roots = policy->n_roots,
+                                  .time_s = policy->time_s,
+                                  .memo = policy->memo};
     emk_x509 chain[N_CERTS];
+    size_t root = 0;
     emk_status st = EMK_OK;
 
     for (size_t i = 0; i < N_CERTS && st == EMK_OK; i++)
         st = emk_x509_parse(o->certs[i], &chain[i], e);
     if (st == EMK_OK)
-        st = emk_x509_verify_chain(c, chain, N_CERTS, &rules, NULL, e);
+        st = emk_x509_verify_chain(c, chain, N_CERTS, &rules, &root, e);
     if (st == EMK_OK)
-        *leaf = chain[0];
+        *out = (origin){chain[0], &policy->roots[root]};
     return st;
 }
 
@@ -281,9 +290,10 @@ static emk_status check_usage(emk_span hash, size_t len, size_t max, emk_error *
 }
 
 static emk_status fill(const emk_crypto *c, const emk_app_attest_policy *policy,
-                       const emk_app_attest_evidence *in, const emk_x509 *leaf, emk_claims *claims,
+                       const emk_app_attest_evidence *in, const origin *from, emk_claims *claims,
                        emk_error *e)
 {
+    const emk_x509 *leaf = &from->leaf;
     emk_claims out = {.kind = EMK_ATTEST_APP_ATTEST,
                       .key_home = EMK_KEY_HOME_SEPARATE,
                       .issued_s = leaf->not_before,
@@ -298,8 +308,10 @@ static emk_status fill(const emk_crypto *c, const emk_app_attest_policy *policy,
     if (in->client_data_hash.len != 32)
         emk_claims_warn(&out, EMK_WARN_SIGNED_RAW);
     out.level = emk_claims_level(&out);
-    *claims = out;
-    return EMK_OK;
+    st = emk_simulated_judge(from->root, policy->simulated, &out, e);
+    if (st == EMK_OK)
+        *claims = out;
+    return st;
 }
 
 emk_status emk_app_attest_verify(const emk_crypto *c, const emk_app_attest_policy *policy,
@@ -308,7 +320,7 @@ emk_status emk_app_attest_verify(const emk_crypto *c, const emk_app_attest_polic
 {
     object o = {0};
     auth_data a = {0};
-    emk_x509 leaf;
+    origin from;
     uint8_t nonce[32];
     emk_status st;
 
@@ -323,20 +335,20 @@ emk_status emk_app_attest_verify(const emk_crypto *c, const emk_app_attest_polic
     if (st == EMK_OK)
         st = check_environment(policy, &a, e);
     if (st == EMK_OK)
-        st = check_chain(c, policy, &o, &leaf, e);
+        st = check_chain(c, policy, &o, &from, e);
     if (st == EMK_OK)
         st =
             emk_sha256(c, (const emk_span[]){o.auth_data, evidence->client_data_hash}, 2, nonce, e);
     if (st == EMK_OK)
-        st = check_nonce(&leaf, nonce, e);
+        st = check_nonce(&from.leaf, nonce, e);
     if (st == EMK_OK)
-        st = check_key(c, evidence, &leaf, &a, e);
+        st = check_key(c, evidence, &from.leaf, &a, e);
     if (st == EMK_OK)
-        st = fill(c, policy, evidence, &leaf, claims, e);
+        st = fill(c, policy, evidence, &from, claims, e);
     if (st != EMK_OK)
         return st;
     memcpy(key->id, evidence->key_id.p, KEY_ID_LEN);
-    memcpy(key->public_key, leaf.key.p, EMK_APP_ATTEST_KEY_LEN);
+    memcpy(key->public_key, from.leaf.key.p, EMK_APP_ATTEST_KEY_LEN);
     key->receipt = o.receipt;
     return EMK_OK;
 }

@@ -13,6 +13,7 @@
 
 #include "core/crypto/x509.h"
 #include "server/attest/attest.h"
+#include "server/attest/simulated.h"
 
 #define EMK_APP_ATTEST_OBJECT_MAX 16384u /* bytes of an attestation object */
 #define EMK_APP_ATTEST_ASSERT_MAX 4096u  /* bytes of an assertion */
@@ -25,7 +26,9 @@ typedef struct emk_app_attest_policy {
     bool development;      /* the environment: exactly this one is accepted */
     const emk_x509 *roots; /* Apple App Attestation Root CA; borrowed */
     size_t n_roots;
-    int64_t time_s; /* seconds since 1970 */
+    int64_t time_s;      /* seconds since 1970 */
+    emk_x509_memo *memo; /* NULL: none */
+    emk_simulated_mode simulated;
 } emk_app_attest_policy;
 
 typedef struct emk_app_attest_evidence {

@@ -44,6 +44,28 @@ static void add_anchor(emk_run *r, const emk_dom *name)
     globfree(&found);
 }
 
+/* The manifest of TPM evidence names no anchors: they are all roots of makers that lie there. */
+static void add_makers(emk_run *r)
+{
+    static const char *const FILES[] = {"tpm_ek_roots.pem", "gce_tpm_ek_root_1.pem",
+                                        "gce_gcp_ek_ak_ca_root.pem", "microsoft_tpm_root_2014.pem"};
+
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
+        char path[4200];
+        emk_buf pem;
+        emk_error e;
+
+        emk_buf_init(&pem, EMK_BUNDLE_TEXT_MAX);
+        (void)snprintf(path, sizeof path, "%s/../roots/%s", r->dir, FILES[i]);
+        if (emk_os_read_file(path, EMK_BUNDLE_TEXT_MAX, &pem, &e) != EMK_OK ||
+            emk_bundle_add(&r->bundle, emk_buf_span(&pem), &e) != EMK_OK)
+            run_die("cannot read roots", path);
+        emk_buf_done(&pem);
+    }
+    if (r->bundle.n_skipped > 0)
+        run_die("roots", "some cannot be read");
+}
+
 static void add_anchors(emk_run *r, const emk_dom *manifest)
 {
     const emk_dom *many = emk_dom_get_kind(manifest, "trust_anchors", EMK_DOM_ARRAY);
@@ -67,6 +89,8 @@ static void run_cases(emk_run *r, const emk_dom *manifest)
         run = run_app_attest;
     else if (emk_dom_is_text(kind, "android_key"))
         run = run_android_key;
+    else if (emk_dom_is_text(kind, "tpm"))
+        run = run_tpm;
     if (!run || !cases)
         run_die(r->dir, "not a manifest of a kind that is known");
     for (const emk_dom *one = cases->first; one; one = one->next) {
@@ -100,10 +124,15 @@ static bool run_manifest(const emk_crypto *crypto, const char *path)
     if (emk_os_read_file(path, MANIFEST_MAX, &json, &e) != EMK_OK ||
         emk_dom_parse(&arena, emk_buf_span(&json), &manifest, &e) != EMK_OK)
         run_die(path, "cannot be read");
-    add_anchors(&r, manifest);
+    emk_bundle_init(&r.bundle);
+    if (emk_dom_is_text(emk_dom_get(manifest, "kind"), "tpm"))
+        add_makers(&r);
+    else
+        add_anchors(&r, manifest);
     run_cases(&r, manifest);
     for (size_t i = 0; i < r.n_roots; i++)
         emk_buf_done(&r.root_der[i]);
+    emk_bundle_done(&r.bundle);
     emk_buf_done(&json);
     emk_arena_reset(&arena);
     return r.n_failed == 0;

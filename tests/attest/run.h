@@ -2,9 +2,10 @@
 #ifndef EMK_TESTS_ATTEST_RUN_H
 #define EMK_TESTS_ATTEST_RUN_H
 
+#include "cli/json_dom.h"
 #include "core/base/buf.h"
 #include "core/crypto/x509.h"
-#include "tests/conformance/json_dom.h"
+#include "server/attest/bundle.h"
 
 #define EMK_RUN_ROOTS_MAX 8u
 
@@ -14,6 +15,7 @@ typedef struct emk_run {
     emk_x509 roots[EMK_RUN_ROOTS_MAX];
     size_t n_roots;
     emk_buf root_der[EMK_RUN_ROOTS_MAX];
+    emk_bundle bundle; /* TPM: makers' roots */
     size_t n_failed;
     size_t n_run;
 } emk_run;
@@ -36,5 +38,6 @@ void run_report(emk_run *r, const emk_dom *test, const char *name, emk_status st
 /* One case of that kind; false when its type is not known. */
 bool run_app_attest(emk_run *r, const emk_dom *test);
 bool run_android_key(emk_run *r, const emk_dom *test);
+bool run_tpm(emk_run *r, const emk_dom *test);
 
 #endif

@@ -1,6 +1,6 @@
 #include "server/attest/pem.h"
 
-#include "tests/attest/forge.h"
+#include "server/attest/sim/forge.h"
 #include "tests/support/test.h"
 
 #define BEGIN "-----BEGIN CERTIFICATE-----\n"

@@ -1,22 +1,26 @@
 /* Makes certificates and attestation evidence with keys of our own, any field as the test wants
  * it.  Anything that cannot be made ends the test program. */
-#ifndef EMK_TESTS_ATTEST_FORGE_H
-#define EMK_TESTS_ATTEST_FORGE_H
+#ifndef EMK_SERVER_ATTEST_SIM_FORGE_H
+#define EMK_SERVER_ATTEST_SIM_FORGE_H
 
 #include "core/base/buf.h"
 #include "core/crypto/sign.h"
 #include "core/crypto/x509.h"
 
-#define FORGE_KEYS 5u
+#define FORGE_KEYS 8u
 #define FORGE_NOW  1800000000 /* 2027-01-15T08:00:00Z */
 
 typedef struct forge {
     const emk_crypto *crypto;
+    const char *root; /* commonName of the root; "root" unless it is set */
+    uint8_t priv[FORGE_KEYS][32];
     emk_sign_key *key[FORGE_KEYS];
 } forge;
 
 /* Fixed keys: what is made is the same each time but for signatures. */
 void forge_init(forge *f, const emk_crypto *c);
+/* Keys of one's own, from a seed. */
+void forge_init_seed(forge *f, const emk_crypto *c, const uint8_t seed[32]);
 void forge_done(forge *f);
 emk_span forge_public(const forge *f, size_t key); /* 04 || x || y */
 
@@ -32,7 +36,7 @@ void forge_wrap(emk_buf *b, uint8_t tag);
 
 typedef struct forge_cert {
     size_t key, issuer_key; /* which of the forge's */
-    const char *subject;    /* value of the one attribute */
+    const char *subject;    /* value of the one attribute; NULL: an empty name */
     const char *issuer;
     const char *attribute;        /* OID in hex; NULL: 550403, commonName */
     const char *issuer_attribute; /* the same for the issuer */

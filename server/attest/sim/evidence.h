@@ -1,9 +1,9 @@
 /* Evidence as genuine hardware would make it, under roots of our own: a field that is left zero
  * is right, one that is set is the defect. */
-#ifndef EMK_TESTS_ATTEST_EVIDENCE_H
-#define EMK_TESTS_ATTEST_EVIDENCE_H
+#ifndef EMK_SERVER_ATTEST_SIM_EVIDENCE_H
+#define EMK_SERVER_ATTEST_SIM_EVIDENCE_H
 
-#include "tests/attest/forge.h"
+#include "server/attest/sim/forge.h"
 
 #define FAKE_APP     "TEAM123456.com.example.cam"
 #define FAKE_PACKAGE "com.example.cam"
@@ -11,6 +11,7 @@
 #define FAKE_CERTS   4u
 
 typedef struct fake_app_attest {
+    emk_span signed_hash;              /* bytes that stand for the client data's hash */
     const char *fmt, *app_id, *aaguid; /* aaguid: 16 characters */
     const char *tail;                  /* hex behind the COSE key */
     const char *nonce_front;           /* hex: the extension's bytes before the nonce */
@@ -39,6 +40,7 @@ typedef struct fake_assertion {
 void fake_make_assertion(const forge *f, const fake_assertion *x, emk_buf *out);
 
 typedef struct fake_android {
+    emk_span signed_hash; /* bytes of the challenge */
     const char *challenge, *package;
     const char *software, *hardware; /* hex: the whole contents of the list instead */
     const char *description;         /* hex behind the last field */

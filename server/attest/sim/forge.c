@@ -1,4 +1,6 @@
-#include "tests/attest/forge.h"
+#include "server/attest/sim/forge.h"
+
+#include "core/crypto/kdf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,17 +15,35 @@ static void must(bool good, const char *what)
     abort();
 }
 
-void forge_init(forge *f, const emk_crypto *c)
+static void make_keys(forge *f, const emk_crypto *c)
 {
     f->crypto = c;
-    for (size_t i = 0; i < FORGE_KEYS; i++) {
-        uint8_t priv[32];
+    f->root = "root";
+    for (size_t i = 0; i < FORGE_KEYS; i++)
+        must(emk_sign_key_new(c, EMK_SIGN_ES256, emk_span_of(f->priv[i], 32), &f->key[i], NULL) ==
+                 EMK_OK,
+             "key");
+}
 
-        memset(priv, (int)(i + 1), sizeof priv);
-        must(emk_sign_key_new(c, EMK_SIGN_ES256, emk_span_of(priv, sizeof priv), &f->key[i],
-                              NULL) == EMK_OK,
+void forge_init(forge *f, const emk_crypto *c)
+{
+    for (size_t i = 0; i < FORGE_KEYS; i++)
+        memset(f->priv[i], (int)(i + 1), 32);
+    make_keys(f, c);
+}
+
+/* HKDF gives a scalar out of range once in 2^32 seeds, and then says so. */
+void forge_init_seed(forge *f, const emk_crypto *c, const uint8_t seed[32])
+{
+    for (size_t i = 0; i < FORGE_KEYS; i++) {
+        uint8_t label[] = "earmark simulator key 0";
+
+        label[sizeof label - 2] = (uint8_t)('0' + i);
+        must(emk_hkdf_expand(c, seed, emk_span_of(label, sizeof label - 1), f->priv[i], 32, NULL) ==
+                 EMK_OK,
              "key");
     }
+    make_keys(f, c);
 }
 
 void forge_done(forge *f)
@@ -145,6 +165,10 @@ static void name(emk_buf *b, const char *attribute, const char *value)
 {
     emk_buf in;
 
+    if (!value) {
+        forge_hex(b, "3000");
+        return;
+    }
     emk_buf_init(&in, BUF_MAX);
     forge_hex(&in, attribute ? attribute : "550403");
     forge_wrap(&in, 0x06);

@@ -1,4 +1,4 @@
-#include "tests/attest/evidence.h"
+#include "server/attest/sim/evidence.h"
 
 #include "core/codec/cbor.h"
 #include "core/crypto/hash.h"
@@ -24,6 +24,11 @@ static void hash_of(const forge *f, emk_span a, emk_span b, uint8_t out[32])
         abort();
 }
 
+static emk_span hash_text(emk_span given, const char *text)
+{
+    return given.len > 0 ? given : emk_span_str(either(text, FAKE_HASH));
+}
+
 static emk_span none(void)
 {
     return emk_span_of(NULL, 0);
@@ -44,7 +49,7 @@ static void certificate(const forge *f, forge_cert cert, emk_buf *out)
 
 void fake_make_root(const forge *f, emk_buf *der)
 {
-    certificate(f, (forge_cert){.subject = "root", .issuer = "root"}, der);
+    certificate(f, (forge_cert){.subject = f->root, .issuer = f->root}, der);
 }
 
 /* --- App Attest ---------------------------------------------------------------------------- */
@@ -91,7 +96,7 @@ static void leaf(const forge *f, const fake_app_attest *x, emk_span auth, emk_bu
 
     emk_buf_init(&value, ROOM);
     emk_buf_init(&list, ROOM);
-    hash_of(f, auth, emk_span_str(either(x->hash, FAKE_HASH)), nonce);
+    hash_of(f, auth, hash_text(x->signed_hash, x->hash), nonce);
     forge_hex(&value, either(x->nonce_front, "3024a1220420"));
     forge_raw(&value, emk_span_of(nonce, sizeof nonce));
     forge_hex(&value, either(x->nonce_back, ""));
@@ -126,7 +131,7 @@ static void put_x5c(const forge *f, const fake_app_attest *x, emk_span auth, emk
     certificate(
         f,
         (forge_cert){
-            .key = 1, .issuer_key = x->middle_signer, .subject = "middle", .issuer = "root"},
+            .key = 1, .issuer_key = x->middle_signer, .subject = "middle", .issuer = f->root},
         &der[1]);
     fake_make_root(f, &der[2]);
     put_text(w, "x5c");
@@ -268,7 +273,7 @@ static void statement(const fake_android *x, emk_buf *b)
     forge_uint(b, 0x0a, level_of(x->attest_level));
     forge_uint(b, 0x02, 300);
     forge_uint(b, 0x0a, level_of(x->key_level));
-    forge_tlv(b, 0x04, emk_span_str(either(x->challenge, FAKE_HASH)));
+    forge_tlv(b, 0x04, hash_text(x->signed_hash, x->challenge));
     forge_hex(b, "0400");
     emk_buf_init(&list, ROOM);
     software_list(x, &list);
@@ -324,7 +329,7 @@ void fake_make_android(const forge *f, const fake_android *x, emk_buf der[FAKE_C
                              .issuer_key = x->middle_signer,
                              .subject = "middle",
                              .attribute = x->factory ? "550405" : NULL,
-                             .issuer = "root"},
+                             .issuer = f->root},
                 &der[2]);
     fake_make_root(f, &der[3]);
     emk_buf_done(&above);
