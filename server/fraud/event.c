@@ -1,0 +1,517 @@
+/* The strict reader of one line and the writer of its canonical form.
+ *
+ * A reader of its own, beside core/codec/json: an event is two levels of known keys with
+ * texts that need no escapes, and hundreds of thousands of them are read a second.  What is
+ * accepted here is a subset of JSON.
+ *
+ * State of a reading: a cursor `p` that never passes `end`, and the first failure. */
+#include "server/fraud/event.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define WRITE_MAX (EMK_FRAUD_LINE_MAX)
+
+typedef struct scan {
+    const uint8_t *begin, *p, *end;
+    const char *what; /* NULL until something fails */
+    emk_status status;
+    const uint8_t *at;
+    emk_fraud_event ev;
+    uint32_t groups; /* seen: bit i */
+    bool version;
+    unsigned hint; /* field that is likely next */
+} scan;
+
+static bool fail_as(scan *s, emk_status st, const char *what)
+{
+    if (!s->what) {
+        s->what = what;
+        s->status = st;
+        s->at = s->p;
+    }
+    return false;
+}
+
+static bool fail(scan *s, const char *what)
+{
+    return fail_as(s, EMK_E_FORMAT, what);
+}
+
+static inline void skip_space(scan *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\r'))
+        s->p++;
+}
+
+static inline bool take(scan *s, char c)
+{
+    skip_space(s);
+    if (s->p == s->end || *s->p != (uint8_t)c)
+        return false;
+    s->p++;
+    return true;
+}
+
+static inline bool need(scan *s, char c, const char *what)
+{
+    return take(s, c) || fail(s, what);
+}
+
+static inline bool in_alphabet(uint8_t c)
+{
+    return c > 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static bool take_text(scan *s, emk_span *out)
+{
+    const uint8_t *from;
+
+    if (!need(s, '"', "event: a text was expected"))
+        return false;
+    from = s->p;
+    while (s->p < s->end && in_alphabet(*s->p))
+        s->p++;
+    if (s->p == s->end || *s->p != '"')
+        return fail(s, "event: a text of visible ASCII without quotes and backslashes");
+    *out = emk_span_of(from, (size_t)(s->p - from));
+    s->p++;
+    if (out->len > EMK_FRAUD_ID_MAX)
+        return fail_as(s, EMK_E_LIMIT, "event: text too long");
+    return true;
+}
+
+static bool is_digit(const scan *s)
+{
+    return s->p < s->end && *s->p >= '0' && *s->p <= '9';
+}
+
+/* Whole digits, at most 15 of them, without leading zeros. */
+static bool take_digits(scan *s, int64_t *out)
+{
+    const uint8_t *from = s->p;
+    int64_t v = 0;
+
+    for (; is_digit(s); s->p++) {
+        if (s->p - from >= 15)
+            return fail_as(s, EMK_E_LIMIT, "event: number too long");
+        v = v * 10 + (*s->p - '0');
+    }
+    if (s->p == from || (*from == '0' && s->p - from > 1))
+        return fail(s, "event: a number was expected");
+    *out = v;
+    return true;
+}
+
+/* A JSON number without exponent, as thousandths; more places are cut, and with them what
+ * differs below a thousandth. */
+static bool take_number(scan *s, bool fraction, int64_t *out)
+{
+    int64_t v = 0, unit = 100;
+    bool minus;
+
+    skip_space(s);
+    minus = s->p < s->end && *s->p == '-';
+    s->p += minus;
+    if (!take_digits(s, &v))
+        return false;
+    v *= EMK_FRAUD_MILLI;
+    if (s->p < s->end && *s->p == '.') {
+        s->p++;
+        if (!fraction || !is_digit(s))
+            return fail(s, "event: a whole number was expected");
+        for (; is_digit(s); s->p++, unit /= 10)
+            v += (*s->p - '0') * unit;
+    }
+    if (s->p < s->end && (*s->p == 'e' || *s->p == 'E'))
+        return fail(s, "event: numbers have no exponents here");
+    *out = minus ? -v : v;
+    return true;
+}
+
+static bool take_word(scan *s, const char *word)
+{
+    size_t len = strlen(word);
+
+    skip_space(s);
+    if ((size_t)(s->end - s->p) < len || memcmp(s->p, word, len) != 0)
+        return false;
+    s->p += len;
+    return true;
+}
+
+static bool in_range(scan *s, emk_fraud_field f, int64_t v)
+{
+    if (v < EMK_FRAUD_FIELD[f].min || v > EMK_FRAUD_FIELD[f].max)
+        return fail_as(s, EMK_E_LIMIT, "event: number out of range");
+    return true;
+}
+
+static bool take_value(scan *s, emk_fraud_field f)
+{
+    const emk_fraud_field_row *row = &EMK_FRAUD_FIELD[f];
+    emk_fraud_value *v = &s->ev.f[f];
+
+    if (emk_fraud_has(&s->ev, f))
+        return fail(s, "event: this key is here twice");
+    s->ev.has |= UINT64_C(1) << f;
+    s->hint = f + 1u;
+    switch (row->kind) {
+    case EMK_FRAUD_TEXT:
+        return take_text(s, &v->text);
+    case EMK_FRAUD_NUMBER:
+        return take_number(s, row->fraction, &v->number) && in_range(s, f, v->number);
+    default:
+        v->number = take_word(s, "true") ? EMK_FRAUD_MILLI : 0;
+        return v->number || take_word(s, "false") || fail(s, "event: true or false was expected");
+    }
+}
+
+/* "geo":[lat, lon, km] is short for three keys. */
+static bool take_geo(scan *s)
+{
+    static const emk_fraud_field part[3] = {EMK_FRAUD_F_LAT, EMK_FRAUD_F_LON, EMK_FRAUD_F_GEO_KM};
+
+    if (!need(s, '[', "event: geo is a list of three numbers"))
+        return false;
+    for (unsigned i = 0; i < 3; i++) {
+        if (i && !need(s, ',', "event: geo is a list of three numbers"))
+            return false;
+        if (!take_value(s, part[i]))
+            return false;
+    }
+    return need(s, ']', "event: geo is a list of three numbers");
+}
+
+/* What stands behind an unknown key of "x": any single value. */
+static bool pass_scalar(scan *s)
+{
+    emk_span text;
+    int64_t number;
+
+    skip_space(s);
+    if (s->p < s->end && *s->p == '"')
+        return take_text(s, &text);
+    if (take_word(s, "true") || take_word(s, "false") || take_word(s, "null"))
+        return true;
+    return take_number(s, true, &number);
+}
+
+static bool is_key(const emk_fraud_field_row *row, emk_fraud_group group, emk_span key)
+{
+    return row->group == group && row->key_len == key.len && memcmp(row->key, key.p, key.len) == 0;
+}
+
+/* The field called `key` in `group`, from where the last one was found on. */
+static bool find(const scan *s, emk_fraud_group group, emk_span key, emk_fraud_field *out)
+{
+    for (unsigned i = 0; i < EMK_FRAUD_FIELDS && key.len > 0; i++) {
+        unsigned f = s->hint + i;
+
+        f = f >= EMK_FRAUD_FIELDS ? f - EMK_FRAUD_FIELDS : f;
+        if (is_key(&EMK_FRAUD_FIELD[f], group, key)) {
+            *out = (emk_fraud_field)f;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool equals(emk_span s, const char *text)
+{
+    return s.len == strlen(text) && memcmp(s.p, text, s.len) == 0;
+}
+
+static bool take_member(scan *s, emk_fraud_group group)
+{
+    emk_fraud_field f;
+    emk_span key;
+
+    if (!take_text(s, &key) || !need(s, ':', "event: a colon was expected"))
+        return false;
+    if (find(s, group, key, &f))
+        return take_value(s, f);
+    if (group == EMK_FRAUD_G_SUBJ && equals(key, "geo"))
+        return take_geo(s);
+    if (group == EMK_FRAUD_G_X)
+        return pass_scalar(s);
+    return fail(s, "event: unknown key");
+}
+
+static bool take_group(scan *s, emk_fraud_group group)
+{
+    if (s->groups >> group & 1)
+        return fail(s, "event: this key is here twice");
+    s->groups |= 1u << group;
+    if (!need(s, '{', "event: an object was expected"))
+        return false;
+    if (take(s, '}'))
+        return true;
+    do {
+        if (!take_member(s, group))
+            return false;
+    } while (take(s, ','));
+    return need(s, '}', "event: a comma or a closing brace was expected");
+}
+
+static bool take_version(scan *s)
+{
+    int64_t v;
+
+    if (s->version)
+        return fail(s, "event: this key is here twice");
+    s->version = true;
+    if (!take_number(s, false, &v))
+        return false;
+    return v == EMK_FRAUD_MILLI || fail_as(s, EMK_E_UNSUPPORTED, "event: version");
+}
+
+static bool take_top(scan *s)
+{
+    emk_fraud_field f;
+    emk_span key;
+
+    if (!take_text(s, &key) || !need(s, ':', "event: a colon was expected"))
+        return false;
+    if (find(s, EMK_FRAUD_G_TOP, key, &f))
+        return take_value(s, f);
+    for (unsigned g = EMK_FRAUD_G_APP; g < EMK_FRAUD_GROUPS; g++) {
+        if (equals(key, EMK_FRAUD_GROUP[g]))
+            return take_group(s, (emk_fraud_group)g);
+    }
+    if (equals(key, "v"))
+        return take_version(s);
+    return fail(s, "event: unknown key");
+}
+
+static bool take_line(scan *s)
+{
+    if (!need(s, '{', "event: not an object"))
+        return false;
+    do {
+        if (!take_top(s))
+            return false;
+    } while (take(s, ','));
+    if (!need(s, '}', "event: a comma or a closing brace was expected"))
+        return false;
+    skip_space(s);
+    return s->p == s->end || fail(s, "event: something follows the object");
+}
+
+/* src, type and ts have places of their own in the struct. */
+static bool settle(scan *s)
+{
+    static const emk_fraud_field must[] = {EMK_FRAUD_F_SRC, EMK_FRAUD_F_TYPE, EMK_FRAUD_F_TS};
+    emk_fraud_event *ev = &s->ev;
+    unsigned src = 0;
+
+    if (!s->version)
+        return fail(s, "event: \"v\" is missing");
+    for (unsigned i = 0; i < 3; i++) {
+        if (!emk_fraud_has(ev, must[i]))
+            return fail(s, "event: src, type or ts is missing");
+    }
+    while (src < 3 && !equals(ev->f[EMK_FRAUD_F_SRC].text, EMK_FRAUD_SOURCE[src]))
+        src++;
+    if (src == 3)
+        return fail(s, "event: unknown src");
+    ev->src = (emk_fraud_source)src;
+    if (!emk_fraud_type_find(ev->f[EMK_FRAUD_F_TYPE].text, &ev->type))
+        return fail(s, "event: unknown type");
+    ev->ts = (uint64_t)ev->f[EMK_FRAUD_F_TS].number / EMK_FRAUD_MILLI;
+    return true;
+}
+
+static emk_status check_texts(const emk_fraud_event *ev, emk_error *e)
+{
+    for (unsigned f = 0; f < EMK_FRAUD_FIELDS; f++) {
+        emk_span t = ev->f[f].text;
+
+        if (!(ev->has >> f & 1) || EMK_FRAUD_FIELD[f].kind != EMK_FRAUD_TEXT)
+            continue;
+        if (t.len == 0 || t.len > EMK_FRAUD_ID_MAX)
+            return emk_fail(e, EMK_E_LIMIT, "event: text empty or too long", f);
+        for (size_t i = 0; i < t.len; i++) {
+            if (!in_alphabet(t.p[i]))
+                return emk_fail(e, EMK_E_FORMAT, "event: text outside the alphabet", f);
+        }
+    }
+    return EMK_OK;
+}
+
+/* What both ways in have in common. */
+static emk_status check_meaning(const emk_fraud_event *ev, emk_error *e)
+{
+    if (!(EMK_FRAUD_TYPE[ev->type].sources >> ev->src & 1))
+        return emk_fail(e, EMK_E_FORMAT, "event: this src may not send this type", ev->type);
+    if (ev->ts == 0 || ev->ts > EMK_FRAUD_TS_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "event: ts", ev->ts);
+    return EMK_OK;
+}
+
+emk_status emk_fraud_event_check(const emk_fraud_event *ev, emk_error *e)
+{
+    emk_status st;
+
+    if ((unsigned)ev->type >= EMK_FRAUD_TYPES || (unsigned)ev->src > EMK_FRAUD_SRC_BACKEND)
+        return emk_fail(e, EMK_E_FORMAT, "event: type or src", (uint64_t)ev->type);
+    st = check_texts(ev, e);
+    if (st != EMK_OK)
+        return st;
+    for (unsigned f = 0; f < EMK_FRAUD_FIELDS; f++) {
+        if ((ev->has >> f & 1) && EMK_FRAUD_FIELD[f].kind == EMK_FRAUD_NUMBER &&
+            (ev->f[f].number < EMK_FRAUD_FIELD[f].min || ev->f[f].number > EMK_FRAUD_FIELD[f].max))
+            return emk_fail(e, EMK_E_LIMIT, "event: number out of range", f);
+    }
+    return check_meaning(ev, e);
+}
+
+static emk_status check_empty(const emk_fraud_event *ev, emk_error *e)
+{
+    for (uint64_t left = ev->has; left; left &= left - 1) {
+        unsigned f = (unsigned)__builtin_ctzll(left);
+
+        if (EMK_FRAUD_FIELD[f].kind == EMK_FRAUD_TEXT && ev->f[f].text.len == 0)
+            return emk_fail(e, EMK_E_FORMAT, "event: an empty text", f);
+    }
+    return EMK_OK;
+}
+
+emk_status emk_fraud_event_read(emk_span line, emk_fraud_event *out, emk_error *e)
+{
+    scan s;
+    emk_status st;
+
+    if (line.len > EMK_FRAUD_LINE_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "event: line too long", line.len);
+    s.begin = s.p = line.p;
+    s.end = line.p + line.len;
+    s.what = NULL;
+    s.groups = 0;
+    s.version = false;
+    s.hint = 0;
+    s.ev.has = 0;
+    if (!take_line(&s) || !settle(&s))
+        return emk_fail(e, s.status, s.what, (uint64_t)(s.at - s.begin));
+    st = check_empty(&s.ev, e);
+    if (st == EMK_OK)
+        st = check_meaning(&s.ev, e);
+    if (st == EMK_OK)
+        *out = s.ev;
+    return st;
+}
+
+void emk_fraud_event_init(emk_fraud_event *ev, emk_fraud_type type, uint64_t ts)
+{
+    ev->has = 0;
+    ev->type = type;
+    ev->src = EMK_FRAUD_SRC_SERVER;
+    ev->ts = ts;
+}
+
+void emk_fraud_event_text(emk_fraud_event *ev, emk_fraud_field f, emk_span text)
+{
+    ev->has |= UINT64_C(1) << f;
+    ev->f[f].text = text;
+}
+
+void emk_fraud_event_number(emk_fraud_event *ev, emk_fraud_field f, int64_t milli)
+{
+    ev->has |= UINT64_C(1) << f;
+    ev->f[f].number = milli;
+}
+
+/* ---- the canonical form ---- */
+
+typedef struct sheet {
+    char text[WRITE_MAX];
+    size_t len;
+} sheet;
+
+static void put(sheet *o, const char *p, size_t len)
+{
+    if (len <= sizeof o->text - o->len)
+        memcpy(o->text + o->len, p, len);
+    o->len += len <= sizeof o->text - o->len ? len : 0;
+}
+
+static void put_string(sheet *o, const char *s)
+{
+    put(o, s, strlen(s));
+}
+
+static void put_number(sheet *o, int64_t milli)
+{
+    uint64_t v = milli < 0 ? (uint64_t)-milli : (uint64_t)milli;
+    char text[32];
+    int n = snprintf(text, sizeof text, "%s%" PRIu64 ".%03u", milli < 0 ? "-" : "", v / 1000,
+                     (unsigned)(v % 1000));
+
+    while (n > 0 && text[n - 1] == '0')
+        n--;
+    if (n > 0 && text[n - 1] == '.')
+        n--;
+    put(o, text, (size_t)n);
+}
+
+static void put_value(sheet *o, const emk_fraud_event *ev, emk_fraud_field f)
+{
+    put_string(o, "\"");
+    put_string(o, EMK_FRAUD_FIELD[f].key);
+    put_string(o, "\":");
+    switch (EMK_FRAUD_FIELD[f].kind) {
+    case EMK_FRAUD_TEXT:
+        put_string(o, "\"");
+        put(o, (const char *)ev->f[f].text.p, ev->f[f].text.len);
+        put_string(o, "\"");
+        break;
+    case EMK_FRAUD_NUMBER:
+        put_number(o, ev->f[f].number);
+        break;
+    default:
+        put_string(o, ev->f[f].number ? "true" : "false");
+    }
+}
+
+/* src, type and ts come from the struct, so that events made by hand have them too. */
+static emk_fraud_event with_head(const emk_fraud_event *ev)
+{
+    emk_fraud_event full = *ev;
+
+    emk_fraud_event_text(&full, EMK_FRAUD_F_SRC, emk_span_str(EMK_FRAUD_SOURCE[ev->src]));
+    emk_fraud_event_text(&full, EMK_FRAUD_F_TYPE, emk_span_str(EMK_FRAUD_TYPE[ev->type].name));
+    emk_fraud_event_number(&full, EMK_FRAUD_F_TS, (int64_t)ev->ts * EMK_FRAUD_MILLI);
+    return full;
+}
+
+emk_status emk_fraud_event_write(const emk_fraud_event *ev, emk_buf *out, emk_error *e)
+{
+    emk_fraud_group group = EMK_FRAUD_G_TOP;
+    emk_fraud_event full;
+    sheet o;
+    emk_status st = emk_fraud_event_check(ev, e);
+
+    if (st != EMK_OK)
+        return st;
+    full = with_head(ev);
+    o.len = 0;
+    put_string(&o, "{\"v\":1");
+    for (unsigned f = 0; f < EMK_FRAUD_FIELDS; f++) {
+        emk_fraud_group of = EMK_FRAUD_FIELD[f].group;
+
+        if (!(full.has >> f & 1))
+            continue;
+        if (of != group && group != EMK_FRAUD_G_TOP)
+            put_string(&o, "}");
+        put_string(&o, ",");
+        if (of != group && of != EMK_FRAUD_G_TOP) {
+            put_string(&o, "\"");
+            put_string(&o, EMK_FRAUD_GROUP[of]);
+            put_string(&o, "\":{");
+        }
+        group = of;
+        put_value(&o, &full, (emk_fraud_field)f);
+    }
+    put_string(&o, group != EMK_FRAUD_G_TOP ? "}}" : "}");
+    return emk_buf_append(out, emk_span_of(o.text, o.len), e);
+}

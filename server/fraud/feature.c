@@ -1,0 +1,703 @@
+/* What is remembered of an entity, kind by kind.  All of it is plain integers in the entity's
+ * memory, zero at first, so that a dump of the memory is a snapshot.
+ *
+ * Windows are rings of 12 buckets; a value is that of the bucket in hand and the 11 before,
+ * so it covers at most the window and at least 11/12 of it. */
+#include "server/fraud/internal.h"
+
+#define HLL_CELLS 256u
+#define LEASES    16u
+#define SEEN      8u
+#define EWMA      3u    /* an average moves by 1/8 */
+#define CV_MAX    10000 /* thousandths */
+#define KMH_MAX   INT64_C(1000000000)
+
+typedef struct count_state {
+    uint32_t last; /* bucket */
+    uint16_t b[BUCKETS];
+    uint32_t pad;
+} count_state;
+
+typedef struct sum_state {
+    uint64_t last;
+    int64_t b[BUCKETS];
+} sum_state;
+
+/* places x uint32_t, then places x uint8_t, then the HyperLogLog's cells follow. */
+typedef struct distinct_state {
+    uint32_t last;
+    uint16_t n;
+    uint16_t full; /* buckets ago + 1 that the exact set last lost something; 0: never */
+} distinct_state;
+
+typedef struct hll_cell {
+    uint8_t rank, bucket;
+} hll_cell;
+
+typedef struct decay_state {
+    uint64_t v; /* thousandths << 16 */
+    uint64_t last;
+} decay_state;
+
+typedef struct max_state {
+    int64_t v;
+    uint64_t last; /* 0: never */
+} max_state;
+
+typedef struct gap_state {
+    uint64_t last;
+    uint32_t n, pad;
+    uint64_t mean, deviation; /* ms << 8 */
+} gap_state;
+
+typedef struct geo_state {
+    uint64_t last;
+    int32_t lat, lon;
+    uint32_t net, accuracy_m;
+} geo_state;
+
+typedef struct replay_state {
+    uint64_t highest, bits;
+} replay_state;
+
+typedef struct timed_hash {
+    uint32_t hash, time_s;
+} timed_hash;
+
+static uint32_t round8(size_t n)
+{
+    return (uint32_t)((n + 7) & ~(size_t)7);
+}
+
+uint32_t emk_fraud_feature_size(const feature *f)
+{
+    switch (f->kind) {
+    case FK_COUNT:
+        return round8(sizeof(count_state));
+    case FK_SUM:
+        return round8(sizeof(sum_state));
+    case FK_DISTINCT:
+        return round8(sizeof(distinct_state) + f->places * 5u +
+                      (f->approx ? HLL_CELLS * sizeof(hll_cell) : 0));
+    case FK_DECAY:
+    case FK_RATE:
+        return round8(sizeof(decay_state));
+    case FK_AGE:
+    case FK_LAST:
+        return sizeof(uint64_t);
+    case FK_MAX:
+    case FK_CLOCK:
+        return round8(sizeof(max_state));
+    case FK_GAP_CV:
+        return round8(sizeof(gap_state));
+    case FK_RATIO:
+        return round8(2 * sizeof(decay_state));
+    case FK_GEO:
+        return round8(sizeof(geo_state));
+    case FK_REPLAY:
+        return round8(sizeof(replay_state));
+    case FK_INFLIGHT:
+        return round8(LEASES * sizeof(timed_hash));
+    case FK_SEEN:
+        return round8(SEEN * sizeof(timed_hash));
+    default:
+        return 0;
+    }
+}
+
+static value known(int64_t v)
+{
+    return (value){v, true};
+}
+
+static value unknown(void)
+{
+    return (value){0, false};
+}
+
+static value whole(uint64_t v)
+{
+    return known(v > INT64_MAX / 1000 ? INT64_MAX : (int64_t)v * 1000);
+}
+
+static value version_of(emk_span s)
+{
+    int64_t part[3] = {0};
+    unsigned n = 0;
+
+    for (size_t i = 0; i < s.len && n < 3; i++) {
+        if (s.p[i] >= '0' && s.p[i] <= '9')
+            part[n] = part[n] * 10 + (s.p[i] - '0');
+        else if (s.p[i] == '.')
+            n++;
+        else
+            break;
+        if (n < 3 && part[n] > 999)
+            return unknown();
+    }
+    return (value){(part[0] * 1000000 + part[1] * 1000 + part[2]) * 1000, s.len > 0};
+}
+
+value emk_fraud_number(const emk_fraud_event *ev, emk_fraud_field f)
+{
+    if (!emk_fraud_has(ev, f))
+        return unknown();
+    if (EMK_FRAUD_FIELD[f].kind != EMK_FRAUD_TEXT)
+        return known(ev->f[f].number);
+    return f == EMK_FRAUD_F_APP_VER ? version_of(ev->f[f].text) : unknown();
+}
+
+static bool is_on(const feature *f, const touch *t)
+{
+    return f->on >> t->ev->type & 1;
+}
+
+/* ---- count, sum ---- */
+
+/* Passes over to the bucket of now; false when all buckets are out of the window. */
+static void count_move(count_state *s, uint32_t bucket)
+{
+    uint32_t gap = bucket - s->last;
+
+    for (uint32_t i = 1; i <= gap && i <= BUCKETS; i++)
+        s->b[(s->last + i) % BUCKETS] = 0;
+    s->last = bucket;
+}
+
+static void count_add(const feature *f, count_state *s, uint64_t now)
+{
+    uint32_t bucket = (uint32_t)(now / f->bucket_ms);
+    uint16_t *b;
+
+    count_move(s, bucket);
+    b = &s->b[bucket % BUCKETS];
+    *b = (uint16_t)(*b + (*b < UINT16_MAX));
+}
+
+static value count_read(const feature *f, const count_state *s, uint64_t now)
+{
+    uint32_t gap = (uint32_t)(now / f->bucket_ms) - s->last;
+    uint64_t sum = 0;
+
+    /* The `gap` oldest buckets are those behind the last one in the ring. */
+    for (uint32_t age = 0; age + gap < BUCKETS; age++)
+        sum += s->b[(s->last + BUCKETS - age) % BUCKETS];
+    return whole(sum);
+}
+
+static void sum_add(const feature *f, sum_state *s, int64_t v, uint64_t now)
+{
+    uint64_t bucket = now / f->bucket_ms;
+    uint64_t gap = bucket - s->last;
+
+    for (uint64_t i = 1; i <= gap && i <= BUCKETS; i++)
+        s->b[(s->last + i) % BUCKETS] = 0;
+    s->last = bucket;
+    s->b[bucket % BUCKETS] = emk_fraud_add(s->b[bucket % BUCKETS], v);
+}
+
+static value sum_read(const feature *f, const sum_state *s, uint64_t now)
+{
+    uint64_t gap = now / f->bucket_ms - s->last;
+    int64_t sum = 0;
+
+    for (uint64_t age = 0; age + gap < BUCKETS; age++)
+        sum = emk_fraud_add(sum, s->b[(s->last + BUCKETS - age) % BUCKETS]);
+    return known(sum);
+}
+
+/* ---- distinct ---- */
+
+static uint32_t *places_of(distinct_state *s)
+{
+    return (uint32_t *)(void *)(s + 1);
+}
+
+static uint8_t *buckets_of(const feature *f, distinct_state *s)
+{
+    return (uint8_t *)(places_of(s) + f->places);
+}
+
+static hll_cell *cells_of(const feature *f, distinct_state *s)
+{
+    return (hll_cell *)(void *)(buckets_of(f, s) + f->places);
+}
+
+/* Drops what left the window on the way from bucket s->last to `bucket`. */
+static void distinct_move(const feature *f, distinct_state *s, uint32_t bucket)
+{
+    uint32_t gap = bucket - s->last, kept = 0;
+    uint32_t *hash = places_of(s);
+    uint8_t *when = buckets_of(f, s);
+    hll_cell *cell = cells_of(f, s);
+
+    if (gap == 0)
+        return;
+    for (uint32_t i = 0; i < s->n && gap < BUCKETS; i++) {
+        if ((uint8_t)((uint8_t)bucket - when[i]) >= BUCKETS)
+            continue;
+        hash[kept] = hash[i];
+        when[kept++] = when[i];
+    }
+    s->n = (uint16_t)kept;
+    s->full = (uint16_t)(s->full && s->full + gap <= BUCKETS ? s->full + gap : 0);
+    for (uint32_t i = 0; f->approx && i < HLL_CELLS; i++) {
+        if (gap >= BUCKETS || (uint8_t)((uint8_t)bucket - cell[i].bucket) >= BUCKETS)
+            cell[i] = (hll_cell){0, 0};
+    }
+    s->last = bucket;
+}
+
+static void hll_add(hll_cell *cell, uint64_t hash, uint8_t bucket)
+{
+    hll_cell *c = &cell[hash & (HLL_CELLS - 1)];
+    uint8_t rank = (uint8_t)(__builtin_ctzll(hash >> 8 | UINT64_C(1) << 55) + 1);
+
+    if (rank >= c->rank)
+        *c = (hll_cell){rank, bucket};
+}
+
+static void distinct_add(const feature *f, distinct_state *s, uint64_t h, uint64_t now)
+{
+    uint32_t bucket = (uint32_t)(now / f->bucket_ms), low = (uint32_t)(h >> 32);
+    uint32_t *hash = places_of(s);
+    uint8_t *when = buckets_of(f, s);
+    uint32_t i = 0;
+
+    distinct_move(f, s, bucket);
+    if (f->approx)
+        hll_add(cells_of(f, s), h, (uint8_t)bucket);
+    while (i < s->n && hash[i] != low)
+        i++;
+    if (i == f->places) {
+        /* The least recent one goes; from now on the set is a lower bound. */
+        for (uint32_t j = i = 0; j < s->n; j++) {
+            if ((uint8_t)((uint8_t)bucket - when[j]) > (uint8_t)((uint8_t)bucket - when[i]))
+                i = j;
+        }
+        s->full = 1;
+    } else if (i == s->n) {
+        s->n++;
+    }
+    hash[i] = low;
+    when[i] = (uint8_t)bucket;
+}
+
+/* Cells filled so far, as the number of different things that fill so many on average: a sum
+ * that needs no logarithm; beyond 2.5 x 256 the harmonic mean.  [Flajolet and others 2007] */
+static uint64_t hll_read(const hll_cell *cell, uint8_t bucket)
+{
+    uint64_t sum = 0, estimate, low = 0;
+    uint32_t empty = 0;
+
+    for (uint32_t i = 0; i < HLL_CELLS; i++) {
+        bool stale = (uint8_t)(bucket - cell[i].bucket) >= BUCKETS;
+        uint32_t rank = stale ? 0 : cell[i].rank;
+
+        sum += UINT64_C(1) << (40 - (rank < 40 ? rank : 40));
+        empty += rank == 0;
+    }
+    /* 0.7182725932 * 256 * 256 * 2^40 / sum */
+    estimate = (UINT64_C(47072) << 40) / (sum ? sum : 1);
+    if (estimate > HLL_CELLS * 5 / 2 || empty == 0)
+        return estimate;
+    for (uint32_t k = empty + 1; k <= HLL_CELLS; k++)
+        low += (UINT64_C(256) << 16) / k;
+    return (low + (1u << 15)) >> 16;
+}
+
+static value distinct_read(const feature *f, const distinct_state *cs, unsigned sub, uint64_t now)
+{
+    distinct_state *s = (distinct_state *)(uintptr_t)cs;
+    uint32_t bucket = (uint32_t)(now / f->bucket_ms), gap = bucket - s->last;
+    const uint8_t *when = buckets_of(f, s);
+    bool full = s->full && s->full + gap <= BUCKETS;
+    uint64_t n = 0;
+
+    if (gap >= BUCKETS)
+        return whole(0);
+    if (sub == 1)
+        return whole(full && !f->approx);
+    for (uint32_t i = 0; i < s->n; i++)
+        n += (uint8_t)((uint8_t)bucket - when[i]) < BUCKETS;
+    if (full && f->approx) {
+        uint64_t many = hll_read(cells_of(f, s), (uint8_t)bucket);
+
+        n = many > n ? many : n;
+    }
+    return whole(n);
+}
+
+/* ---- decay, rate, ratio ---- */
+
+static void decay_add(decay_state *s, int64_t milli, uint64_t half, uint64_t now)
+{
+    uint64_t v = emk_fraud_decay(s->v, now - s->last, half);
+    uint64_t d = (milli < 0 ? (uint64_t)-milli : (uint64_t)milli) << 16;
+
+    if (milli < 0)
+        v = v > d ? v - d : 0;
+    else
+        v = v + d < v ? UINT64_MAX : v + d;
+    s->v = v;
+    s->last = now;
+}
+
+static uint64_t decayed(const decay_state *s, uint64_t half, uint64_t now)
+{
+    return emk_fraud_decay(s->v, now - s->last, half) >> 16;
+}
+
+static void decay_take(const feature *f, decay_state *s, const touch *t)
+{
+    int64_t add = f->add[t->ev->type];
+    unsigned by = f->add_field[t->ev->type];
+
+    if (by < EMK_FRAUD_FIELDS) {
+        if (!emk_fraud_has(t->ev, (emk_fraud_field)by))
+            return;
+        add = emk_fraud_mul(add, t->ev->f[by].number);
+    }
+    if (f->max_add && add > f->max_add)
+        add = f->max_add;
+    decay_add(s, add, f->half_ms, t->now);
+}
+
+/* What is still owed of a rate of `limit` a window: GCRA, counted from the other end. */
+static uint64_t rate_level(const feature *f, const decay_state *s, uint64_t now)
+{
+    uint64_t dt = now - s->last, leak;
+
+    if (dt >= f->window_ms * 64)
+        return 0;
+    leak = (dt << 16) / f->window_ms * (uint64_t)f->limit;
+    return s->v > leak ? s->v - leak : 0;
+}
+
+static void rate_take(const feature *f, decay_state *s, const touch *t)
+{
+    uint64_t cost = f->has_of ? (uint64_t)t->ev->f[f->of].number : 1000;
+
+    s->v = rate_level(f, s, t->now) + (cost << 16);
+    s->last = t->now;
+}
+
+static value ratio_read(const feature *f, const decay_state s[2], unsigned sub, uint64_t now)
+{
+    uint64_t part = decayed(&s[0], f->half_ms, now), all = decayed(&s[1], f->half_ms, now);
+
+    if (sub == 1)
+        return known((int64_t)all);
+    return all < 1 ? unknown() : known((int64_t)(part * 1000 / all));
+}
+
+/* ---- gaps, places, counters ---- */
+
+static void gap_take(gap_state *s, uint64_t now)
+{
+    uint64_t gap, diff;
+
+    if (s->n > 0) {
+        gap = (now - s->last) << 8;
+        if (s->n == 1)
+            s->mean = gap;
+        diff = gap > s->mean ? gap - s->mean : s->mean - gap;
+        s->mean = s->mean - (s->mean >> EWMA) + (gap >> EWMA);
+        s->deviation = s->deviation - (s->deviation >> EWMA) + (diff >> EWMA);
+    }
+    s->n += s->n < UINT32_MAX;
+    s->last = now;
+}
+
+/* Mean deviation by mean: 0 is a clockwork, 0.74 is chance. */
+static value gap_read(const gap_state *s, unsigned sub)
+{
+    uint64_t cv;
+
+    if (sub == 1)
+        return whole(s->n);
+    if (sub == 2)
+        return whole(s->mean >> 8);
+    if (s->n < 3 || s->mean == 0)
+        return unknown();
+    cv = s->deviation * 1000 / s->mean;
+    return known(cv < CV_MAX ? (int64_t)cv : CV_MAX);
+}
+
+static value speed(const feature *f, const geo_state *s, const geo_state *n)
+{
+    uint64_t metres = emk_fraud_metres(s->lat, s->lon, n->lat, n->lon);
+    uint64_t blur = (uint64_t)s->accuracy_m + n->accuracy_m, dt = n->last - s->last;
+    uint64_t kmh;
+
+    metres = metres > blur ? metres - blur : 0;
+    if (metres < f->min_m || s->net == n->net)
+        return whole(0);
+    kmh = metres * 3600 / (dt ? dt : 1); /* m/ms is 3600 km/h */
+    return whole(kmh < (uint64_t)KMH_MAX ? kmh : (uint64_t)KMH_MAX);
+}
+
+static void geo_take(const feature *f, geo_state *s, const touch *t, value *at)
+{
+    const emk_fraud_event *ev = t->ev;
+    geo_state n = {.last = t->now};
+
+    if (!emk_fraud_has(ev, EMK_FRAUD_F_LAT) || !emk_fraud_has(ev, EMK_FRAUD_F_LON))
+        return;
+    n.lat = (int32_t)ev->f[EMK_FRAUD_F_LAT].number;
+    n.lon = (int32_t)ev->f[EMK_FRAUD_F_LON].number;
+    n.net = (uint32_t)t->hash[EMK_FRAUD_F_NET];
+    if (emk_fraud_has(ev, EMK_FRAUD_F_GEO_KM))
+        n.accuracy_m = (uint32_t)ev->f[EMK_FRAUD_F_GEO_KM].number;
+    *at = s->last ? speed(f, s, &n) : whole(0);
+    *s = n;
+}
+
+/* 1 when the counter was there before or is too old to know. */
+static void replay_take(const feature *f, replay_state *s, const touch *t, value *at)
+{
+    uint64_t n = (uint64_t)t->ev->f[f->of].number / 1000 + 1; /* 0 in the state: none yet */
+    bool again = false;
+
+    if (n > s->highest) {
+        uint64_t step = n - s->highest;
+
+        s->bits = (step < 64 ? s->bits << step : 0) | 1;
+        s->highest = n;
+    } else if (s->highest - n >= 64) {
+        again = true;
+    } else {
+        again = s->bits >> (s->highest - n) & 1;
+        s->bits |= UINT64_C(1) << (s->highest - n);
+    }
+    *at = whole(again);
+}
+
+static void inflight_take(const feature *f, timed_hash *s, const touch *t)
+{
+    uint32_t h = (uint32_t)t->hash[f->of], now = (uint32_t)(t->now / 1000), place = 0;
+    bool ends = f->off >> t->ev->type & 1;
+
+    for (uint32_t i = 0; i < LEASES; i++) {
+        if (s[i].hash == h && s[i].time_s) {
+            place = i;
+            break;
+        }
+        if (s[i].time_s < s[place].time_s)
+            place = i; /* empty, or the first to end */
+    }
+    if (ends && s[place].hash != h)
+        return;
+    s[place] = (timed_hash){h, ends ? 0 : now + (uint32_t)(f->ttl_ms / 1000)};
+}
+
+static value inflight_read(const timed_hash *s, uint64_t now)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < LEASES; i++)
+        n += s[i].time_s > now / 1000;
+    return whole(n);
+}
+
+static void seen_take(const feature *f, timed_hash *s, const touch *t, value *at)
+{
+    uint32_t h = (uint32_t)t->hash[f->of], now = (uint32_t)(t->now / 1000), place = 0;
+    bool was = false;
+
+    for (uint32_t i = 0; i < SEEN; i++) {
+        if (s[i].hash == h && s[i].time_s) {
+            was = now - s[i].time_s <= f->window_ms / 1000;
+            place = i;
+            break;
+        }
+        if (s[i].time_s < s[place].time_s)
+            place = i;
+    }
+    s[place] = (timed_hash){h, now};
+    *at = whole(was);
+}
+
+static void clock_take(const feature *f, max_state *s, const touch *t)
+{
+    int64_t back = emk_fraud_sub((int64_t)t->now * 1000, t->ev->f[EMK_FRAUD_F_TS_CLIENT].number);
+
+    if (!emk_fraud_has(t->ev, EMK_FRAUD_F_TS_CLIENT))
+        return;
+    if (s->last == 0 || back > s->v || t->now - s->last > f->window_ms) {
+        s->v = back;
+        s->last = t->now;
+    }
+}
+
+static void max_take(const feature *f, max_state *s, const touch *t)
+{
+    value v = emk_fraud_number(t->ev, f->of);
+
+    if (!v.known)
+        return;
+    if (s->last == 0 || v.v > s->v || (f->window_ms && t->now - s->last > f->window_ms)) {
+        s->v = v.v;
+        s->last = t->now;
+    }
+}
+
+static value max_read(const feature *f, const max_state *s, uint64_t now)
+{
+    if (s->last == 0 || (f->window_ms && now - s->last > f->window_ms))
+        return unknown();
+    return known(s->v);
+}
+
+/* ---- all kinds ---- */
+
+static void take_by_time(const feature *f, void *state, const touch *t, value *at)
+{
+    uint64_t *ms = state;
+
+    if (f->kind == FK_LAST) {
+        *at = *ms ? whole((t->now - *ms) / 1000) : unknown();
+        *ms = t->now;
+    } else if (*ms == 0) {
+        *ms = t->now;
+    }
+}
+
+void emk_fraud_feature_update(const feature *f, void *state, const touch *t, value *at)
+{
+    if (f->has_of && !emk_fraud_has(t->ev, f->of))
+        return;
+    switch (f->kind) {
+    case FK_COUNT:
+        count_add(f, state, t->now);
+        break;
+    case FK_SUM:
+        sum_add(f, state, t->ev->f[f->of].number, t->now);
+        break;
+    case FK_DISTINCT:
+        distinct_add(f, state, t->hash[f->of], t->now);
+        break;
+    case FK_DECAY:
+        decay_take(f, state, t);
+        break;
+    case FK_RATE:
+        rate_take(f, state, t);
+        break;
+    case FK_AGE:
+    case FK_LAST:
+        take_by_time(f, state, t, at);
+        break;
+    case FK_MAX:
+        max_take(f, state, t);
+        break;
+    case FK_GAP_CV:
+        gap_take(state, t->now);
+        break;
+    case FK_RATIO:
+        decay_add((decay_state *)state + is_on(f, t), 1000, f->half_ms, t->now);
+        break;
+    case FK_GEO:
+        geo_take(f, state, t, at);
+        break;
+    case FK_REPLAY:
+        replay_take(f, state, t, at);
+        break;
+    case FK_INFLIGHT:
+        inflight_take(f, state, t);
+        break;
+    case FK_CLOCK:
+        clock_take(f, state, t);
+        break;
+    case FK_SEEN:
+        seen_take(f, state, t, at);
+        break;
+    default:
+        break;
+    }
+}
+
+value emk_fraud_feature_read(const feature *f, const void *state, unsigned sub, uint64_t now)
+{
+    const uint64_t *ms = state;
+
+    switch (f->kind) {
+    case FK_COUNT:
+        return count_read(f, state, now);
+    case FK_SUM:
+        return sum_read(f, state, now);
+    case FK_DISTINCT:
+        return distinct_read(f, state, sub, now);
+    case FK_DECAY:
+        return known((int64_t)decayed(state, f->half_ms, now));
+    case FK_RATE:
+        return known((int64_t)(rate_level(f, state, now) >> 16));
+    case FK_AGE:
+        return *ms ? whole((now - *ms) / 1000) : unknown();
+    case FK_MAX:
+    case FK_CLOCK:
+        return max_read(f, state, now);
+    case FK_GAP_CV:
+        return gap_read(state, sub);
+    case FK_RATIO:
+        return ratio_read(f, state, sub, now);
+    case FK_INFLIGHT:
+        return inflight_read(state, now);
+    default:
+        return unknown(); /* has a value at its events only */
+    }
+}
+
+/* ---- count-min ---- */
+
+static void sketch_move(const feature *f, sketch *s, uint64_t now)
+{
+    uint64_t generation = now / f->window_ms;
+
+    if (generation == s->generation)
+        return;
+    if (generation != s->generation + 1)
+        memset(s->cell, 0, sizeof s->cell);
+    memset(s->cell[generation & 1], 0, sizeof s->cell[0]);
+    s->generation = generation;
+}
+
+static uint32_t cell_of(uint64_t hash, unsigned row)
+{
+    return (uint32_t)(hash >> (16 * row)) % SKETCH_CELLS;
+}
+
+void emk_fraud_sketch_add(const feature *f, sketch *s, uint64_t hash, uint64_t now)
+{
+    sketch_move(f, s, now);
+    for (unsigned r = 0; r < SKETCH_ROWS; r++) {
+        uint32_t *c = &s->cell[s->generation & 1][r][cell_of(hash, r)];
+
+        *c += *c < UINT32_MAX;
+    }
+}
+
+static uint64_t sketch_min(const sketch *s, unsigned half, uint64_t hash)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned r = 0; r < SKETCH_ROWS; r++) {
+        uint32_t c = s->cell[half][r][cell_of(hash, r)];
+
+        least = c < least ? c : least;
+    }
+    return least;
+}
+
+/* This generation, and of the one before the share that the window still covers. */
+int64_t emk_fraud_sketch_read(const feature *f, const sketch *s, uint64_t hash, uint64_t now)
+{
+    uint64_t generation = now / f->window_ms, left = f->window_ms - now % f->window_ms;
+    uint64_t n = 0;
+
+    if (generation == s->generation)
+        n = sketch_min(s, generation & 1, hash) * 1000 +
+            sketch_min(s, ~generation & 1, hash) * left / f->window_ms * 1000;
+    else if (generation == s->generation + 1)
+        n = sketch_min(s, s->generation & 1, hash) * left / f->window_ms * 1000;
+    return (int64_t)n;
+}

@@ -1,0 +1,172 @@
+#include "server/fraud/event.h"
+#include "tests/support/test.h"
+
+#define HEAD "{\"v\":1,\"src\":\"server\",\"type\":\"model.grant\",\"ts\":1767225600000"
+
+static emk_status read_line(const char *line, emk_fraud_event *ev, emk_error *e)
+{
+    return emk_fraud_event_read(emk_span_str(line), ev, e);
+}
+
+static void assert_refused(const char *line, emk_status want)
+{
+    emk_fraud_event ev;
+    emk_error e;
+
+    assert_status(read_line(line, &ev, &e), want, &e);
+}
+
+static void reads_the_documented_example(void **state)
+{
+    emk_fraud_event ev;
+    emk_error e;
+
+    (void)state;
+    assert_ok(
+        read_line("{\"v\":1,\"id\":\"01K3\",\"src\":\"server\",\"producer\":\"earmarkd-3\","
+                  "\"seq\":918273, \"type\":\"model.generate\",\"ts\":1763771512345,"
+                  "\"ts_client\":1763771511002,\"tenant\":\"acme\",\"app\":{\"id\":"
+                  "\"com.acme.cats\",\"ver\":\"4.2.1\",\"build\":\"9f\"},\"subj\":{\"user\":"
+                  "\"hmac:x\",\"device\":\"thumb:y\",\"net\":\"203.0.113.0/24\",\"asn\":64500,"
+                  "\"cc\":\"PT\",\"geo\":[38.7,-9.1,25]},\"att\":{\"kind\":\"play\",\"level\":"
+                  "2,\"age_s\":3100,\"app_ok\":true,\"enr\":\"r-2026-11-03\"},\"obj\":{"
+                  "\"model\":\"n\",\"cost\":40.5},\"res\":{\"code\":200,\"reason\":\"ok\"},"
+                  "\"x\":{\"gap\":0,\"rtt_ms\":41,\"whatever\":\"new\"}}",
+                  &ev, &e),
+        &e);
+    assert_int_equal(ev.type, EMK_FRAUD_GENERATE);
+    assert_int_equal(ev.ts, 1763771512345);
+    assert_int_equal(ev.f[EMK_FRAUD_F_LON].number, -9100);
+    assert_int_equal(ev.f[EMK_FRAUD_F_COST].number, 40500);
+    assert_int_equal(ev.f[EMK_FRAUD_F_ATT_APP_OK].number, 1000);
+    assert_false(emk_fraud_has(&ev, EMK_FRAUD_F_SESSION));
+}
+
+static void canonical_form_reads_as_the_same_event(void **state)
+{
+    emk_fraud_event ev, again;
+    emk_buf one, two;
+    emk_error e;
+
+    (void)state;
+    emk_buf_init(&one, 10000);
+    emk_buf_init(&two, 10000);
+    assert_ok(read_line("{ \"type\":\"sdk.tamper\", \"x\":{\"weight\":1.5}, \"ts\":1767225600000, "
+                        "\"subj\":{\"device\":\"d\",\"user\":\"u\"}, \"src\":\"sdk\", \"v\":1 }",
+                        &ev, &e),
+              &e);
+    assert_ok(emk_fraud_event_write(&ev, &one, &e), &e);
+    assert_bytes(
+        emk_buf_span(&one),
+        emk_span_str("{\"v\":1,\"src\":\"sdk\",\"type\":\"sdk.tamper\",\"ts\":1767225600000,"
+                     "\"subj\":{\"user\":\"u\",\"device\":\"d\"},\"x\":{\"weight\":1.5}}"));
+    assert_ok(emk_fraud_event_read(emk_buf_span(&one), &again, &e), &e);
+    assert_ok(emk_fraud_event_write(&again, &two, &e), &e);
+    assert_bytes(emk_buf_span(&two), emk_buf_span(&one));
+    emk_buf_done(&one);
+    emk_buf_done(&two);
+}
+
+static void rejects_unknown_and_double_keys(void **state)
+{
+    (void)state;
+    assert_refused(HEAD ",\"color\":1}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"subj\":{\"name\":\"x\"}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"ts\":1767225600001}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"subj\":{\"user\":\"a\",\"user\":\"b\"}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"subj\":{},\"subj\":{}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"v\":1}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"subj\":{\"lat\":1,\"geo\":[1,2,3]}}", EMK_E_FORMAT);
+}
+
+static void rejects_events_without_their_head(void **state)
+{
+    (void)state;
+    assert_refused("{\"src\":\"server\",\"type\":\"replay\",\"ts\":1}", EMK_E_FORMAT);
+    assert_refused("{\"v\":2,\"src\":\"server\",\"type\":\"replay\",\"ts\":1}", EMK_E_UNSUPPORTED);
+    assert_refused("{\"v\":1,\"type\":\"replay\",\"ts\":1}", EMK_E_FORMAT);
+    assert_refused("{\"v\":1,\"src\":\"server\",\"ts\":1}", EMK_E_FORMAT);
+    assert_refused("{\"v\":1,\"src\":\"server\",\"type\":\"replay\"}", EMK_E_FORMAT);
+    assert_refused("{\"v\":1,\"src\":\"moon\",\"type\":\"replay\",\"ts\":1}", EMK_E_FORMAT);
+    assert_refused("{\"v\":1,\"src\":\"server\",\"type\":\"nothing\",\"ts\":1}", EMK_E_FORMAT);
+    assert_refused("{\"v\":1,\"src\":\"server\",\"type\":\"replay\",\"ts\":0}", EMK_E_LIMIT);
+}
+
+static void rejects_a_type_that_its_source_may_not_send(void **state)
+{
+    (void)state;
+    assert_refused("{\"v\":1,\"src\":\"sdk\",\"type\":\"model.grant\",\"ts\":1767225600000}",
+                   EMK_E_FORMAT);
+    assert_refused("{\"v\":1,\"src\":\"sdk\",\"type\":\"challenge.pass\",\"ts\":1767225600000}",
+                   EMK_E_FORMAT);
+    assert_refused("{\"v\":1,\"src\":\"backend\",\"type\":\"sdk.gap\",\"ts\":1767225600000}",
+                   EMK_E_FORMAT);
+}
+
+static void rejects_texts_outside_the_alphabet(void **state)
+{
+    char line[512];
+
+    (void)state;
+    assert_refused(HEAD ",\"id\":\"a b\"}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"id\":\"a\\u0041\"}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"id\":\"\xc3\xa4\"}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"id\":\"\"}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"id\":1}", EMK_E_FORMAT);
+    snprintf(line, sizeof line, HEAD ",\"id\":\"%0129d\"}", 1);
+    assert_refused(line, EMK_E_LIMIT);
+}
+
+static void rejects_numbers_that_are_out_of_range_or_no_integers(void **state)
+{
+    (void)state;
+    assert_refused(HEAD ",\"obj\":{\"bytes\":1.5}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"obj\":{\"bytes\":1e3}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"obj\":{\"bytes\":-1}}", EMK_E_LIMIT);
+    assert_refused(HEAD ",\"obj\":{\"bytes\":01}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"obj\":{\"bytes\":9999999999999999}}", EMK_E_LIMIT);
+    assert_refused(HEAD ",\"subj\":{\"lat\":91}}", EMK_E_LIMIT);
+    assert_refused(HEAD ",\"att\":{\"app_ok\":1}}", EMK_E_FORMAT);
+}
+
+static void rejects_what_is_no_object_and_what_follows_it(void **state)
+{
+    (void)state;
+    assert_refused("", EMK_E_FORMAT);
+    assert_refused("[]", EMK_E_FORMAT);
+    assert_refused(HEAD, EMK_E_FORMAT);
+    assert_refused(HEAD "}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"x\":{\"a\":{}}}", EMK_E_FORMAT);
+}
+
+static void rejects_lines_that_are_too_long(void **state)
+{
+    static char line[EMK_FRAUD_LINE_MAX + 2];
+
+    (void)state;
+    memset(line, ' ', sizeof line - 1);
+    assert_refused(line, EMK_E_LIMIT);
+}
+
+static void what_an_sdk_may_say_is_a_claim(void **state)
+{
+    (void)state;
+    assert_int_equal(emk_fraud_trust_of(EMK_FRAUD_F_ARTIFACT, EMK_FRAUD_OPEN), EMK_FRAUD_CLAIMED);
+    assert_int_equal(emk_fraud_trust_of(EMK_FRAUD_F_ARTIFACT, EMK_FRAUD_GRANT), EMK_FRAUD_SERVER);
+    assert_int_equal(emk_fraud_trust_of(EMK_FRAUD_F_USER, EMK_FRAUD_OPEN), EMK_FRAUD_SERVER);
+    assert_int_equal(emk_fraud_trust_of(EMK_FRAUD_F_DEVICE, EMK_FRAUD_OPEN), EMK_FRAUD_ATTESTED);
+    assert_int_equal(emk_fraud_trust_of(EMK_FRAUD_F_TS_CLIENT, EMK_FRAUD_GRANT), EMK_FRAUD_CLAIMED);
+}
+
+int main(void)
+{
+    return EMK_RUN(
+        emk_rule(reads_the_documented_example), emk_rule(canonical_form_reads_as_the_same_event),
+        emk_rule(rejects_unknown_and_double_keys), emk_rule(rejects_events_without_their_head),
+        emk_rule(rejects_a_type_that_its_source_may_not_send),
+        emk_rule(rejects_texts_outside_the_alphabet),
+        emk_rule(rejects_numbers_that_are_out_of_range_or_no_integers),
+        emk_rule(rejects_what_is_no_object_and_what_follows_it),
+        emk_rule(rejects_lines_that_are_too_long), emk_rule(what_an_sdk_may_say_is_a_claim));
+}
