@@ -1,0 +1,74 @@
+#include "server/api/api.h"
+
+#include "core/codec/base64url.h"
+#include "server/api/problem.h"
+
+#include <string.h>
+
+uint64_t emk_api_now(const emk_api *api)
+{
+    return api->clock(api->clock_self);
+}
+
+const emk_route_table *emk_api_tables(size_t *n)
+{
+    static emk_route_table tables[3];
+
+    tables[0] = emk_routes_meta;
+    tables[1] = emk_routes_challenges;
+    tables[2] = emk_routes_devices;
+    *n = sizeof tables / sizeof tables[0];
+    return tables;
+}
+
+/* "device:…", "user:…", "service:…": names, never what a person is called. */
+static emk_span actor_of(emk_call *call)
+{
+    const emk_principal *who = &call->gate.who;
+    char id[EMK_BASE64URL_CHARS(EMK_GATE_DEVICE_ID_LEN) + 1];
+    const char *text = NULL;
+    emk_error ignored;
+    size_t len;
+
+    switch (who->kind) {
+    case EMK_PRINCIPAL_DEVICE:
+    case EMK_PRINCIPAL_DEVICE_USER:
+        if (emk_base64url_encode(emk_span_of(who->device_id, sizeof who->device_id), id, sizeof id,
+                                 &len, &ignored) == EMK_OK)
+            text = emk_arena_format(&call->arena, "device:%s", id);
+        break;
+    case EMK_PRINCIPAL_SERVICE:
+        text = emk_arena_format(&call->arena, "service:%.100s", who->name);
+        break;
+    case EMK_PRINCIPAL_OPERATOR:
+        text = emk_arena_format(&call->arena, "operator:%.100s", who->name);
+        break;
+    case EMK_PRINCIPAL_USER:
+        text = "user";
+        break;
+    case EMK_PRINCIPAL_ANYONE:
+        text = "anyone";
+        break;
+    }
+    return emk_span_str(text ? text : "unknown");
+}
+
+void emk_api_event(emk_call *call, const char *type, emk_journal_outcome outcome,
+                   emk_journal_event *out)
+{
+    *out = (emk_journal_event){.time_ms = emk_api_now(call->api) * 1000,
+                               .type = emk_span_str(type),
+                               .actor = actor_of(call),
+                               .outcome = outcome,
+                               .decision = emk_span_str(call->gate.id)};
+}
+
+bool emk_api_audit(emk_call *call, const emk_journal_event *event)
+{
+    emk_error e = {0};
+
+    if (call->api->journal && emk_journal_append(call->api->journal, event, 1, NULL, &e) == EMK_OK)
+        return true;
+    emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
+    return false;
+}

@@ -1,0 +1,74 @@
+/* What handlers work with: the parts of a running server, made and ended by server/daemon, and
+ * the settings that answers depend on.
+ *
+ * Thread rule: immutable while the server runs but for what has rules of its own. */
+#ifndef EMK_SERVER_API_API_H
+#define EMK_SERVER_API_API_H
+
+#include "server/api/keyholder.h"
+#include "server/api/kinds.h"
+#include "server/api/metrics.h"
+#include "server/api/router.h"
+#include "server/journal/journal.h"
+#include "server/store/blobs.h"
+#include "server/store/records.h"
+
+#define EMK_API_VERSION "1"
+
+typedef struct emk_api_settings {
+    const char *origin;        /* "https://models.example.com": what clients reach us by */
+    const char *version;       /* of this build */
+    bool dev;                  /* --dev: simulated attestation is taken, http is fine */
+    uint32_t certificate_s;    /* life of a device certificate */
+    uint32_t ticket_s;         /* life of a ticket */
+    uint32_t blob_ttl_s;       /* life of a sealed model */
+    uint32_t idempotency_s;    /* how long an answer is given again */
+    bool allow_no_attestation; /* kind "none" enrols, at level 0 */
+    emk_span root_certificate; /* of the issuer key by the root; empty: the issuer is the root */
+} emk_api_settings;
+
+/* NULL or zeroed parts are absent: a handler that needs one answers EMK_API_UNAVAILABLE. */
+typedef struct emk_api {
+    const emk_crypto *crypto;
+    emk_records records;
+    emk_counters counters;
+    emk_blobs blobs;
+    emk_journal *journal;
+    emk_gate *gate;
+    emk_nonces *nonces;
+    emk_sessions *sessions;
+    emk_limits *limits;
+    emk_firewall *firewall;
+    emk_keyholder keyholder;
+    const emk_verify_key *issuer; /* the keyholder's public key, parsed once */
+    emk_metrics *metrics;
+    emk_api_settings settings;
+    const char *origin_host;       /* authority of settings.origin */
+    uint64_t (*clock)(void *self); /* seconds since 1970 */
+    void *clock_self;
+    void *daemon; /* server/daemon's own, for the routes of the internal listener */
+} emk_api;
+
+uint64_t emk_api_now(const emk_api *api);
+
+/* The groups of routes, one file each: routes_<group>.c ends in its table.  A new group is a file,
+ * a line here, a line in emk_api_tables, and its part of openapi.json. */
+extern const emk_route_table emk_routes_meta;       /* well-known, openapi.json */
+extern const emk_route_table emk_routes_challenges; /* challenges */
+extern const emk_route_table emk_routes_devices;    /* enrolment */
+
+/* Lends all of them. */
+const emk_route_table *emk_api_tables(size_t *n);
+
+/* The OpenAPI 3.1 document, as it is in openapi.json. */
+emk_span emk_openapi_document(void);
+
+/* Writes an audit entry that must be durable before the answer: EMK_OK, or the call was answered
+ * with 503 and false is returned. */
+bool emk_api_audit(emk_call *call, const emk_journal_event *event) EMK_MUST_CHECK;
+/* Fills the fields that come from the call: time, actor (of gate.who), decision.  The actor's text
+ * lives in the arena. */
+void emk_api_event(emk_call *call, const char *type, emk_journal_outcome outcome,
+                   emk_journal_event *out);
+
+#endif

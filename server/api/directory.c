@@ -1,0 +1,454 @@
+#include "server/api/directory.h"
+
+#include "core/base/bytes.h"
+#include "core/codec/cbor.h"
+#include "core/crypto/hash.h"
+
+#include <string.h>
+
+#define MARK_TRIES 8u
+
+/* Values are maps with small integer keys; a key that is not known is refused, so that an older
+ * server does not lose what a newer one wrote. */
+enum device_key {
+    D_ALG = 1,
+    D_SIGNING = 2,
+    D_USER = 3,
+    D_LEVEL = 4,
+    D_REVOKED = 5,
+    D_NOT_AFTER = 6,
+    D_KEM = 7,
+    D_AGREEMENT = 8,
+    D_KIND = 9,
+    D_PLATFORM = 10,
+    D_ENROLLED = 11
+};
+enum service_key { S_NAME = 1, S_HASH = 2, S_SCOPES = 3, S_NOT_AFTER = 4, S_REVOKED = 5 };
+enum operator_key { O_PASSWORD = 1, O_SCOPES = 2, O_GENERATION = 3, O_DISABLED = 4 };
+
+static void put_key(emk_writer *w, int key)
+{
+    emk_cbor_put_int(w, key);
+}
+
+static void put_text(emk_writer *w, int key, const char *text)
+{
+    put_key(w, key);
+    emk_cbor_put_text(w, emk_span_str(text));
+}
+
+static void put_uint(emk_writer *w, int key, uint64_t v)
+{
+    put_key(w, key);
+    emk_cbor_put_uint(w, v);
+}
+
+static void put_bool(emk_writer *w, int key, bool v)
+{
+    put_key(w, key);
+    emk_cbor_put_bool(w, v);
+}
+
+static void read_text(emk_cbor_reader *r, char *out, size_t cap)
+{
+    emk_span s = emk_cbor_read_text(r);
+
+    if (s.len >= cap) {
+        emk_cbor_fail(r, EMK_E_FORMAT, "record: text too long", s.len);
+        return;
+    }
+    if (s.len > 0)
+        memcpy(out, s.p, s.len);
+    out[s.len] = 0;
+}
+
+static uint64_t read_max(emk_cbor_reader *r, uint64_t max)
+{
+    uint64_t v = emk_cbor_read_uint(r);
+
+    if (v > max)
+        emk_cbor_fail(r, EMK_E_FORMAT, "record: number too large", v);
+    return v;
+}
+
+/* Fetches a record's value and reads its map with `field`. */
+typedef void (*field_fn)(emk_cbor_reader *r, int64_t key, void *out);
+
+static emk_status get_map(const emk_records *records, emk_kind kind, emk_span id, field_fn field,
+                          void *out, emk_record_info *info, emk_error *e)
+{
+    emk_cbor_reader r;
+    emk_buf value;
+    int64_t key;
+    emk_status st;
+
+    emk_buf_init(&value, EMK_RECORD_VALUE_MAX);
+    st = emk_records_get(records, kind, id, info, &value, e);
+    if (st == EMK_OK) {
+        emk_cbor_reader_init(&r, emk_buf_span(&value));
+        emk_cbor_enter_map(&r);
+        while (emk_cbor_next_key(&r, &key))
+            field(&r, key, out);
+        emk_cbor_leave(&r);
+        st = emk_cbor_finish(&r, e);
+    }
+    emk_buf_done(&value);
+    return st;
+}
+
+static emk_status put_record(const emk_records *r, emk_kind kind, emk_span id, emk_writer *w,
+                             emk_error *e)
+{
+    emk_record_change change = {.op = EMK_RECORD_PUT,
+                                .kind = kind,
+                                .id = id,
+                                .expect = EMK_RECORD_ANY,
+                                .value = emk_writer_span(w)};
+
+    if (w->full)
+        return emk_fail(e, EMK_E_LIMIT, "record: too long", w->pos);
+    return emk_records_commit(r, &change, 1, NULL, e);
+}
+
+emk_status emk_user_owner(const emk_crypto *c, const char *user, uint8_t owner[32], emk_error *e)
+{
+    static const char label[] = "earmark/1 owner"; /* hashed with its zero */
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_str(user)};
+
+    return emk_sha256(c, parts, 2, owner, e);
+}
+
+emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
+                                  const emk_device_record *d, uint64_t expect,
+                                  emk_device_change *out, emk_error *e)
+{
+    emk_writer w;
+    emk_status st = emk_user_owner(c, d->gate.user, out->owner, e);
+
+    if (st != EMK_OK)
+        return st;
+    emk_writer_init(&w, out->value, sizeof out->value);
+    emk_cbor_put_map(&w, 11);
+    put_uint(&w, D_ALG, d->gate.alg);
+    put_key(&w, D_SIGNING);
+    emk_cbor_put_bytes(&w, emk_span_of(d->gate.signing_key, emk_sign_public_len(d->gate.alg)));
+    put_text(&w, D_USER, d->gate.user);
+    put_uint(&w, D_LEVEL, d->gate.attestation_level);
+    put_bool(&w, D_REVOKED, d->gate.revoked);
+    put_uint(&w, D_NOT_AFTER, d->gate.not_after);
+    put_uint(&w, D_KEM, d->kem);
+    put_key(&w, D_AGREEMENT);
+    emk_cbor_put_bytes(&w, emk_span_of(d->agreement, d->agreement_len));
+    put_uint(&w, D_KIND, d->attestation_kind);
+    put_text(&w, D_PLATFORM, d->platform);
+    put_uint(&w, D_ENROLLED, d->enrolled);
+    if (w.full)
+        return emk_fail(e, EMK_E_LIMIT, "device record: too long", w.pos);
+    out->change = (emk_record_change){.op = EMK_RECORD_PUT,
+                                      .kind = EMK_KIND_DEVICE,
+                                      .id = emk_span_of(id, EMK_GATE_DEVICE_ID_LEN),
+                                      .expect = expect,
+                                      .owner = emk_span_of(out->owner, sizeof out->owner),
+                                      .value = emk_writer_span(&w)};
+    return EMK_OK;
+}
+
+static void read_signing(emk_cbor_reader *r, emk_gate_device *d)
+{
+    emk_span key = emk_cbor_read_bytes(r);
+
+    if (key.len == 0 || key.len != emk_sign_public_len(d->alg))
+        emk_cbor_fail(r, EMK_E_FORMAT, "device record: signing key", key.len);
+    else
+        memcpy(d->signing_key, key.p, key.len);
+}
+
+static void read_agreement(emk_cbor_reader *r, emk_device_record *d)
+{
+    emk_span key = emk_cbor_read_bytes(r);
+
+    if (key.len > sizeof d->agreement) {
+        emk_cbor_fail(r, EMK_E_FORMAT, "device record: agreement key", key.len);
+        return;
+    }
+    if (key.len > 0)
+        memcpy(d->agreement, key.p, key.len);
+    d->agreement_len = key.len;
+}
+
+static void device_field(emk_cbor_reader *r, int64_t key, void *out)
+{
+    emk_device_record *d = out;
+
+    switch (key) {
+    case D_ALG:
+        d->gate.alg = (emk_sign_alg)read_max(r, EMK_SIGN_ES256);
+        break;
+    case D_SIGNING:
+        read_signing(r, &d->gate);
+        break;
+    case D_USER:
+        read_text(r, d->gate.user, sizeof d->gate.user);
+        break;
+    case D_LEVEL:
+        d->gate.attestation_level = (uint8_t)read_max(r, UINT8_MAX);
+        break;
+    case D_REVOKED:
+        d->gate.revoked = emk_cbor_read_bool(r);
+        break;
+    case D_NOT_AFTER:
+        d->gate.not_after = emk_cbor_read_uint(r);
+        break;
+    case D_KEM:
+        d->kem = (uint16_t)read_max(r, UINT16_MAX);
+        break;
+    case D_AGREEMENT:
+        read_agreement(r, d);
+        break;
+    case D_KIND:
+        d->attestation_kind = (uint8_t)read_max(r, UINT8_MAX);
+        break;
+    case D_PLATFORM:
+        read_text(r, d->platform, sizeof d->platform);
+        break;
+    case D_ENROLLED:
+        d->enrolled = emk_cbor_read_uint(r);
+        break;
+    default:
+        emk_cbor_fail(r, EMK_E_UNSUPPORTED, "device record: unknown key", (uint64_t)key);
+        break;
+    }
+}
+
+emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device_record *out,
+                          uint64_t *version, emk_error *e)
+{
+    emk_device_record d = {.kem = 0};
+    emk_record_info info;
+    emk_status st = get_map(r, EMK_KIND_DEVICE, emk_span_of(id, EMK_GATE_DEVICE_ID_LEN),
+                            device_field, &d, &info, e);
+
+    if (st != EMK_OK)
+        return st;
+    /* A key of no algorithm would verify nothing, but say so here, where it is damaged. */
+    if (emk_sign_public_len(d.gate.alg) == 0)
+        return emk_fail(e, EMK_E_FORMAT, "device record: no signing key", 0);
+    *out = d;
+    if (version)
+        *version = info.version;
+    return EMK_OK;
+}
+
+emk_status emk_service_put(const emk_records *r, emk_kind kind, emk_span id,
+                           const emk_gate_service *s, emk_error *e)
+{
+    uint8_t value[512];
+    emk_writer w;
+
+    emk_writer_init(&w, value, sizeof value);
+    emk_cbor_put_map(&w, 5);
+    put_text(&w, S_NAME, s->name);
+    put_key(&w, S_HASH);
+    emk_cbor_put_bytes(&w, emk_span_of(s->secret_hash, sizeof s->secret_hash));
+    put_uint(&w, S_SCOPES, s->scopes);
+    put_uint(&w, S_NOT_AFTER, s->not_after);
+    put_bool(&w, S_REVOKED, s->revoked);
+    return put_record(r, kind, id, &w, e);
+}
+
+static void service_field(emk_cbor_reader *r, int64_t key, void *out)
+{
+    emk_gate_service *s = out;
+
+    switch (key) {
+    case S_NAME:
+        read_text(r, s->name, sizeof s->name);
+        break;
+    case S_HASH:
+        emk_cbor_read_fixed(r, s->secret_hash, sizeof s->secret_hash);
+        break;
+    case S_SCOPES:
+        s->scopes = emk_cbor_read_uint(r);
+        break;
+    case S_NOT_AFTER:
+        s->not_after = emk_cbor_read_uint(r);
+        break;
+    case S_REVOKED:
+        s->revoked = emk_cbor_read_bool(r);
+        break;
+    default:
+        emk_cbor_fail(r, EMK_E_UNSUPPORTED, "service record: unknown key", (uint64_t)key);
+        break;
+    }
+}
+
+emk_status emk_operator_put(const emk_records *r, const char *name, const emk_gate_operator *o,
+                            emk_error *e)
+{
+    uint8_t value[512];
+    emk_writer w;
+
+    emk_writer_init(&w, value, sizeof value);
+    emk_cbor_put_map(&w, 4);
+    put_text(&w, O_PASSWORD, o->password);
+    put_uint(&w, O_SCOPES, o->scopes);
+    put_uint(&w, O_GENERATION, o->generation);
+    put_bool(&w, O_DISABLED, o->disabled);
+    return put_record(r, EMK_KIND_OPERATOR, emk_span_str(name), &w, e);
+}
+
+static void operator_field(emk_cbor_reader *r, int64_t key, void *out)
+{
+    emk_gate_operator *o = out;
+
+    switch (key) {
+    case O_PASSWORD:
+        read_text(r, o->password, sizeof o->password);
+        break;
+    case O_SCOPES:
+        o->scopes = emk_cbor_read_uint(r);
+        break;
+    case O_GENERATION:
+        o->generation = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case O_DISABLED:
+        o->disabled = emk_cbor_read_bool(r);
+        break;
+    default:
+        emk_cbor_fail(r, EMK_E_UNSUPPORTED, "operator record: unknown key", (uint64_t)key);
+        break;
+    }
+}
+
+/* A name from a credential may be longer than an id: then nobody has it. */
+static bool is_id(emk_span id)
+{
+    return id.len > 0 && id.len <= EMK_RECORD_ID_MAX;
+}
+
+static emk_status find_device(void *self, const uint8_t id[32], emk_gate_device *out, emk_error *e)
+{
+    emk_device_record d;
+    emk_status st = emk_device_get(self, id, &d, NULL, e);
+
+    if (st == EMK_OK)
+        *out = d.gate;
+    return st;
+}
+
+static emk_status find_service_kind(const emk_records *r, emk_kind kind, emk_span id,
+                                    emk_gate_service *out, emk_error *e)
+{
+    emk_gate_service s = {.revoked = true}; /* a record that does not say so is not trusted */
+    emk_status st;
+
+    if (!is_id(id))
+        return emk_fail(e, EMK_E_NOT_FOUND, "directory: no such service", 0);
+    st = get_map(r, kind, id, service_field, &s, NULL, e);
+    if (st == EMK_OK)
+        *out = s;
+    return st;
+}
+
+static emk_status find_service(void *self, const char *key_id, emk_gate_service *out, emk_error *e)
+{
+    return find_service_kind(self, EMK_KIND_SERVICE, emk_span_str(key_id), out, e);
+}
+
+static emk_status find_certificate(void *self, const uint8_t fingerprint[32], emk_gate_service *out,
+                                   emk_error *e)
+{
+    return find_service_kind(self, EMK_KIND_CERTIFICATE, emk_span_of(fingerprint, 32), out, e);
+}
+
+static emk_status find_operator(void *self, const char *name, emk_gate_operator *out, emk_error *e)
+{
+    emk_gate_operator o = {.disabled = true};
+    emk_status st;
+
+    if (!is_id(emk_span_str(name)))
+        return emk_fail(e, EMK_E_NOT_FOUND, "directory: no such operator", 0);
+    st = get_map(self, EMK_KIND_OPERATOR, emk_span_str(name), operator_field, &o, NULL, e);
+    if (st == EMK_OK)
+        *out = o;
+    return st;
+}
+
+static emk_status get_mark(const emk_records *r, const uint8_t device[32], uint64_t *mark,
+                           uint64_t *version, emk_error *e)
+{
+    emk_record_info info = {.version = EMK_RECORD_ABSENT};
+    emk_buf value;
+    emk_status st;
+
+    *mark = 0;
+    *version = EMK_RECORD_ABSENT;
+    emk_buf_init(&value, 8);
+    st = emk_records_get(r, EMK_KIND_REPLAY_MARK, emk_span_of(device, 32), &info, &value, e);
+    if (st == EMK_OK && value.len != 8)
+        st = emk_fail(e, EMK_E_FORMAT, "replay mark: length", value.len);
+    if (st == EMK_OK) {
+        *mark = emk_load_u64be(value.p);
+        *version = info.version;
+    }
+    emk_buf_done(&value);
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
+static emk_status load_mark(void *self, const uint8_t device[32], uint64_t *mark, emk_error *e)
+{
+    uint64_t version;
+
+    return get_mark(self, device, mark, &version, e);
+}
+
+/* Marks only rise, also when two of a device's requests save at once. */
+static emk_status save_mark(void *self, const uint8_t device[32], uint64_t mark, emk_error *e)
+{
+    emk_status st = EMK_E_STALE;
+
+    for (unsigned try = 0; st == EMK_E_STALE && try < MARK_TRIES; try++) {
+        uint64_t there, version;
+        uint8_t value[8];
+        emk_record_change change = {.op = EMK_RECORD_PUT,
+                                    .kind = EMK_KIND_REPLAY_MARK,
+                                    .id = emk_span_of(device, 32),
+                                    .value = emk_span_of(value, sizeof value)};
+
+        st = get_mark(self, device, &there, &version, e);
+        if (st != EMK_OK || there >= mark)
+            return st;
+        emk_store_u64be(value, mark);
+        change.expect = version;
+        st = emk_records_commit(self, &change, 1, NULL, e);
+    }
+    return st;
+}
+
+static void *as_self(const emk_records *r)
+{
+    union {
+        const emk_records *in;
+        void *out;
+    } u = {r}; /* the tables take a void *, and only read through it */
+
+    return u.out;
+}
+
+emk_replay_store emk_replay_store_of(const emk_records *r)
+{
+    return (emk_replay_store){.load = load_mark, .save = save_mark, .self = as_self(r)};
+}
+
+static const emk_gate_directory_ops OPS = {
+    .size = sizeof(emk_gate_directory_ops),
+    .device = find_device,
+    .service = find_service,
+    .certificate = find_certificate,
+    .operator_ = find_operator,
+};
+
+emk_gate_directory emk_directory_of(const emk_records *r)
+{
+    return (emk_gate_directory){.ops = &OPS, .self = as_self(r)};
+}

@@ -1,0 +1,53 @@
+/* Devices, services and operators as records, and the gate's directory over them. */
+#ifndef EMK_SERVER_API_DIRECTORY_H
+#define EMK_SERVER_API_DIRECTORY_H
+
+#include "core/seal/recipient.h"
+#include "server/api/kinds.h"
+#include "server/gate/directory.h"
+#include "server/gate/replay.h"
+#include "server/store/records.h"
+
+#define EMK_PLATFORM_MAX 128u /* bytes */
+
+/* What is kept of a device.  Its record's owner is the hash of its user's name. */
+typedef struct emk_device_record {
+    emk_gate_device gate;
+    uint16_t kem;
+    uint8_t agreement[1500]; /* emk_kem_public_len(kem) bytes */
+    size_t agreement_len;
+    uint8_t attestation_kind;
+    char platform[EMK_PLATFORM_MAX + 1];
+    uint64_t enrolled;
+} emk_device_record;
+
+/* A change for emk_records_commit that puts the device; value and owner live in the caller's
+ * buffers.  EMK_E_LIMIT when value is too small. */
+typedef struct emk_device_change {
+    uint8_t owner[32];
+    uint8_t value[4096];
+    emk_record_change change;
+} emk_device_change;
+emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
+                                  const emk_device_record *d, uint64_t expect,
+                                  emk_device_change *out, emk_error *e) EMK_MUST_CHECK;
+
+/* Fills *out and *version (NULL: not wanted).  EMK_E_NOT_FOUND; EMK_E_FORMAT for a damaged record;
+ * what the store says. */
+emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device_record *out,
+                          uint64_t *version, emk_error *e) EMK_MUST_CHECK;
+/* The owner under which a user's devices are found. */
+emk_status emk_user_owner(const emk_crypto *c, const char *user, uint8_t owner[32],
+                          emk_error *e) EMK_MUST_CHECK;
+
+/* Puts a service key or an operator, new or in place of what is there. */
+emk_status emk_service_put(const emk_records *r, emk_kind kind, emk_span id,
+                           const emk_gate_service *s, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_operator_put(const emk_records *r, const char *name, const emk_gate_operator *o,
+                            emk_error *e) EMK_MUST_CHECK;
+
+/* The gate's two tables over these records; keep r. */
+emk_gate_directory emk_directory_of(const emk_records *r);
+emk_replay_store emk_replay_store_of(const emk_records *r);
+
+#endif

@@ -1,0 +1,71 @@
+/* The configuration file: every option stands once, in the table of config.c, from which the file
+ * is read, --print-config and --options are written, and docs/operate/configure.md is checked. */
+#ifndef EMK_SERVER_DAEMON_CONFIG_H
+#define EMK_SERVER_DAEMON_CONFIG_H
+
+#include "server/api/arena.h"
+#include "server/daemon/http.h"
+#include "server/daemon/keyholder.h"
+#include "server/daemon/log.h"
+#include "server/yaml/yaml.h"
+
+#define EMK_CONFIG_TEXT_MAX    (256u * 1024u)
+#define EMK_CONFIG_ISSUERS_MAX 8u
+#define EMK_CONFIG_NETS_MAX    64u
+#define EMK_CONFIG_LIMITS_MAX  EMK_LIMIT_RULES_MAX
+
+typedef struct emk_config_issuer {
+    const char *iss;
+    const char *tenant;
+    const char *audience;
+    const char *jwks_file;
+} emk_config_issuer;
+
+typedef struct emk_config {
+    emk_arena arena; /* all texts */
+
+    const char *listen, *internal_listen, *origin, *data, *user;
+    uint64_t log, keyholder_grace_s, drain_s;
+    bool sandbox;
+
+    uint64_t threads, workers, streams, connections, connections_net;
+    uint64_t head_s, idle_s, body_s, answer_s, least_rate;
+
+    const char *tls_certificate, *tls_key;
+    emk_net proxies[EMK_CONFIG_NETS_MAX];
+    size_t n_proxies;
+    uint64_t proxies_field;
+    const char *firewall_file;
+
+    const char *keys_dir, *keys_module, *keys_uri, *keys_pin_file, *keys_tpm_dir, *keys_tcti;
+    const char *keys_user, *keys_certificate;
+    uint64_t keys_issuer, keys_sealing_s, keys_per_second;
+
+    uint64_t certificate_s, ticket_s, blob_ttl_s, idempotency_s, blob_quota;
+    bool attestation_none;
+
+    const char *audit_origin;
+    uint64_t audit_checkpoint_ms, audit_heartbeat_s;
+
+    emk_config_issuer issuers[EMK_CONFIG_ISSUERS_MAX];
+    size_t n_issuers;
+    emk_limit_rule limits[EMK_CONFIG_LIMITS_MAX];
+    size_t n_limits;
+    emk_concurrency_rule concurrency[EMK_CONCURRENCY_RULES_MAX];
+    size_t n_concurrency;
+} emk_config;
+
+/* Fills *out with the file's text over the defaults; end with emk_config_done.  d gets
+ * "earmarkd.yaml:12:7: …".  EMK_E_FORMAT, EMK_E_LIMIT, EMK_E_UNSUPPORTED, EMK_E_NO_MEMORY. */
+emk_status emk_config_parse(const char *file, emk_span text, emk_config *out, emk_yaml_diag *d,
+                            emk_error *e) EMK_MUST_CHECK;
+/* The defaults of --dev, with everything below dir.  They take no file. */
+emk_status emk_config_dev(const char *dir, emk_config *out, emk_error *e) EMK_MUST_CHECK;
+void emk_config_done(emk_config *c);
+
+/* Appends the configuration that counts, as a file that reads back to it. */
+emk_status emk_config_print(const emk_config *c, emk_buf *out, emk_error *e) EMK_MUST_CHECK;
+/* Appends all options as the table of docs/operate/configure.md. */
+emk_status emk_config_options(emk_buf *out, emk_error *e) EMK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,46 @@
+/* The open connections: how many of each net, and when each one's time is over.
+ *
+ * A connection whose deadline passed is broken by a thread of this module (shut down, not closed:
+ * its owner closes it).
+ *
+ * Thread rule: any number of threads; one connection's calls come from its own event thread. */
+#ifndef EMK_SERVER_DAEMON_CONNS_H
+#define EMK_SERVER_DAEMON_CONNS_H
+
+#include "server/gate/address.h"
+
+#define EMK_CONNS_NEVER UINT64_MAX
+
+typedef struct emk_conns emk_conns;
+typedef struct emk_conn emk_conn;
+
+/* Gives the table with its thread; free with emk_conns_free, when no connection is in it.
+ * per_net 0: no limit.  seed: random, so that nobody chooses nets that share a place. */
+emk_status emk_conns_new(uint32_t per_net, uint64_t seed, emk_conns **out,
+                         emk_error *e) EMK_MUST_CHECK;
+/* NULL is fine. */
+void emk_conns_free(emk_conns *t);
+
+/* Whether another connection from here may come; counts a refusal. */
+bool emk_conns_may(emk_conns *t, const emk_address *from);
+/* Lends a place, until emk_conns_remove; NULL without memory.  Counted against its net unless
+ * that is trusted. */
+emk_conn *emk_conns_add(emk_conns *t, int fd, const emk_address *from, bool trusted);
+/* After this fd may be closed. */
+void emk_conns_remove(emk_conns *t, emk_conn *c);
+
+/* Its time is over so many nanoseconds from now; EMK_CONNS_NEVER: while we work, it has time. */
+void emk_conn_deadline(emk_conn *c, uint64_t in_ns);
+
+/* What the owner hangs on it. */
+void *emk_conn_owner(const emk_conn *c);
+void emk_conn_own(emk_conn *c, void *owner);
+
+typedef struct emk_conns_stats {
+    uint64_t open, refused, timed_out;
+} emk_conns_stats;
+void emk_conns_stats_get(const emk_conns *t, emk_conns_stats *out);
+/* Breaks all of them: for the end. */
+void emk_conns_break_all(emk_conns *t);
+
+#endif

@@ -1,0 +1,181 @@
+/* The internal listener: is it alive, is it ready, its numbers. */
+#include "server/daemon/server.h"
+
+#include "core/base/os_time.h"
+#include "server/api/json_out.h"
+#include "server/api/problem.h"
+
+#include <string.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+static emk_status healthz(emk_call *call, emk_error *e)
+{
+    (void)e;
+    emk_reply_bytes(call, 200, "text/plain", emk_span_str("ok\n"));
+    return EMK_OK;
+}
+
+static emk_status readyz(emk_call *call, emk_error *e)
+{
+    const char *why = emk_server_unready(call->api->daemon);
+    emk_json_out o;
+
+    emk_json_out_init(&o, &call->arena, 512);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_bool(&o, "ready", why == NULL);
+    if (why)
+        emk_json_out_text(&o, "why", emk_span_str(why));
+    emk_json_out_close(&o);
+    return emk_json_out_reply(&o, call, why ? 503 : 200, e);
+}
+
+static emk_status metrics(emk_call *call, emk_error *e)
+{
+    emk_span copy = {0};
+    emk_buf text;
+    emk_status st;
+
+    emk_buf_init(&text, EMK_METRICS_TEXT_MAX);
+    call->arena.max = EMK_METRICS_TEXT_MAX + EMK_CALL_ARENA_MAX; /* larger than other answers */
+    st = emk_metrics_write(call->api->metrics, &text, e);
+    if (st == EMK_OK)
+        st = emk_arena_copy(&call->arena, emk_buf_span(&text), &copy, e);
+    if (st == EMK_OK)
+        emk_reply_bytes(call, 200, "text/plain; version=0.0.4; charset=utf-8", copy);
+    emk_buf_done(&text);
+    return st;
+}
+
+#define INTERNAL(name_)                                  \
+    .flags = EMK_ROUTE_INTERNAL, .method = EMK_HTTP_GET, \
+    .gate = {.name = (name_), .admits = EMK_PRINCIPAL_ANYONE, .klass = EMK_GATE_CLASS_ALWAYS}
+
+static const emk_route ROWS[] = {
+    {INTERNAL("healthz"), .path = "/healthz", .handle = healthz},
+    {INTERNAL("readyz"), .path = "/readyz", .handle = readyz},
+    {INTERNAL("metrics"), .path = "/metrics", .handle = metrics},
+};
+
+const emk_route_table emk_routes_internal = {ROWS, sizeof ROWS / sizeof ROWS[0]};
+
+/* ---- families ---- */
+
+static const char *reason_names[EMK_GATE_REASONS]; /* filled once, before threads */
+
+static void collect_journal(emk_server *s)
+{
+    emk_journal_state j;
+
+    if (!s->api.journal)
+        return;
+    emk_journal_state_get(s->api.journal, &j);
+    emk_metric_set(s->metrics.journal_size, 0, 0, j.size);
+    emk_metric_set(s->metrics.journal_checkpoint_age, 0, 0, j.checkpoint_age_ms);
+    emk_metric_set(s->metrics.journal_writable, 0, 0, j.writable);
+}
+
+static void collect(void *self)
+{
+    emk_server *s = self;
+    uint64_t reasons[EMK_GATE_REASONS], hits = 0, misses = 0;
+    emk_blobs_usage blobs;
+    emk_counters_stats counters;
+
+    if (s->http) {
+        emk_metric_set(s->metrics.connections, 0, 0, emk_http_connections(s->http));
+        emk_metric_set(s->metrics.refused, 0, 0, emk_http_refused(s->http));
+        emk_metric_set(s->metrics.timed_out, 0, 0, emk_http_timed_out(s->http));
+        emk_metric_set(s->metrics.busy, 0, 0, emk_http_busy(s->http));
+    }
+    emk_metric_set(s->metrics.ready, 0, 0, emk_server_unready(s) == NULL);
+    emk_metric_set(s->metrics.keyholder, 0, 0, emk_keyholder_is_alive(s->keyholder));
+    emk_gate_counts_get(s->api.gate, reasons);
+    for (size_t i = 0; i < EMK_GATE_REASONS; i++)
+        emk_metric_set(s->metrics.gate_reasons, i, 0, reasons[i]);
+    emk_blobs_usage_get(&s->api.blobs, &blobs);
+    emk_metric_set(s->metrics.blob_bytes, 0, 0, blobs.bytes);
+    emk_counters_stats_get(&s->api.counters, &counters);
+    emk_metric_set(s->metrics.counters, 0, 0, counters.n_limits);
+    emk_metric_set(s->metrics.counters, 1, 0, counters.n_windows);
+    emk_metric_set(s->metrics.counters, 2, 0, counters.n_once);
+    emk_metric_set(s->metrics.counters, 3, 0, counters.n_leases);
+    if (s->tokens)
+        emk_tokens_counts(s->tokens, &hits, &misses);
+    emk_metric_set(s->metrics.tokens, 0, 0, hits);
+    emk_metric_set(s->metrics.tokens, 1, 0, misses);
+    emk_metric_set(s->metrics.uptime, 0, 0, emk_os_monotonic_ns() - s->started_ns);
+    collect_journal(s);
+}
+
+emk_status emk_server_metrics_add(emk_server *s, emk_error *e)
+{
+    static const char *const COUNTERS[] = {"limits", "windows", "once", "leases"};
+    static const char *const CACHE[] = {"hit", "miss"};
+    emk_server_metrics *m = &s->metrics;
+    const struct {
+        emk_metric **to;
+        emk_metric_def def;
+    } ALL[] = {
+        {&m->connections,
+         {.name = "earmark_http_connections",
+          .help = "Open connections",
+          .type = EMK_METRIC_GAUGE}},
+        {&m->refused,
+         {.name = "earmark_http_connections_refused_total",
+          .help = "Connections refused: too many of one net"}},
+        {&m->timed_out,
+         {.name = "earmark_http_timeouts_total", .help = "Connections broken: too slow"}},
+        {&m->busy,
+         {.name = "earmark_http_requests_at_work",
+          .help = "Requests in workers",
+          .type = EMK_METRIC_GAUGE}},
+        {&m->ready, {.name = "earmark_ready", .help = "1: ready", .type = EMK_METRIC_GAUGE}},
+        {&m->keyholder,
+         {.name = "earmark_keyholder_up",
+          .help = "1: the keyholder answers",
+          .type = EMK_METRIC_GAUGE}},
+        {&m->gate_reasons,
+         {.name = "earmark_gate_decisions_total",
+          .help = "Decisions of the gate by reason",
+          .labels = {{"reason", reason_names, EMK_GATE_REASONS}}}},
+        {&m->journal_size,
+         {.name = "earmark_audit_entries",
+          .help = "Entries of the audit log",
+          .type = EMK_METRIC_GAUGE}},
+        {&m->journal_checkpoint_age,
+         {.name = "earmark_audit_checkpoint_age_seconds",
+          .help = "Age of the last checkpoint",
+          .type = EMK_METRIC_GAUGE,
+          .divisor = 1000}},
+        {&m->journal_writable,
+         {.name = "earmark_audit_writable",
+          .help = "0: grants have stopped",
+          .type = EMK_METRIC_GAUGE}},
+        {&m->blob_bytes,
+         {.name = "earmark_blob_bytes",
+          .help = "Bytes of stored models",
+          .type = EMK_METRIC_GAUGE}},
+        {&m->counters,
+         {.name = "earmark_counter_places",
+          .help = "Places of the counters in use",
+          .type = EMK_METRIC_GAUGE,
+          .labels = {{"kind", COUNTERS, 4}}}},
+        {&m->tokens,
+         {.name = "earmark_token_cache_total",
+          .help = "Tokens remembered, and verified anew",
+          .labels = {{"result", CACHE, 2}}}},
+        {&m->uptime,
+         {.name = "earmark_uptime_seconds",
+          .help = "Since the start",
+          .type = EMK_METRIC_GAUGE,
+          .divisor = NS_PER_S}},
+    };
+    emk_status st = EMK_OK;
+
+    for (unsigned i = 0; i < EMK_GATE_REASONS; i++)
+        reason_names[i] = emk_gate_reason_name((emk_gate_reason)i);
+    for (size_t i = 0; st == EMK_OK && i < sizeof ALL / sizeof ALL[0]; i++)
+        st = emk_metrics_add(s->api.metrics, &ALL[i].def, ALL[i].to, e);
+    return st == EMK_OK ? emk_metrics_on_collect(s->api.metrics, collect, s, e) : st;
+}

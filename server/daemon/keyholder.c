@@ -1,0 +1,539 @@
+/* The keyholder process.  State: the keys, how often each purpose was signed for in this second,
+ * and the size of the last checkpoint.  One thread, one client, one message at a time. */
+#include "server/daemon/keyholder_internal.h"
+
+#include "core/base/bytes.h"
+#include "core/base/os_file.h"
+#include "core/base/os_time.h"
+#include "core/base/writer.h"
+#include "core/crypto/aead.h"
+#include "core/crypto/kdf.h"
+#include "core/crypto/random.h"
+#include "core/seal/lease.h"
+#include "keystore/keystore.h"
+#include "server/daemon/keys.h"
+#include "server/daemon/os_process.h"
+#include "server/daemon/os_sandbox.h"
+
+#ifdef EMK_HAVE_PKCS11
+#include "keystore/pkcs11/pkcs11.h"
+#endif
+#ifdef EMK_HAVE_TPM2
+#include "keystore/tpm2/tpm2.h"
+#endif
+
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_S        UINT64_C(1000000000)
+#define WRAP_VERSION    1u
+#define SEAL_CLOCK_SKEW 300u /* seconds a certificate begins before it was made */
+#define PIN_MAX         256u
+#define PATH_LEN        1024u
+
+typedef struct holder {
+    const emk_keyholder_options *o;
+    emk_crypto *crypto;
+    emk_sign_key *issuer_key, *sealing_key, *audit_key;
+    emk_signer issuer, sealing, audit;
+    emk_secret *storage, *lease, *server;
+    emk_keystore tpm; /* its close is called when open */
+#ifdef EMK_HAVE_PKCS11
+    emk_pkcs11_signer *token;
+#endif
+    emk_buf certificate;
+    uint64_t second;                           /* ... in which */
+    uint32_t signed_n[EMK_KEYHOLDER_PURPOSES]; /* so many were signed */
+    uint64_t highest;
+    bool said_hello;
+} holder;
+
+void emk_keyholder_head_write(uint8_t *out, uint8_t operation, uint16_t number, size_t body_len)
+{
+    out[0] = EMK_KEYHOLDER_VERSION;
+    out[1] = operation;
+    emk_store_u16be(out + 2, number);
+    emk_store_u32be(out + 4, (uint32_t)body_len);
+}
+
+emk_status emk_keyholder_message_read(emk_span in, emk_keyholder_message *out, emk_error *e)
+{
+    if (in.len < EMK_KEYHOLDER_HEAD_LEN || in.p[0] != EMK_KEYHOLDER_VERSION)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: head of a message", in.len);
+    if (emk_load_u32be(in.p + 4) != in.len - EMK_KEYHOLDER_HEAD_LEN)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: length of a message", in.len);
+    *out = (emk_keyholder_message){
+        .operation = in.p[1],
+        .number = emk_load_u16be(in.p + 2),
+        .body = emk_span_of(in.p + EMK_KEYHOLDER_HEAD_LEN, in.len - EMK_KEYHOLDER_HEAD_LEN)};
+    return EMK_OK;
+}
+
+/* ---- keys ---- */
+
+static emk_status load_signer(holder *h, emk_key_use use, emk_sign_key **key, emk_signer *signer,
+                              emk_error *e)
+{
+    emk_secret *secret = NULL;
+    emk_status st = EMK_OK;
+
+    if (h->o->make)
+        st = emk_key_make(h->crypto, h->o->dir, use, e);
+    if (st == EMK_OK)
+        st = emk_key_read(h->o->dir, use, &secret, e);
+    if (st == EMK_OK)
+        st = emk_sign_key_new(h->crypto, EMK_SIGN_ED25519, emk_secret_span(secret), key, e);
+    if (st == EMK_OK)
+        st = emk_signer_from_key(h->crypto, *key, signer, e);
+    emk_secret_free(secret);
+    return st;
+}
+
+static emk_status load_secret(holder *h, emk_key_use use, emk_secret **out, emk_error *e)
+{
+    emk_status st = h->o->make ? emk_key_make(h->crypto, h->o->dir, use, e) : EMK_OK;
+
+    return st == EMK_OK ? emk_key_read(h->o->dir, use, out, e) : st;
+}
+
+#ifdef EMK_HAVE_PKCS11
+static emk_status open_token(holder *h, emk_error *e)
+{
+    emk_pkcs11_source source = {.module = h->o->module, .uri = h->o->uri};
+    emk_secret *pin = NULL;
+    emk_status st = EMK_OK;
+
+    if (h->o->pin_file)
+        st = emk_os_read_secret(h->o->pin_file, PIN_MAX, &pin, e);
+    if (st == EMK_OK && pin) {
+        source.pin = emk_secret_span(pin);
+        while (source.pin.len > 0 && source.pin.p[source.pin.len - 1] == '\n')
+            source.pin.len--;
+    }
+    if (st == EMK_OK)
+        st = emk_pkcs11_signer_open(h->crypto, &source, &h->token, e);
+    if (st == EMK_OK)
+        st = emk_signer_from_fn(h->crypto, emk_pkcs11_signer_public(h->token),
+                                emk_pkcs11_signer_sign, h->token, &h->issuer, e);
+    emk_secret_free(pin);
+    return st;
+}
+#else
+static emk_status open_token(holder *h, emk_error *e)
+{
+    (void)h;
+    return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: built without PKCS#11", 0);
+}
+#endif
+
+#ifdef EMK_HAVE_TPM2
+static emk_status sign_by_tpm(void *self, emk_span msg, uint8_t sig[64], emk_error *e)
+{
+    return emk_keystore_sign(self, msg, sig, e);
+}
+
+static emk_status open_tpm(holder *h, emk_error *e)
+{
+    emk_tpm2_options options = {.tcti = h->o->tcti};
+    emk_keystore_keys keys;
+    emk_status st = emk_tpm2_open(h->crypto, h->o->tpm_dir, &options, &h->tpm, e);
+
+    if (st == EMK_OK)
+        st = emk_keystore_public_keys(&h->tpm, &keys, e);
+    if (st == EMK_OK)
+        st = emk_signer_from_fn(h->crypto, emk_span_of(keys.signing, sizeof keys.signing),
+                                sign_by_tpm, &h->tpm, &h->issuer, e);
+    return st;
+}
+#else
+static emk_status open_tpm(holder *h, emk_error *e)
+{
+    (void)h;
+    return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: built without TPM 2.0", 0);
+}
+#endif
+
+static emk_status load_issuer(holder *h, emk_error *e)
+{
+    switch (h->o->issuer) {
+    case EMK_KEYHOLDER_PKCS11:
+        return open_token(h, e);
+    case EMK_KEYHOLDER_TPM2:
+        return open_tpm(h, e);
+    case EMK_KEYHOLDER_FILE:
+        break;
+    }
+    return load_signer(h, EMK_KEY_ISSUER, &h->issuer_key, &h->issuer, e);
+}
+
+/* The issuer's word for the sealing key, for as long as the options say. */
+static emk_status certify(holder *h, emk_error *e)
+{
+    uint64_t now = emk_os_now_s();
+    emk_sealing_certificate cert = {.public_len = h->sealing.public_len,
+                                    .not_before = now - SEAL_CLOCK_SKEW,
+                                    .not_after = now + h->o->sealing_s};
+
+    memcpy(cert.public_key, h->sealing.public_key, h->sealing.public_len);
+    emk_buf_done(&h->certificate);
+    return emk_sealing_certificate_make(h->crypto, &h->issuer, &cert, &h->certificate, e);
+}
+
+static emk_status load_keys(holder *h, emk_error *e)
+{
+    emk_status st = emk_crypto_new(NULL, NULL, &h->crypto, e);
+
+    emk_buf_init(&h->certificate, EMK_CERTIFICATE_MAX);
+    if (st == EMK_OK)
+        st = load_issuer(h, e);
+    if (st == EMK_OK)
+        st = load_signer(h, EMK_KEY_AUDIT, &h->audit_key, &h->audit, e);
+    if (st == EMK_OK)
+        st = load_secret(h, EMK_KEY_STORAGE, &h->storage, e);
+    if (st == EMK_OK)
+        st = load_secret(h, EMK_KEY_LEASE, &h->lease, e);
+    if (st == EMK_OK)
+        st = load_secret(h, EMK_KEY_SERVER, &h->server, e);
+    if (st == EMK_OK && h->o->sealing_s > 0) {
+        st = load_signer(h, EMK_KEY_SEALING, &h->sealing_key, &h->sealing, e);
+        if (st == EMK_OK)
+            st = certify(h, e);
+    }
+    return st;
+}
+
+static void wipe_keys(holder *h)
+{
+    emk_sign_key_free(h->issuer_key);
+    emk_sign_key_free(h->sealing_key);
+    emk_sign_key_free(h->audit_key);
+    emk_secret_free(h->storage);
+    emk_secret_free(h->lease);
+    emk_secret_free(h->server);
+#ifdef EMK_HAVE_PKCS11
+    emk_pkcs11_signer_close(h->token);
+#endif
+    emk_keystore_close(&h->tpm);
+    emk_buf_done(&h->certificate);
+    emk_crypto_free(h->crypto);
+}
+
+/* ---- answers: each appends to w ---- */
+
+/* 32 bytes for the HTTP process, from the server key: HMAC(server key, label || number). */
+static emk_status derive(const holder *h, uint8_t number, uint8_t out[32], emk_error *e)
+{
+    static const char label[] = "earmark/1 server key"; /* with its zero */
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_of(&number, 1)};
+
+    return emk_hmac_sha256(h->crypto, emk_secret_span(h->server), parts, 2, out, e);
+}
+
+static void put_bytes(emk_writer *w, emk_span s)
+{
+    emk_write_u16be(w, (uint16_t)s.len);
+    emk_write_bytes(w, s);
+}
+
+static void put_sealing(const holder *h, emk_writer *w)
+{
+    put_bytes(w, emk_span_of(h->sealing.public_key, h->sealing.public_len));
+    put_bytes(w, emk_buf_span(&h->certificate));
+}
+
+static emk_status op_hello(holder *h, emk_writer *w, emk_error *e)
+{
+    uint8_t key[32];
+    emk_status st = EMK_OK;
+
+    if (h->said_hello)
+        return emk_fail(e, EMK_E_POLICY, "keyholder: said hello already", 0);
+    h->said_hello = true;
+    put_bytes(w, emk_span_of(h->issuer.public_key, h->issuer.public_len));
+    put_bytes(w, emk_span_of(h->audit.public_key, h->audit.public_len));
+    put_sealing(h, w);
+    for (uint8_t i = 0; st == EMK_OK && i < EMK_KEYHOLDER_SERVER_KEYS; i++) {
+        st = derive(h, i, key, e);
+        emk_write_bytes(w, emk_span_of(key, sizeof key));
+    }
+    emk_wipe(key, sizeof key);
+    return st;
+}
+
+static const emk_signer *signer_for(const holder *h, emk_keyholder_purpose purpose)
+{
+    switch (purpose) {
+    case EMK_KEYHOLDER_FILE_HEADER:
+    case EMK_KEYHOLDER_WEIGHTS_HEADER:
+        return h->sealing.public_len ? &h->sealing : NULL;
+    case EMK_KEYHOLDER_CHECKPOINT:
+        return &h->audit;
+    default:
+        return &h->issuer;
+    }
+}
+
+static emk_status count(holder *h, emk_keyholder_purpose purpose, emk_error *e)
+{
+    uint64_t second = emk_os_monotonic_ns() / NS_PER_S;
+
+    if (second != h->second) {
+        h->second = second;
+        memset(h->signed_n, 0, sizeof h->signed_n);
+    }
+    if (h->o->per_second && h->signed_n[purpose] >= h->o->per_second)
+        return emk_fail(e, EMK_E_BUSY, "keyholder: too many signatures a second", purpose);
+    h->signed_n[purpose]++;
+    return EMK_OK;
+}
+
+static emk_status op_sign(holder *h, const emk_keyholder_message *m, emk_writer *w, emk_error *e)
+{
+    emk_keyholder_purpose purpose = (emk_keyholder_purpose)m->number;
+    const emk_signer *signer;
+    emk_purpose_check check = {.purpose = purpose, .origin = h->o->origin, .highest = &h->highest};
+    uint8_t sig[EMK_SIGN_LEN] = {0};
+    emk_status st;
+
+    if (m->number == 0 || m->number >= EMK_KEYHOLDER_PURPOSES)
+        return emk_fail(e, EMK_E_POLICY, "keyholder: no such purpose", m->number);
+    signer = signer_for(h, purpose);
+    if (!signer)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: has no such key", m->number);
+    check.alg = signer->alg;
+    check.kid = signer->kid;
+    st = emk_purpose_check_message(&check, m->body, e);
+    if (st == EMK_OK)
+        st = count(h, purpose, e);
+    if (st == EMK_OK)
+        st = signer->sign(signer->self, m->body, sig, e);
+    if (st == EMK_OK)
+        emk_write_bytes(w, emk_span_of(sig, sizeof sig));
+    return st;
+}
+
+static emk_status op_lease(holder *h, emk_span body, emk_writer *w, emk_error *e)
+{
+    emk_lease_source from = {.master = emk_secret_span(h->lease).p};
+    uint8_t secret[EMK_LEASE_SECRET_LEN] = {0};
+    emk_status st;
+
+    if (body.len != EMK_ID_LEN + 8)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: lease", body.len);
+    from.epoch = emk_load_u64be(body.p + EMK_ID_LEN);
+    st = emk_lease_derive(h->crypto, &from, body.p, secret, e);
+    if (st == EMK_OK)
+        emk_write_bytes(w, emk_span_of(secret, sizeof secret));
+    emk_wipe(secret, sizeof secret);
+    return st;
+}
+
+/* version 1 | nonce 12 | encrypted key 32 | tag 16, bound to the object by the associated data.
+ * Nonces are random under one key: good for 2^32 models. */
+static emk_status storage_aead(const holder *h, emk_aead **out, emk_error *e)
+{
+    emk_status st = emk_aead_new(h->crypto, EMK_AEAD_AES_256_GCM, out, e);
+
+    return st == EMK_OK ? emk_aead_set_key(*out, emk_secret_span(h->storage).p, e) : st;
+}
+
+static emk_status op_storage_new(holder *h, emk_span body, emk_writer *w, emk_error *e)
+{
+    uint8_t key[32] = {0}, wrapped[EMK_KEYHOLDER_WRAPPED_LEN] = {WRAP_VERSION};
+    emk_aead *a = NULL;
+    emk_status st;
+
+    if (body.len != 32)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: object", body.len);
+    st = emk_random_secret(h->crypto, key, sizeof key, e);
+    if (st == EMK_OK)
+        st = emk_random_public(h->crypto, wrapped + 1, EMK_AEAD_NONCE_LEN, e);
+    if (st == EMK_OK)
+        st = storage_aead(h, &a, e);
+    if (st == EMK_OK)
+        st = emk_aead_seal(a, wrapped + 1, body, emk_span_of(key, sizeof key), wrapped + 13,
+                           wrapped + 45, e);
+    emk_aead_free(a);
+    if (st == EMK_OK) {
+        emk_write_bytes(w, emk_span_of(key, sizeof key));
+        emk_write_bytes(w, emk_span_of(wrapped, sizeof wrapped));
+    }
+    emk_wipe(key, sizeof key);
+    return st;
+}
+
+static emk_status op_storage_open(holder *h, emk_span body, emk_writer *w, emk_error *e)
+{
+    const uint8_t *wrapped = body.p + 32;
+    uint8_t key[32] = {0};
+    emk_aead *a = NULL;
+    emk_status st;
+
+    if (body.len != 32 + EMK_KEYHOLDER_WRAPPED_LEN || wrapped[0] != WRAP_VERSION)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: wrapped key", body.len);
+    st = storage_aead(h, &a, e);
+    if (st == EMK_OK)
+        st = emk_aead_open(a, wrapped + 1, emk_span_of(body.p, 32), emk_span_of(wrapped + 13, 32),
+                           wrapped + 45, key, e);
+    emk_aead_free(a);
+    if (st == EMK_OK)
+        emk_write_bytes(w, emk_span_of(key, sizeof key));
+    emk_wipe(key, sizeof key);
+    return st;
+}
+
+/* The first key of a chain, for the auditor, where the HTTP process cannot read it again. */
+static emk_status op_escrow(holder *h, emk_span body, emk_error *e)
+{
+    char name[64], path[PATH_LEN];
+    emk_status st;
+
+    if (body.len != 8 + 32)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: first key of a chain", body.len);
+    snprintf(name, sizeof name, "journal-%08llx.first", (unsigned long long)emk_load_u64be(body.p));
+    st = emk_os_join(path, sizeof path, h->o->dir, name, "", e);
+    return st == EMK_OK ? emk_os_write_file(path, emk_span_of(body.p + 8, 32), e) : st;
+}
+
+/* A sealing key of this run: in memory only, because nothing sealed hangs on it for longer than its
+ * certificate. */
+static emk_status op_rotate(holder *h, emk_writer *w, emk_error *e)
+{
+    uint8_t priv[EMK_SIGN_PRIVATE_LEN], pub[EMK_SIGN_PUBLIC_MAX];
+    emk_sign_key *key = NULL;
+    emk_status st;
+
+    if (h->o->sealing_s == 0)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: does not seal", 0);
+    st = emk_sign_generate(h->crypto, EMK_SIGN_ED25519, priv, pub, e);
+    if (st == EMK_OK)
+        st = emk_sign_key_new(h->crypto, EMK_SIGN_ED25519, emk_span_of(priv, sizeof priv), &key, e);
+    emk_wipe(priv, sizeof priv);
+    if (st != EMK_OK)
+        return st;
+    emk_sign_key_free(h->sealing_key);
+    h->sealing_key = key;
+    st = emk_signer_from_key(h->crypto, key, &h->sealing, e);
+    if (st == EMK_OK)
+        st = certify(h, e);
+    if (st == EMK_OK)
+        put_sealing(h, w);
+    return st;
+}
+
+static emk_status answer(holder *h, const emk_keyholder_message *m, emk_writer *w, emk_error *e)
+{
+    switch ((emk_keyholder_operation)m->operation) {
+    case EMK_KEYHOLDER_OP_HELLO:
+        return op_hello(h, w, e);
+    case EMK_KEYHOLDER_OP_PING:
+        return EMK_OK;
+    case EMK_KEYHOLDER_OP_SIGN:
+        return op_sign(h, m, w, e);
+    case EMK_KEYHOLDER_OP_LEASE:
+        return op_lease(h, m->body, w, e);
+    case EMK_KEYHOLDER_OP_STORAGE_NEW:
+        return op_storage_new(h, m->body, w, e);
+    case EMK_KEYHOLDER_OP_STORAGE_OPEN:
+        return op_storage_open(h, m->body, w, e);
+    case EMK_KEYHOLDER_OP_ESCROW:
+        return op_escrow(h, m->body, e);
+    case EMK_KEYHOLDER_OP_ROTATE:
+        return op_rotate(h, w, e);
+    }
+    return emk_fail(e, EMK_E_POLICY, "keyholder: no such operation", m->operation);
+}
+
+/* ---- life ---- */
+
+static emk_status confine(const emk_keyholder_options *o, emk_error *e)
+{
+    bool module = o->issuer != EMK_KEYHOLDER_FILE;
+    const char *write[] = {o->dir};
+    emk_sandbox_paths paths = {.write = write, .n_write = 1};
+    emk_status st = emk_sandbox_private(e);
+
+    if (st == EMK_OK && o->user)
+        st = emk_sandbox_user(o->user, e);
+    if (st != EMK_OK || !o->sandbox)
+        return st;
+    if (!module) {
+        st = emk_sandbox_files(&paths, e);
+        if (st == EMK_E_UNSUPPORTED)
+            st = EMK_OK; /* the HTTP process reports it; files are the smaller part here */
+    }
+    if (st == EMK_OK)
+        st = emk_sandbox_calls(module ? EMK_SANDBOX_KEYHOLDER_MODULE : EMK_SANDBOX_KEYHOLDER, e);
+    return st == EMK_E_UNSUPPORTED ? EMK_OK : st;
+}
+
+static emk_status send_answer(int fd, uint8_t operation, emk_status result, uint8_t *out,
+                              const emk_writer *w, emk_error *e)
+{
+    size_t len = result == EMK_OK && !w->full ? w->pos : 0;
+    emk_status st;
+
+    emk_keyholder_head_write(out, operation, (uint16_t)(w->full ? EMK_E_LIMIT : result), len);
+    st = emk_proc_send(fd, emk_span_of(out, EMK_KEYHOLDER_HEAD_LEN + len), e);
+    emk_wipe(out, EMK_KEYHOLDER_HEAD_LEN + len);
+    return st;
+}
+
+static emk_status serve_one(holder *h, int fd, uint8_t *in, uint8_t *out, emk_error *e)
+{
+    emk_keyholder_message m;
+    emk_writer w;
+    size_t len;
+    emk_error why = {0};
+    emk_status st = emk_proc_receive(fd, in, EMK_KEYHOLDER_MESSAGE_MAX, &len, 0, e);
+
+    if (st == EMK_OK)
+        st = emk_keyholder_message_read(emk_span_of(in, len), &m, e);
+    if (st != EMK_OK)
+        return st;
+    emk_writer_init(&w, out + EMK_KEYHOLDER_HEAD_LEN,
+                    EMK_KEYHOLDER_MESSAGE_MAX - EMK_KEYHOLDER_HEAD_LEN);
+    st = answer(h, &m, &w, &why);
+    emk_wipe(in, len); /* a chain's first key came in one */
+    return send_answer(fd, m.operation, st, out, &w, e);
+}
+
+static void complain(const char *what, const emk_error *e)
+{
+    char line[256];
+    int n = snprintf(
+        line, sizeof line,
+        "{\"level\":\"error\",\"part\":\"keyholder\",\"message\":\"%s\",\"status\":\"%s\","
+        "\"what\":\"%s\",\"where\":%llu}\n",
+        what, emk_status_name(e->status), e->what ? e->what : "", (unsigned long long)e->where);
+
+    if (n > 0 && (size_t)n < sizeof line)
+        emk_proc_log(emk_span_of(line, (size_t)n));
+}
+
+int emk_keyholder_run(int fd, const emk_keyholder_options *o)
+{
+    static uint8_t in[EMK_KEYHOLDER_MESSAGE_MAX], out[EMK_KEYHOLDER_MESSAGE_MAX];
+    holder h = {.o = o};
+    emk_writer nothing;
+    emk_error e = {0}, ignored;
+    emk_status st;
+
+    emk_proc_name("earmark-keys");
+    emk_writer_init(&nothing, NULL, 0);
+    st = load_keys(&h, &e);
+    if (st == EMK_OK)
+        st = confine(o, &e);
+    if (st != EMK_OK) {
+        complain("cannot start", &e);
+        /* Says why in place of the answer to hello. */
+        if (send_answer(fd, EMK_KEYHOLDER_OP_HELLO, st, out, &nothing, &ignored) != EMK_OK)
+            complain("cannot say why", &ignored);
+    }
+    while (st == EMK_OK)
+        st = serve_one(&h, fd, in, out, &e);
+    wipe_keys(&h);
+    if (st != EMK_E_NOT_FOUND) /* not found: the other side is gone, in order */
+        complain("ends", &e);
+    return st == EMK_E_NOT_FOUND ? 0 : 1;
+}

@@ -1,0 +1,111 @@
+/* The process that holds the keys, and its client in the HTTP process.
+ *
+ * The keyholder is forked before anything listens.  It reads the keys (files, a PKCS#11 token or a
+ * TPM for the issuer's), confines itself and answers messages over a socketpair until the other
+ * side is gone.  It signs only what it has parsed and found to be of the purpose named, and only so
+ * many a second.  What it never gives: a private key.
+ *
+ * A message is at most EMK_KEYHOLDER_MESSAGE_MAX bytes, kept apart by the socket:
+ *     request   version 1, operation 1, purpose 2, length 4, body
+ *     answer    version 1, operation 1, status 2, length 4, body
+ * numbers big-endian.  Whatever does not fit ends the keyholder: its only client is ours.
+ *
+ * Thread rule of the client: any number of threads. */
+#ifndef EMK_SERVER_DAEMON_KEYHOLDER_H
+#define EMK_SERVER_DAEMON_KEYHOLDER_H
+
+#include "core/base/secret.h"
+#include "core/seal/certificate.h"
+#include "server/api/keyholder.h"
+
+#define EMK_KEYHOLDER_MESSAGE_MAX 73728u /* a header to be signed, and some */
+#define EMK_KEYHOLDER_TIMEOUT_MS  5000u
+#define EMK_KEYHOLDER_ORIGIN_MAX  128u
+
+typedef enum emk_keyholder_source {
+    EMK_KEYHOLDER_FILE,
+    EMK_KEYHOLDER_PKCS11,
+    EMK_KEYHOLDER_TPM2
+} emk_keyholder_source;
+
+typedef struct emk_keyholder_options {
+    const char *dir; /* of the key files; written only for the journal's first keys */
+    emk_keyholder_source issuer;
+    const char *module, *uri, *pin_file; /* PKCS11 */
+    const char *tpm_dir, *tcti;          /* TPM2; tcti NULL: the default */
+    const char *origin;                  /* of the audit log: checkpoints of no other are signed */
+    const char *user;                    /* become this user; NULL: stay */
+    uint32_t sealing_s;                  /* life of the sealing key's certificate; 0: no sealing */
+    uint32_t per_second;                 /* signatures of one purpose; 0: any number */
+    bool sandbox;                        /* false: for tests under sanitizers */
+    bool make;                           /* make keys that are missing */
+} emk_keyholder_options;
+
+/* What the HTTP process is told once, when it says hello. */
+typedef struct emk_keyholder_hello {
+    uint8_t issuer_public[EMK_SIGN_PUBLIC_MAX];
+    size_t issuer_public_len;
+    uint8_t sealing_public[32];
+    size_t sealing_public_len; /* 0: does not seal */
+    uint8_t audit_public[32];
+    uint8_t certificate[EMK_CERTIFICATE_MAX]; /* of the sealing key, by the issuer */
+    size_t certificate_len;
+    emk_secret *keys; /* EMK_KEYHOLDER_SERVER_KEYS times 32 bytes, in the order below */
+} emk_keyholder_hello;
+
+#define EMK_KEYHOLDER_SERVER_KEYS 4u
+typedef enum emk_keyholder_server_key {
+    EMK_KEYHOLDER_NONCES,
+    EMK_KEYHOLDER_SESSIONS,
+    EMK_KEYHOLDER_SUBJECTS,
+    EMK_KEYHOLDER_COUNTERS
+} emk_keyholder_server_key;
+
+typedef struct emk_keyholder_client emk_keyholder_client;
+
+/* Forks the keyholder and says hello.  Gives the client; end with emk_keyholder_stop.  Called with
+ * one thread.  What failed there is told here: EMK_E_NOT_FOUND for a key that is missing, and so
+ * on; EMK_E_IO when it died. */
+emk_status emk_keyholder_start(const emk_keyholder_options *o, emk_keyholder_client **out,
+                               emk_keyholder_hello *hello, emk_error *e) EMK_MUST_CHECK;
+void emk_keyholder_hello_done(emk_keyholder_hello *hello);
+/* Ends the keyholder.  NULL is fine. */
+void emk_keyholder_stop(emk_keyholder_client *k);
+
+/* The table for handlers. */
+emk_keyholder emk_keyholder_table(emk_keyholder_client *k, const emk_keyholder_hello *hello);
+/* For the journal: `self` is the client. */
+emk_status emk_keyholder_sign_checkpoint(void *self, emk_span msg, uint8_t sig[64], emk_error *e);
+emk_status emk_keyholder_escrow(void *self, uint64_t epoch, const uint8_t key[32], emk_error *e);
+
+bool emk_keyholder_is_alive(const emk_keyholder_client *k);
+/* Asks it whether it is there; EMK_E_BUSY when it is gone. */
+emk_status emk_keyholder_ping(emk_keyholder_client *k, emk_error *e) EMK_MUST_CHECK;
+int emk_keyholder_pid(const emk_keyholder_client *k);
+/* Makes a new sealing key and certificate; *certificate is filled.  Requests under way may still
+ * be signed by the old one. */
+emk_status emk_keyholder_rotate(emk_keyholder_client *k, emk_keyholder_hello *hello,
+                                emk_error *e) EMK_MUST_CHECK;
+
+/* Whether these bytes are of that purpose, for this key: what the keyholder asks itself before it
+ * signs.  `highest` is the largest size of a checkpoint signed so far; raised.  EMK_E_POLICY. */
+typedef struct emk_purpose_check {
+    emk_keyholder_purpose purpose;
+    emk_sign_alg alg;
+    const uint8_t *kid; /* EMK_COSE_KID_LEN bytes */
+    const char *origin;
+    uint64_t *highest;
+} emk_purpose_check;
+emk_status emk_purpose_check_message(const emk_purpose_check *p, emk_span message,
+                                     emk_error *e) EMK_MUST_CHECK;
+
+/* The body of a request or an answer, split from its head.  EMK_E_FORMAT. */
+typedef struct emk_keyholder_message {
+    uint8_t operation;
+    uint16_t number; /* purpose, or status */
+    emk_span body;
+} emk_keyholder_message;
+emk_status emk_keyholder_message_read(emk_span in, emk_keyholder_message *out,
+                                      emk_error *e) EMK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,541 @@
+/* A server from its start to its end.  Order of the start: configuration, keyholder (forked while
+ * there is one thread and nothing listens), sockets, rights given up, parts, HTTP. */
+#include "server/daemon/server.h"
+
+#include "core/base/os_time.h"
+#include "server/daemon/os_process.h"
+#include "server/daemon/os_sandbox.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_S      UINT64_C(1000000000)
+#define TICK_MS       200u
+#define PING_NS       NS_PER_S
+#define SWEEP_NS      (10 * NS_PER_S)
+#define JWKS_NS       (5 * NS_PER_S)
+#define FILE_MAX      (1u << 20)
+#define DRAIN_TICK_MS 20u
+
+static void say(const char *what, const emk_yaml_diag *d, const emk_error *e)
+{
+    emk_log_write(EMK_LOG_ERROR, what, d && d->text[0] ? d->text : NULL, e);
+}
+
+/* ---- configuration ---- */
+
+static emk_status read_config(emk_server *s, emk_config *out, emk_error *e)
+{
+    emk_yaml_diag d = {.line = 0};
+    emk_buf text;
+    emk_status st;
+
+    if (s->options.dev)
+        return emk_config_dev(s->options.dev_dir, out, e);
+    emk_buf_init(&text, EMK_YAML_TEXT_MAX);
+    st = emk_os_read_file(s->options.config_file, EMK_YAML_TEXT_MAX, &text, e);
+    if (st == EMK_OK)
+        st = emk_config_parse(s->options.config_file, emk_buf_span(&text), out, &d, e);
+    if (st != EMK_OK)
+        say("the configuration cannot be used", &d, e);
+    emk_buf_done(&text);
+    return st;
+}
+
+/* ---- steps of the start ---- */
+
+static emk_status make_folders(emk_server *s, emk_error *e)
+{
+    const emk_config *c = &s->config;
+    emk_status st = EMK_OK;
+
+    if (s->options.dev)
+        st = emk_os_make_dir(s->options.dev_dir, e);
+    if (st == EMK_OK)
+        st = emk_os_make_dir(c->data, e);
+    if (st == EMK_OK)
+        st = emk_os_make_dir(c->keys_dir, e);
+    if (st == EMK_OK && emk_sandbox_contains(c->data, c->keys_dir))
+        st = emk_fail(e, EMK_E_POLICY, "keys.dir lies below server.data", 0);
+    if (st == EMK_OK && c->user && emk_proc_is_root())
+        st = emk_sandbox_give(c->data, c->user, e);
+    if (st == EMK_OK && c->keys_user && emk_proc_is_root())
+        st = emk_sandbox_give(c->keys_dir, c->keys_user, e);
+    return st;
+}
+
+static emk_status start_keyholder(emk_server *s, emk_error *e)
+{
+    const emk_config *c = &s->config;
+    emk_keyholder_options o = {.dir = c->keys_dir,
+                               .issuer = (emk_keyholder_source)c->keys_issuer,
+                               .module = c->keys_module,
+                               .uri = c->keys_uri,
+                               .pin_file = c->keys_pin_file,
+                               .tpm_dir = c->keys_tpm_dir,
+                               .tcti = c->keys_tcti,
+                               .origin = c->audit_origin,
+                               .user = emk_proc_is_root() ? c->keys_user : NULL,
+                               .sealing_s = (uint32_t)c->keys_sealing_s,
+                               .per_second = (uint32_t)c->keys_per_second,
+                               .sandbox = c->sandbox,
+                               .make = s->options.make_keys || s->options.dev};
+    emk_status st = emk_keyholder_start(&o, &s->keyholder, &s->hello, e);
+
+    if (st == EMK_E_NOT_FOUND)
+        emk_log_write(EMK_LOG_ERROR, "a key is missing",
+                      "make them once with: earmarkd --config FILE --make-keys", e);
+    return st;
+}
+
+/* A socket that the supervisor handed over under this name, or one of our own. */
+static emk_status take_socket(const emk_inherited *given, size_t n, const char *name,
+                              const char *where, int *fd, char *text, emk_error *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(given[i].name, name) == 0) {
+            *fd = given[i].fd;
+            snprintf(text, EMK_LISTEN_TEXT_MAX, "%s (inherited)", where);
+            return EMK_OK;
+        }
+    return emk_net_listen(where, fd, text, e);
+}
+
+static emk_status open_sockets(emk_server *s, emk_error *e)
+{
+    emk_inherited given[EMK_INHERITED_MAX];
+    size_t n = emk_net_inherited(given);
+    emk_status st;
+
+    (void)emk_net_raise_files();
+    st = take_socket(given, n, "api", s->config.listen, &s->fd_api, s->at_api, e);
+    if (st == EMK_OK)
+        st = take_socket(given, n, "internal", s->config.internal_listen, &s->fd_internal,
+                         s->at_internal, e);
+    if (st != EMK_OK)
+        say("cannot listen", NULL, e);
+    return st;
+}
+
+static emk_status read_pem(const char *path, emk_buf *out, emk_error *e)
+{
+    static const uint8_t zero = 0;
+    emk_status st;
+
+    emk_buf_done(out);
+    emk_buf_init(out, FILE_MAX);
+    if (!path)
+        return EMK_OK;
+    st = emk_os_read_file(path, FILE_MAX - 1, out, e);
+    return st == EMK_OK ? emk_buf_append(out, emk_span_of(&zero, 1), e) : st;
+}
+
+static emk_status read_files(emk_server *s, emk_error *e)
+{
+    emk_status st = read_pem(s->config.tls_certificate, &s->tls_certificate, e);
+
+    if (st == EMK_OK)
+        st = read_pem(s->config.tls_key, &s->tls_key, e);
+    if (st == EMK_OK)
+        st = read_pem(s->config.keys_certificate, &s->issuer_certificate, e);
+    if (st != EMK_OK)
+        say("a file of the configuration cannot be read", NULL, e);
+    return st;
+}
+
+/* The folder that a file lies in: files are replaced by renaming another over them. */
+static void folder_of(const char *path, char out[EMK_SERVER_PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(out, EMK_SERVER_PATH_MAX, "%.*s", slash ? (int)(slash - path + (slash == path)) : 1,
+             slash ? path : ".");
+}
+
+static emk_status confine_files(emk_server *s, emk_error *e)
+{
+    char folders[EMK_CONFIG_ISSUERS_MAX + 4][EMK_SERVER_PATH_MAX];
+    const char *read[EMK_CONFIG_ISSUERS_MAX + 4], *write[1] = {s->config.data};
+    const char *files[EMK_CONFIG_ISSUERS_MAX + 4] = {s->options.config_file,
+                                                     s->config.tls_certificate, s->config.tls_key,
+                                                     s->config.firewall_file};
+    emk_sandbox_paths p = {.write = write, .n_write = 1, .read = read};
+
+    for (size_t i = 0; i < s->config.n_issuers; i++)
+        files[4 + i] = s->config.issuers[i].jwks_file;
+    for (size_t i = 0; i < 4 + s->config.n_issuers; i++) {
+        if (!files[i])
+            continue;
+        folder_of(files[i], folders[p.n_read]);
+        read[p.n_read] = folders[p.n_read];
+        /* The keys may lie below that folder: then it is this one file, as it is now. */
+        if (emk_sandbox_contains(read[p.n_read], s->config.keys_dir))
+            read[p.n_read] = files[i];
+        p.n_read++;
+    }
+    return emk_sandbox_files(&p, e);
+}
+
+/* What the kernel does not have is said, and does not stop the server. */
+static emk_status shrug(emk_status st, const char *what, emk_error *e)
+{
+    if (st != EMK_E_UNSUPPORTED)
+        return st;
+    emk_log_write(EMK_LOG_WARNING, what, NULL, e);
+    return EMK_OK;
+}
+
+static emk_status confine(emk_server *s, emk_error *e)
+{
+    emk_status st = emk_sandbox_private(e);
+
+    if (st == EMK_OK && s->config.user && emk_proc_is_root())
+        st = emk_sandbox_user(s->config.user, e);
+    if (st == EMK_OK && s->config.sandbox)
+        st = shrug(confine_files(s, e), "no Landlock: the key files are kept by permissions only",
+                   e);
+    if (st == EMK_OK && s->config.sandbox)
+        st = shrug(emk_sandbox_calls(EMK_SANDBOX_SERVER, e), "no seccomp", e);
+    if (st != EMK_OK)
+        say("cannot give up rights", NULL, e);
+    return st;
+}
+
+static uint64_t wall_clock(void *self)
+{
+    (void)self;
+    return emk_os_now_s();
+}
+
+static emk_status fill_api(emk_server *s, emk_error *e)
+{
+    const emk_config *c = &s->config;
+    emk_status st = emk_crypto_new(NULL, NULL, &s->crypto, e);
+
+    s->api.crypto = s->crypto;
+    s->api.keyholder = emk_keyholder_table(s->keyholder, &s->hello);
+    s->api.clock = wall_clock;
+    s->api.daemon = s;
+    if (s->options.dev)
+        snprintf(s->origin, sizeof s->origin, "http://%s", s->at_api);
+    s->api.settings = (emk_api_settings){
+        .origin = s->options.dev ? s->origin : c->origin,
+        .version = EMK_API_VERSION,
+        .dev = s->options.dev,
+        .certificate_s = (uint32_t)c->certificate_s,
+        .ticket_s = (uint32_t)c->ticket_s,
+        .blob_ttl_s = (uint32_t)c->blob_ttl_s,
+        .idempotency_s = (uint32_t)c->idempotency_s,
+        .allow_no_attestation = c->attestation_none,
+    };
+    if (s->issuer_certificate.len > 1)
+        s->api.settings.root_certificate =
+            emk_span_of(s->issuer_certificate.p, s->issuer_certificate.len - 1);
+    if (st == EMK_OK)
+        st = emk_cose_verify_key(s->crypto,
+                                 emk_span_of(s->hello.issuer_public, s->hello.issuer_public_len),
+                                 &s->issuer, e);
+    s->api.issuer = s->issuer;
+    return st;
+}
+
+static emk_http_config http_config(const emk_server *s)
+{
+    const emk_config *c = &s->config;
+    emk_http_config h = {
+        .router = &s->router,
+        .fd = s->fd_api,
+        .proxies = s->proxies,
+        .counts = true,
+        .limits = {.threads = (uint32_t)c->threads,
+                   .workers = (uint32_t)c->workers,
+                   .streams = (uint32_t)c->streams,
+                   .connections = (uint32_t)c->connections,
+                   .connections_net = (uint32_t)c->connections_net,
+                   .head_s = (uint32_t)c->head_s,
+                   .idle_s = (uint32_t)c->idle_s,
+                   .body_s = (uint32_t)c->body_s,
+                   .answer_s = (uint32_t)c->answer_s,
+                   .least_rate = (uint32_t)c->least_rate},
+    };
+
+    if (s->tls_certificate.len > 0) {
+        h.tls_certificate = (const char *)s->tls_certificate.p;
+        h.tls_key = (const char *)s->tls_key.p;
+    }
+    return h;
+}
+
+static emk_status start_api(emk_server *s, emk_error *e)
+{
+    emk_http_config h = http_config(s);
+
+    h.api = &s->api;
+    return emk_http_start(&h, &s->http, e);
+}
+
+static emk_status start_internal(emk_server *s, emk_error *e)
+{
+    emk_http_config h = http_config(s);
+
+    h.api = &s->api;
+    h.router = &s->internal_router;
+    h.fd = s->fd_internal;
+    h.tls_certificate = h.tls_key = NULL;
+    h.counts = false;
+    h.limits.threads = 1;
+    h.limits.workers = 2;
+    h.limits.streams = 1;
+    h.limits.connections = 64;
+    h.limits.connections_net = 0;
+    return emk_http_start(&h, &s->internal, e);
+}
+
+static emk_status start_http(emk_server *s, emk_error *e)
+{
+    size_t n;
+    const emk_route_table *tables = emk_api_tables(&n);
+    emk_status st = emk_router_init(&s->router, tables, n, e);
+
+    if (st == EMK_OK)
+        st = emk_router_init(&s->internal_router, &emk_routes_internal, 1, e);
+    if (st == EMK_OK)
+        st = emk_metrics_new(&s->api.metrics, e);
+    if (st == EMK_OK)
+        st = emk_http_metrics_add(&s->api, &s->router, e);
+    if (st == EMK_OK)
+        st = emk_server_metrics_add(s, e);
+    if (st == EMK_OK)
+        st = start_api(s, e);
+    if (st == EMK_OK)
+        st = start_internal(s, e);
+    return st;
+}
+
+/* For people and scripts: where it is, and how to get in. */
+static emk_status greet_dev(emk_server *s, emk_error *e)
+{
+    char token[EMK_SESSION_TEXT_MAX] = "", text[1024], path[EMK_SERVER_PATH_MAX];
+    int n;
+    emk_status st = emk_server_dev_operator(s, token, e);
+
+    if (st == EMK_OK)
+        st = emk_os_join(path, sizeof path, s->config.data, "dev.json", "", e);
+    if (st != EMK_OK)
+        return st;
+    n = snprintf(text, sizeof text,
+                 "{\"api\":\"http://%s\",\"internal\":\"http://%s\",\"operator_token\":\"%s\","
+                 "\"keyholder\":%d,\"pid\":%" PRIu64 "}\n",
+                 s->at_api, s->at_internal, token, emk_keyholder_pid(s->keyholder), emk_proc_pid());
+    st = emk_os_write_file(path, emk_span_of(text, (size_t)n), e);
+    printf("API             http://%s\ninternal        http://%s\noperator token  %s\n", s->at_api,
+           s->at_internal, token);
+    fflush(stdout);
+    emk_wipe(token, sizeof token);
+    emk_wipe(text, sizeof text);
+    return st;
+}
+
+static emk_status greet(emk_server *s, emk_error *e)
+{
+    emk_status st = s->options.dev ? greet_dev(s, e) : EMK_OK;
+
+    emk_log_write(EMK_LOG_INFO, "listening", s->at_api, NULL);
+    emk_log_write(EMK_LOG_INFO, "listening (internal)", s->at_internal, NULL);
+    return st;
+}
+
+typedef emk_status (*step_fn)(emk_server *s, emk_error *e);
+
+emk_status emk_server_start(const emk_server_options *o, emk_server *s, emk_error *e)
+{
+    static const step_fn STEPS[] = {
+        make_folders, start_keyholder,       open_sockets, read_files, confine,
+        fill_api,     emk_server_parts_open, start_http,   greet,
+    };
+    emk_status st;
+
+    *s = (emk_server){.options = *o, .fd_api = -1, .fd_internal = -1};
+    s->started_ns = emk_os_monotonic_ns();
+    emk_buf_init(&s->tls_certificate, FILE_MAX);
+    emk_buf_init(&s->tls_key, FILE_MAX);
+    emk_buf_init(&s->issuer_certificate, FILE_MAX);
+    emk_proc_signals_block();
+    st = read_config(s, &s->config, e);
+    s->has_config = st == EMK_OK;
+    if (st == EMK_OK)
+        emk_log_level_set((emk_log_level)s->config.log);
+    for (size_t i = 0; st == EMK_OK && i < sizeof STEPS / sizeof STEPS[0]; i++)
+        st = STEPS[i](s, e);
+    if (st != EMK_OK) {
+        emk_log_write(EMK_LOG_ERROR, "cannot start", NULL, e);
+        emk_server_stop(s);
+        return st;
+    }
+    s->watchdog_ms = emk_net_watchdog_ms();
+    emk_net_notify("READY=1");
+    return EMK_OK;
+}
+
+/* ---- life ---- */
+
+const char *emk_server_unready(emk_server *s)
+{
+    emk_journal_state j;
+
+    if (s->draining)
+        return "going down";
+    if (!emk_keyholder_is_alive(s->keyholder))
+        return "the keyholder is gone";
+    emk_journal_state_get(s->api.journal, &j);
+    if (!j.writable)
+        return "the audit log cannot be written";
+    for (size_t i = 0; i < s->config.n_issuers; i++) {
+        emk_jwks_state state;
+
+        emk_jwks_cache_state(s->jwks[i].cache, emk_os_now_s(), &state);
+        if (!state.usable)
+            return "no keys of a token issuer";
+    }
+    return NULL;
+}
+
+/* A log level, the firewall's list, and the certificate; the rest waits for a restart.  Requests at
+ * work end on the old listener, the new one has the socket already. */
+static void reload(emk_server *s)
+{
+    emk_config fresh;
+    emk_http_server *old = s->http;
+    emk_error e = {0};
+    emk_status st = read_config(s, &fresh, &e);
+
+    emk_net_notify("RELOADING=1");
+    if (st != EMK_OK) {
+        say("reload: the old configuration stays", NULL, &e);
+        emk_net_notify("READY=1");
+        return;
+    }
+    emk_log_level_set((emk_log_level)fresh.log);
+    emk_config_done(&fresh);
+    emk_server_jwks_read(s, true);
+    st = emk_server_firewall_read(s, &e);
+    if (st == EMK_OK)
+        st = read_files(s, &e);
+    if (st == EMK_OK)
+        st = start_api(s, &e);
+    if (st == EMK_OK) {
+        emk_http_drain(old);
+        for (uint64_t i = 0; i < s->config.drain_s * 1000 / DRAIN_TICK_MS && emk_http_busy(old);
+             i++)
+            (void)emk_proc_signal_wait(DRAIN_TICK_MS);
+        emk_http_stop(old);
+        emk_log_write(EMK_LOG_INFO, "reloaded", NULL, NULL);
+    } else {
+        say("reload: something stays as it was", NULL, &e);
+    }
+    emk_net_notify("READY=1");
+}
+
+static void sweep(emk_server *s)
+{
+    uint64_t n = 0;
+    emk_error e = {0};
+
+    if (emk_blobs_sweep(&s->api.blobs, emk_os_now_s(), &n, &e) != EMK_OK ||
+        emk_records_sweep(&s->api.records, emk_os_now_s(), &n, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "what has expired cannot be removed", NULL, &e);
+}
+
+/* Its end is noticed by asking; the exit is for the supervisor, who starts both anew. */
+static bool keyholder_over(emk_server *s, uint64_t now)
+{
+    emk_error e = {0};
+    int code;
+
+    if (emk_keyholder_ping(s->keyholder, &e) != EMK_E_BUSY) {
+        s->keyholder_lost_ns = 0;
+        return false;
+    }
+    (void)emk_proc_ended(emk_keyholder_pid(s->keyholder), &code);
+    if (s->keyholder_lost_ns == 0) {
+        s->keyholder_lost_ns = now;
+        emk_log_write(EMK_LOG_ERROR, "the keyholder is gone: no grants", NULL, &e);
+        emk_net_notify("STATUS=the keyholder is gone");
+    }
+    return s->config.keyholder_grace_s > 0 &&
+           now - s->keyholder_lost_ns >= s->config.keyholder_grace_s * NS_PER_S;
+}
+
+/* True when the server must end by itself. */
+static bool keep_house(emk_server *s)
+{
+    uint64_t now = emk_os_monotonic_ns();
+
+    if (s->watchdog_ms)
+        emk_net_notify("WATCHDOG=1");
+    if (now - s->last_sweep_ns >= SWEEP_NS) {
+        s->last_sweep_ns = now;
+        sweep(s);
+    }
+    if (now - s->last_jwks_ns >= JWKS_NS) {
+        s->last_jwks_ns = now;
+        emk_server_jwks_read(s, false);
+    }
+    if (now - s->last_ping_ns < PING_NS)
+        return false;
+    s->last_ping_ns = now;
+    return keyholder_over(s, now);
+}
+
+static void drain(emk_server *s)
+{
+    uint64_t until = emk_os_monotonic_ns() + s->config.drain_s * NS_PER_S;
+
+    s->draining = true;
+    emk_net_notify("STOPPING=1");
+    emk_log_write(EMK_LOG_INFO, "going down", NULL, NULL);
+    emk_http_drain(s->http);
+    while (emk_http_busy(s->http) > 0 && emk_os_monotonic_ns() < until)
+        if (emk_proc_signal_wait(DRAIN_TICK_MS) == EMK_PROC_STOP)
+            return; /* told twice: at once */
+}
+
+int emk_server_run(emk_server *s)
+{
+    for (;;) {
+        emk_proc_signal signal = emk_proc_signal_wait(TICK_MS);
+
+        if (signal == EMK_PROC_STOP) {
+            drain(s);
+            return 0;
+        }
+        if (signal == EMK_PROC_RELOAD)
+            reload(s);
+        if (keep_house(s)) {
+            drain(s);
+            return EMK_SERVER_EXIT_KEYS;
+        }
+    }
+}
+
+void emk_server_stop(emk_server *s)
+{
+    s->draining = true;
+    emk_http_stop(s->http);
+    emk_http_stop(s->internal);
+    emk_server_parts_close(s);
+    emk_metrics_free(s->api.metrics);
+    emk_verify_key_free(s->issuer);
+    emk_keyholder_hello_done(&s->hello);
+    emk_keyholder_stop(s->keyholder);
+    emk_crypto_free(s->crypto);
+    emk_os_close(s->fd_api);
+    emk_os_close(s->fd_internal);
+    emk_buf_done(&s->tls_certificate);
+    emk_wipe(s->tls_key.p, s->tls_key.len);
+    emk_buf_done(&s->tls_key);
+    emk_buf_done(&s->issuer_certificate);
+    if (s->has_config)
+        emk_config_done(&s->config);
+}
