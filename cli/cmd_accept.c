@@ -10,6 +10,8 @@
 
 static emk_status advise(emk_cli *cli, emk_status st)
 {
+    if (emk_cli_is_keystore_error(&cli->error)) /* it has advice of its own */
+        return st;
     if (st == EMK_E_USED)
         return emk_cli_advise(cli, st,
                               "This delivery was accepted before, or this device did not ask for "
@@ -68,15 +70,30 @@ static void write_receipt(emk_cli *cli, emk_span receipt)
         emk_cli_remark(cli, "the receipt could not be written: %s", e.what);
 }
 
+static emk_status read_lease(emk_cli *cli, emk_buf *out)
+{
+    const char *path = emk_cli_option_value(cli, "lease");
+    emk_status st;
+
+    emk_buf_init(out, EMK_MESSAGE_MAX);
+    st = path ? emk_cli_read_input(cli, path, EMK_MESSAGE_MAX, out) : EMK_OK;
+    if (st != EMK_OK)
+        emk_buf_done(out);
+    return st;
+}
+
 static emk_status deliver(emk_cli *cli, emk_cli_device *d, emk_span ticket,
                           const emk_source *sealed)
 {
     emk_cli_progress progress;
     emk_client_delivery in = {.ticket = ticket, .sealed = sealed};
     emk_client_accepted done;
-    emk_buf receipt;
-    emk_status st;
+    emk_buf receipt, lease;
+    emk_status st = read_lease(cli, &lease);
 
+    if (st != EMK_OK)
+        return st;
+    in.lease = emk_buf_span(&lease);
     emk_buf_init(&receipt, EMK_MESSAGE_MAX);
     emk_cli_progress_init(&progress, cli, "accepting");
     in.progress = &progress.call;
@@ -84,6 +101,7 @@ static emk_status deliver(emk_cli *cli, emk_cli_device *d, emk_span ticket,
     emk_cli_progress_done(&progress);
     write_receipt(cli, emk_buf_span(&receipt));
     emk_buf_done(&receipt);
+    emk_buf_done(&lease);
     if (st != EMK_OK)
         return advise(cli, blame(cli, d, ticket, st));
     emk_cli_put_string(&cli->out, "name", done.name);
@@ -131,6 +149,7 @@ static const emk_cli_operand operands[] = {
 static const emk_cli_option options[] = {
     {"ticket", 't', EMK_CLI_FILE, "FILE", "the ticket it was sealed for; - is standard input",
      true},
+    {"lease", 0, EMK_CLI_FILE, "FILE", "the first lease, where the ticket wants one", false},
     {"receipt", 0, EMK_CLI_FILE, "FILE", "write a signed receipt for the issuer here", false},
     EMK_CLI_OPTION_DEVICE_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
@@ -156,7 +175,7 @@ static const emk_cli_exit exits[] = {
 const emk_cli_command EMK_CLI_ACCEPT = {
     .name = "accept",
     .summary = "takes a sealed model into the device's vault",
-    .synopsis = "FILE --ticket TICKET [--receipt FILE]",
+    .synopsis = "FILE --ticket TICKET [--lease FILE] [--receipt FILE]",
     .paragraphs = paragraphs,
     .operands = operands,
     .options = options,

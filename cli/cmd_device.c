@@ -1,6 +1,7 @@
 /* device init, device certify, device list, device remove. */
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/keystore_options.h"
 #include "cli/os_machine.h"
 
 /* "Linux-x86_64, software keys": for people, in the enrolment. */
@@ -38,38 +39,37 @@ static emk_status find_issuer(emk_cli *cli, emk_cli_public *out)
     return st == EMK_OK ? emk_cli_public_read(cli, home, out) : st;
 }
 
+static void show_made(emk_cli *cli, const emk_cli_device *device, const char *enrolment)
+{
+    emk_cli_put_string(&cli->out, "device", device->dir);
+    emk_cli_put_hex(&cli->out, "device_id",
+                    emk_span_of(emk_client_device_id(device->client), EMK_DEVICE_ID_LEN));
+    emk_cli_put_string(&cli->out, "keys", emk_keystore_describe(&device->keystore));
+    emk_cli_put_bool(&cli->out, "hardware", emk_keystore_is_hardware(&device->keystore));
+    emk_cli_put_string(&cli->out, "enrolment", enrolment);
+    emk_cli_next(cli, ", at the issuer: earmark issuer enrol %s -o device.cert", enrolment);
+}
+
 static emk_status run_init(emk_cli *cli)
 {
     char dir[EMK_CLI_PATH_MAX], path[EMK_CLI_PATH_MAX];
     emk_cli_public issuer = {.len = 0};
-    emk_cli_device_new in = {.dir = dir, .issuer = &issuer};
+    emk_cli_keys_store store = {.authority = {0}};
+    emk_cli_keys keys = {.post_quantum = false};
+    emk_cli_device_new in = {.dir = dir, .issuer = &issuer, .keys = &keys};
     emk_cli_device device = {0};
     emk_status st = emk_cli_home(cli, "device", dir);
 
     if (st == EMK_OK)
         st = find_issuer(cli, &issuer);
     if (st == EMK_OK)
-        st = emk_cli_new_passphrase(cli, &in.passphrase);
-    if (st == EMK_OK) {
-        const emk_crypto *c = NULL;
-
-        st = emk_cli_crypto(cli, &c);
-        in.post_quantum = st == EMK_OK && emk_kem_is_supported(c, EMK_KEM_MLKEM768_P256) &&
-                          !emk_cli_option_given(cli, "classic");
-    }
+        st = emk_cli_keys_from_options(cli, &store, &keys);
     if (st == EMK_OK)
         st = emk_cli_device_make(cli, &in, &device);
     if (st == EMK_OK)
         st = write_enrolment(cli, &device, path);
-    if (st == EMK_OK) {
-        emk_cli_put_string(&cli->out, "device", dir);
-        emk_cli_put_hex(&cli->out, "device_id",
-                        emk_span_of(emk_client_device_id(device.client), EMK_DEVICE_ID_LEN));
-        emk_cli_put_string(&cli->out, "keys", emk_keystore_describe(&device.keystore));
-        emk_cli_put_bool(&cli->out, "hardware", emk_keystore_is_hardware(&device.keystore));
-        emk_cli_put_string(&cli->out, "enrolment", path);
-        emk_cli_next(cli, ", at the issuer: earmark issuer enrol %s -o device.cert", path);
-    }
+    if (st == EMK_OK)
+        show_made(cli, &device, path);
     emk_cli_device_close(&device);
     return st;
 }
@@ -95,46 +95,6 @@ static emk_status run_certify(emk_cli *cli)
     return st;
 }
 
-static emk_status show_entry(void *self, const emk_client_entry *entry, emk_error *e)
-{
-    emk_cli_out *o = self;
-
-    (void)e;
-    emk_cli_begin(o, o->json ? NULL : entry->name);
-    if (o->json)
-        emk_cli_put_string(o, "name", entry->name);
-    emk_cli_put_string(o, "status", emk_status_name(entry->status));
-    if (entry->status == EMK_OK) {
-        emk_cli_put_text(o, "model", entry->identity->model);
-        if (entry->identity->version.len)
-            emk_cli_put_text(o, "version", entry->identity->version);
-        emk_cli_put_text(o, "user", entry->identity->user);
-        emk_cli_put_size(o, "size", entry->model_len);
-        emk_cli_put_time(o, "accepted", entry->record->accepted);
-        emk_cli_put_time(o, "expires", entry->policy->expires);
-        if (entry->policy->max_opens) {
-            emk_cli_put_number(o, "opens", entry->record->opens);
-            emk_cli_put_number(o, "max_opens", entry->policy->max_opens);
-        }
-    }
-    emk_cli_end(o);
-    return EMK_OK;
-}
-
-static emk_status run_list(emk_cli *cli)
-{
-    emk_cli_device device = {0};
-    emk_status st = emk_cli_device_open(cli, &device);
-
-    if (st == EMK_OK) {
-        emk_cli_begin_list(&cli->out, "models");
-        st = emk_client_list(device.client, show_entry, &cli->out, &cli->error);
-        emk_cli_end(&cli->out);
-    }
-    emk_cli_device_close(&device);
-    return st;
-}
-
 static emk_status run_remove(emk_cli *cli)
 {
     const char *name = emk_cli_operand_at(cli, 0);
@@ -154,15 +114,37 @@ static emk_status run_remove(emk_cli *cli)
 static const char *const init_paragraphs[] = {
     "Makes a device: its own keys, a vault for models, and the issuer it trusts. Then the issuer "
     "has to certify the device: send it the enrolment that is named at the end.",
-    "The keys are software keys: whoever can read the device's directory has them. They are not "
-    "in hardware, and earmark says so wherever it matters.",
+    "Without --keystore the keys are software keys: whoever can read the device's directory has "
+    "them, and earmark says so wherever it matters. That is the default because it works on every "
+    "machine and cannot be lost by clearing a chip; where there is a TPM, take it. `earmark "
+    "doctor` "
+    "says what is usable here. The choice is kept in the device's directory: later commands need "
+    "no option but, where there is one, the PIN (--passphrase-file, --passphrase-fd, EARMARK_PIN, "
+    "or "
+    "typed; never on the command line).",
+    "tpm2: keys made in the TPM, usable there alone, and counters that a restored disk does not "
+    "turn back. With --ask-passphrase (or a file) under a PIN of at most 32 bytes. With --pcrs, "
+    "--pcr-authority and --pcr-signature only while the PCRs have values that the authority "
+    "signed: see `earmark device pcr-policy`. pkcs11: keys made in the token, which asks for its "
+    "own PIN; counters and waiting requests are kept in software beside it. auto: tpm2 where this "
+    "user can use one, else soft; earmark says which.",
     NULL};
 
 static const emk_cli_option init_options[] = {
     {"issuer", 0, EMK_CLI_FILE, "FILE",
      "the issuer's public key, or its directory; default: the issuer on this machine", false},
     EMK_CLI_OPTION_DEVICE_DIR,
-    {"classic", 0, EMK_CLI_FLAG, NULL, "a P-256 key alone, also where ML-KEM is to be had", false},
+    {"keystore", 0, EMK_CLI_WORD, "KIND",
+     "who holds the keys: soft (default), tpm2, pkcs11 or auto", false},
+    EMK_CLI_OPTION_TCTI,
+    EMK_CLI_OPTION_PCRS(false),
+    {"pcr-authority", 0, EMK_CLI_FILE, "FILE", "tpm2: whose P-256 key signs PCR values (DER)",
+     false},
+    {"pcr-signature", 0, EMK_CLI_FILE, "FILE", "tpm2: its signature for the present values", false},
+    {"module", 0, EMK_CLI_FILE, "FILE", "pkcs11: the token's library", false},
+    {"token", 0, EMK_CLI_WORD, "NAME", "pkcs11: the token's label, or a pkcs11: URI", false},
+    {"classic", 0, EMK_CLI_FLAG, NULL, "soft: a P-256 key alone, also where ML-KEM is to be had",
+     false},
     EMK_CLI_OPTION_ASK_PASSPHRASE,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,
@@ -171,6 +153,9 @@ static const emk_cli_option init_options[] = {
 
 static const emk_cli_example init_examples[] = {
     {"A device of an issuer elsewhere:", "earmark device init --issuer issuer.pub"},
+    {"Keys in this machine's TPM:", "earmark device init --issuer issuer.pub --keystore tpm2"},
+    {"Keys in a token:",
+     "earmark device init --keystore pkcs11 --token phone --module libpkcs11.so"},
     {"A second device on this machine:", "earmark device init --device ./tablet"},
     {0},
 };
@@ -179,13 +164,16 @@ static const emk_cli_exit init_exits[] = {
     {EMK_E_NOT_FOUND, "there is no such issuer.pub"},
     {EMK_E_FORMAT, "this is not an issuer's public key"},
     {EMK_E_USED, "the device exists already: keys are never replaced"},
+    {EMK_E_UNSUPPORTED, "this build has no such key holder, or the token cannot do it"},
+    {EMK_E_IO, "there is no TPM, or no such token"},
+    {EMK_E_SEALED, "the token refused the PIN"},
     {0},
 };
 
 const emk_cli_command EMK_CLI_DEVICE_INIT = {
     .name = "device init",
     .summary = "makes a device: keys, a vault, and whom it trusts",
-    .synopsis = "[--issuer issuer.pub] [--device DIR] [--ask-passphrase]",
+    .synopsis = "[--issuer issuer.pub] [--device DIR] [--keystore soft|tpm2|pkcs11|auto]",
     .paragraphs = init_paragraphs,
     .options = init_options,
     .examples = init_examples,
@@ -237,7 +225,8 @@ const emk_cli_command EMK_CLI_DEVICE_CERTIFY = {
 
 static const char *const list_paragraphs[] = {
     "Lists the models in the device's vault, by the names that `open`, `run` and `device remove` "
-    "take beside the model's own, with what their policies still allow. Counts nothing.",
+    "take beside the model's own, with what their policies still allow. Counts nothing. `earmark "
+    "vault list` is the same.",
     NULL};
 
 static const emk_cli_example list_examples[] = {
@@ -252,7 +241,7 @@ const emk_cli_command EMK_CLI_DEVICE_LIST = {
     .paragraphs = list_paragraphs,
     .options = device_options,
     .examples = list_examples,
-    .run = run_list,
+    .run = emk_cli_vault_list,
 };
 
 static const char *const remove_paragraphs[] = {

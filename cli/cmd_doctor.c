@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/keystore_options.h"
 #include "cli/os_machine.h"
 #include "cli/text.h"
 #include "cli/version.h"
@@ -17,6 +18,7 @@ typedef struct findings {
     bool secret_memory;
     bool huge_pages;
     uint64_t model; /* bytes of the model asked about */
+    bool tpm_answers;
 } findings;
 
 static const char *const ABILITY[EMK_CRYPTO_ABILITIES] = {
@@ -109,14 +111,50 @@ static void show_memory(emk_cli_out *o, const findings *f)
     emk_cli_end(o);
 }
 
-static void show_keys(emk_cli_out *o, const findings *f)
+/* One key holder: whether a device could be made with it here, and if not, why. */
+static bool show_holder(emk_cli *cli, const emk_cli_holder *h, const emk_cli_keys_config *config)
 {
+    const emk_error before = cli->error;
+    emk_status st = EMK_OK;
+
+    emk_cli_begin(&cli->out, h->name);
+    if (h->absent)
+        st = EMK_E_UNSUPPORTED;
+    else if (h->probe)
+        st = h->probe(cli, config);
+    emk_cli_put_bool(&cli->out, "usable", st == EMK_OK);
+    if (h->absent)
+        emk_cli_put_string(&cli->out, "why", h->absent);
+    else if (st != EMK_OK)
+        emk_cli_put_string(&cli->out, "why", cli->error.what);
+    if (st == EMK_E_USAGE)
+        emk_cli_put_string(&cli->out, "fix", "name the token: --module FILE --token NAME");
+    else if (st != EMK_OK && !h->absent && emk_cli_keystore_fix(&cli->error))
+        emk_cli_put_string(&cli->out, "fix", emk_cli_keystore_fix(&cli->error));
+    emk_cli_end(&cli->out);
+    cli->error = before;
+    return st == EMK_OK;
+}
+
+static emk_status show_keys(emk_cli *cli, findings *f)
+{
+    emk_cli_out *o = &cli->out;
+    emk_cli_keys_config config = {.kind = ""};
+    emk_status st = emk_cli_holder_options(cli, &config);
+
+    if (st != EMK_OK)
+        return st;
     emk_cli_begin(o, "device_keys");
     emk_cli_put_bool(o, "tpm", f->machine.tpm);
     emk_cli_put_bool(o, "tpm_usable", f->machine.tpm_usable);
-    emk_cli_put_string(o, "keystore", "software");
-    emk_cli_put_bool(o, "hardware_keys", false);
+    for (size_t i = 0; EMK_CLI_HOLDERS[i]; i++) {
+        bool usable = show_holder(cli, EMK_CLI_HOLDERS[i], &config);
+
+        f->tpm_answers = f->tpm_answers || (usable && EMK_CLI_HOLDERS[i] == &EMK_CLI_HOLDER_TPM2);
+    }
+    emk_cli_put_bool(o, "hardware_keys", f->tpm_answers);
     emk_cli_end(o);
+    return EMK_OK;
 }
 
 static void show_advice(emk_cli_out *o, const findings *f)
@@ -149,8 +187,10 @@ static void show_advice(emk_cli_out *o, const findings *f)
                            "no huge pages: large models open slower; write madvise to "
                            "/sys/kernel/mm/transparent_hugepage/enabled");
     emk_cli_put_string(o, NULL,
-                       "device keys are software keys: whoever copies the device's "
-                       "directory, as its user or root, has them");
+                       f->tpm_answers
+                           ? "this machine has a TPM: make devices with --keystore tpm2"
+                           : "software keys: whoever copies the device's directory, as its user "
+                             "or root, has them; a TPM or a token keeps them to itself");
     emk_cli_end(o);
 }
 
@@ -169,19 +209,24 @@ static emk_status run(emk_cli *cli)
     show_cpu(&cli->out, &f);
     show_crypto(&cli->out, &f);
     show_memory(&cli->out, &f);
-    show_keys(&cli->out, &f);
-    show_advice(&cli->out, &f);
-    return EMK_OK;
+    st = show_keys(cli, &f);
+    if (st == EMK_OK)
+        show_advice(&cli->out, &f);
+    return st;
 }
 
 static const char *const paragraphs[] = {
     "Says what this machine offers: AES and SHA instructions, the algorithms of the libcrypto that "
-    "runs now, how much memory may be locked, memfd_secret, huge pages, a TPM; and what to do "
-    "about what is missing.",
+    "runs now, how much memory may be locked, memfd_secret, huge pages; which key holders a device "
+    "could be made with, and for each that cannot be used, why not; and what to do about what is "
+    "missing.",
     NULL};
 
 static const emk_cli_option options[] = {
     {"for", 0, EMK_CLI_FILE, "MODEL", "judge the memory limits for this model's size", false},
+    EMK_CLI_OPTION_TCTI,
+    {"module", 0, EMK_CLI_FILE, "FILE", "pkcs11: try this token's library", false},
+    {"token", 0, EMK_CLI_WORD, "NAME", "pkcs11: the token's label, or a pkcs11: URI", false},
     {0},
 };
 
@@ -198,7 +243,7 @@ static const emk_cli_exit exits[] = {
 const emk_cli_command EMK_CLI_DOCTOR = {
     .name = "doctor",
     .summary = "says what this machine offers",
-    .synopsis = "[--for MODEL] [--json]",
+    .synopsis = "[--for MODEL] [--tcti NAME] [--module FILE --token NAME]",
     .paragraphs = paragraphs,
     .options = options,
     .examples = examples,

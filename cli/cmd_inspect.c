@@ -46,6 +46,10 @@ static emk_status show_public(emk_cli *cli, emk_span text)
     return EMK_OK;
 }
 
+static const char *const KEY_USE[] = {[EMK_CLI_KEY_ISSUER] = "issuer's key",
+                                      [EMK_CLI_KEY_SEALING] = "sealing key",
+                                      [EMK_CLI_KEY_LEASE] = "lease master"};
+
 static emk_status show_any(emk_cli *cli, const emk_cli_view *v)
 {
     emk_cli_key_use use = EMK_CLI_KEY_ISSUER;
@@ -59,8 +63,7 @@ static emk_status show_any(emk_cli *cli, const emk_cli_view *v)
     if (v->head.len > 4 && memcmp(v->head.p, "emk-", 4) == 0)
         return show_public(cli, v->head);
     if (emk_cli_key_recognise(v->head, &use, &sealed))
-        return show_key_file(cli, use == EMK_CLI_KEY_ISSUER ? "issuer's key" : "sealing key",
-                             sealed);
+        return show_key_file(cli, KEY_USE[use], sealed);
     if (is_device_keys(v->head))
         return show_key_file(cli, "device keys", v->head.p[5] == 1);
     st = emk_fail(&cli->error, EMK_E_FORMAT, "inspect: not a file of earmark's", 0);

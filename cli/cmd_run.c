@@ -5,6 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/os_folder.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define ARGS_MAX 4096u /* words of the command */
@@ -184,6 +185,7 @@ static emk_status run_words(emk_cli *cli, const emk_cli_memory_model *m, const c
     st = make_words(cli, path, &child.argv);
     if (st != EMK_OK)
         return st;
+    unsetenv("EARMARK_PIN"); /* nothing of the program's */
     st = emk_cli_child_run(&child, &code, &expired, &cli->error);
     free_words(child.argv);
     if (st != EMK_OK) {

@@ -154,6 +154,7 @@ static emk_status start_sealing(emk_cli *cli, job *j)
                       .certificate = emk_buf_span(&j->certificate),
                       .policy = j->ticket.policy_bytes,
                       .identity = j->ticket.identity_bytes,
+                      .lease_key = j->ticket.lease_key,
                       .device_key = j->ticket.device_key,
                       .request_key = j->ticket.request_key,
                       .now = emk_os_now_s()};

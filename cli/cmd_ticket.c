@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/issuer.h"
+#include "cli/lease.h"
 #include "cli/show.h"
 #include "cli/text.h"
 #include "core/base/os_time.h"
@@ -52,6 +53,31 @@ static emk_status memory_option(emk_cli *cli, uint8_t *out)
     return EMK_OK;
 }
 
+static emk_status duration_option(emk_cli *cli, const char *name, uint64_t *out)
+{
+    const char *text = emk_cli_option_value(cli, name);
+    emk_error e;
+
+    if (!text)
+        return EMK_OK;
+    if (emk_cli_parse_duration(text, out, &e) != EMK_OK || *out == 0)
+        return emk_cli_usage(cli, "--%s: %s", name, *out == 0 ? "at least 1s" : e.what);
+    return EMK_OK;
+}
+
+static emk_status read_lease(emk_cli *cli, emk_policy *p)
+{
+    emk_status st = duration_option(cli, "lease", &p->lease_s);
+
+    if (st == EMK_OK)
+        st = duration_option(cli, "grace", &p->grace_s);
+    if (st == EMK_OK)
+        st = duration_option(cli, "renew-after", &p->renewal_delay_s);
+    if (st == EMK_OK && !p->lease_s && (p->grace_s || p->renewal_delay_s))
+        return emk_cli_usage(cli, "--grace and --renew-after go with --lease");
+    return st;
+}
+
 static emk_status read_policy(emk_cli *cli, uint64_t now, emk_policy *p)
 {
     uint64_t guard = 0;
@@ -67,6 +93,8 @@ static emk_status read_policy(emk_cli *cli, uint64_t now, emk_policy *p)
         st = number_option(cli, "release", UINT64_MAX, &p->release);
     if (st == EMK_OK)
         st = memory_option(cli, &p->memory);
+    if (st == EMK_OK)
+        st = read_lease(cli, p);
     if (st != EMK_OK)
         return st;
     p->min_guard = (uint8_t)guard;
@@ -112,6 +140,8 @@ static void report(emk_cli *cli, const emk_ticket *t)
     emk_cli_show_identity(&cli->out, &t->identity);
     emk_cli_show_policy(&cli->out, &t->policy);
     emk_cli_put_time(&cli->out, "seal_and_accept_until", t->expires);
+    if (t->policy.lease_s)
+        emk_cli_next(cli, ": earmark lease issue %s -o FILE.lease", path);
     emk_cli_next(cli, ", where the model is: earmark seal MODEL --ticket %s -o FILE.emk", path);
 }
 
@@ -124,6 +154,7 @@ static emk_status answer(emk_cli *cli, const char *dir, emk_span message, uint64
     emk_cli_signer signer = {0};
     const emk_crypto *c = NULL;
     emk_request request;
+    uint8_t lease_key[EMK_LEASE_KEY_LEN];
     emk_buf out;
     emk_status st = read_policy(cli, now, &policy);
 
@@ -150,6 +181,8 @@ static emk_status answer(emk_cli *cli, const char *dir, emk_span message, uint64
         ticket.expires = valid;
         st = emk_random_public(c, ticket.id, EMK_ID_LEN, &cli->error);
     }
+    if (st == EMK_OK && policy.lease_s)
+        st = emk_cli_lease_prepare(cli, dir, &request, lease_key, &ticket);
     if (st == EMK_OK)
         st = issue(cli, dir, &signer.signer, &ticket, &out);
     if (st == EMK_OK)
@@ -182,6 +215,8 @@ static const char *const paragraphs[] = {
     "decide; look at the request with `earmark inspect` first.",
     "A ticket is good for minutes and for one sealed model. TIME is a duration from now (90s, 15m, "
     "12h, 30d, 1y), a date or an RFC 3339 time.",
+    "With --lease the device also needs a lease, the first with the model (`earmark lease issue`), "
+    "and asks again in time; refuse it, and the model sleeps.",
     NULL};
 
 static const emk_cli_operand operands[] = {
@@ -198,6 +233,11 @@ static const emk_cli_option options[] = {
      "locked: only in memory that is never swapped; secret: only in memfd_secret", false},
     {"min-guard", 0, EMK_CLI_WORD, "LEVEL", "1 to 3: what the app's guard must reach", false},
     {"release", 0, EMK_CLI_WORD, "N", "a device that had a higher release refuses this", false},
+    {"lease", 0, EMK_CLI_WORD, "DURATION", "the model opens only under a lease, this long each",
+     false},
+    {"grace", 0, EMK_CLI_WORD, "DURATION", "and this much longer, if the device cannot ask", false},
+    {"renew-after", 0, EMK_CLI_WORD, "DURATION", "when the device asks again (half of the lease)",
+     false},
     {"valid", 0, EMK_CLI_WORD, "TIME", "seal and accept until then (" VALID ")", false},
     EMK_CLI_OPTION_ISSUER_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
@@ -208,6 +248,8 @@ static const emk_cli_option options[] = {
 static const emk_cli_example examples[] = {
     {"For a month and a hundred opens:",
      "earmark ticket cat.request --expires 30d --max-opens 100 -o cat.ticket"},
+    {"Under a lease of a week, to be renewed:",
+     "earmark ticket cat.request --lease 7d --grace 2d -o cat.ticket"},
     {"Until the end of the year:",
      "earmark ticket cat.request --expires 2026-12-31T23:59:59Z -o cat.ticket"},
     {0},

@@ -19,13 +19,15 @@
         "device", 0, EMK_CLI_DIR, "DIR",                                                \
             "the device's directory (EARMARK_DEVICE; ~/.local/share/earmark/device)", 0 \
     }
-#define EMK_CLI_OPTION_PASSPHRASE_FILE                                                            \
-    {                                                                                             \
-        "passphrase-file", 0, EMK_CLI_FILE, "FILE", "read the keys' passphrase from this file", 0 \
+#define EMK_CLI_OPTION_PASSPHRASE_FILE                             \
+    {                                                              \
+        "passphrase-file", 0, EMK_CLI_FILE, "FILE",                \
+            "read the keys' passphrase (or PIN) from this file", 0 \
     }
-#define EMK_CLI_OPTION_PASSPHRASE_FD                                                               \
-    {                                                                                              \
-        "passphrase-fd", 0, EMK_CLI_WORD, "N", "read the keys' passphrase from this descriptor", 0 \
+#define EMK_CLI_OPTION_PASSPHRASE_FD                                     \
+    {                                                                    \
+        "passphrase-fd", 0, EMK_CLI_WORD, "N",                           \
+            "read the keys' passphrase (or PIN) from this descriptor", 0 \
     }
 #define EMK_CLI_OPTION_ASK_PASSPHRASE                                                             \
     {                                                                                             \
@@ -58,10 +60,15 @@ emk_status emk_cli_passphrase(emk_cli *cli, const char *whose,
 /* Whether an option says where the passphrase is. */
 bool emk_cli_passphrase_given(const emk_cli *cli);
 
-/* Private signing keys in files: 32 bytes, sealed under a passphrase or, without one, protected
- * by the file's permissions alone.  Create refuses to replace (EMK_E_USED) unless told.
- * Read: EMK_E_SEALED for a wrong passphrase, EMK_E_USAGE when others may read the file. */
-typedef enum emk_cli_key_use { EMK_CLI_KEY_ISSUER = 1, EMK_CLI_KEY_SEALING = 2 } emk_cli_key_use;
+/* Private keys in files (signing keys, the lease master): 32 bytes, sealed under a passphrase or,
+ * without one, protected by the file's permissions alone.  Create refuses to replace (EMK_E_USED)
+ * unless told. Read: EMK_E_SEALED for a wrong passphrase, EMK_E_USAGE when others may read the
+ * file. */
+typedef enum emk_cli_key_use {
+    EMK_CLI_KEY_ISSUER = 1,
+    EMK_CLI_KEY_SEALING = 2,
+    EMK_CLI_KEY_LEASE = 3
+} emk_cli_key_use;
 emk_status emk_cli_key_write(emk_cli *cli, const char *path, emk_cli_key_use use,
                              const emk_secret *key, const emk_secret *passphrase) EMK_MUST_CHECK;
 emk_status emk_cli_key_read(emk_cli *cli, const char *path, emk_cli_key_use use,

@@ -2,7 +2,7 @@
  *
  *  0   4  magic "EMKS"
  *  4   1  version 01
- *  5   1  use: 01 issuer, 02 sealing
+ *  5   1  use: 01 issuer, 02 sealing, 03 lease master
  *  6   1  protection: 00 none but the file's permissions, 01 passphrase
  *  7   1  scrypt's log2 N; 00 without a passphrase
  *  8  16  salt; zeros without a passphrase
@@ -37,7 +37,7 @@ static const uint8_t NONCE[EMK_AEAD_NONCE_LEN];
 
 bool emk_cli_key_recognise(emk_span file, emk_cli_key_use *use, bool *sealed)
 {
-    if (file.len < HEAD || memcmp(file.p, "EMKS\x01", 5) != 0 || file.p[5] < 1 || file.p[5] > 2 ||
+    if (file.len < HEAD || memcmp(file.p, "EMKS\x01", 5) != 0 || file.p[5] < 1 || file.p[5] > 3 ||
         file.p[6] > 1 || file.len != (file.p[6] ? SEALED_LEN : PLAIN_LEN))
         return false;
     *use = (emk_cli_key_use)file.p[5];

@@ -26,6 +26,8 @@ static emk_status advise(emk_cli *cli, emk_status st)
 {
     const char *what = cli->error.what ? cli->error.what : "";
 
+    if (emk_cli_is_keystore_error(&cli->error)) /* it has advice of its own */
+        return st;
     if (st == EMK_E_NOT_FOUND)
         return emk_cli_advise(cli, st,
                               "`earmark device list` shows the models on this device; "

@@ -1,5 +1,6 @@
 #include "cli/report.h"
 
+#include "cli/keystores.h"
 #include "cli/text.h"
 
 #include <string.h>
@@ -12,7 +13,10 @@ static void describe_where(const emk_error *e, char *out, size_t cap)
     char date[EMK_CLI_TIME_TEXT];
 
     out[0] = 0;
-    if (e->status == EMK_E_IO) {
+    if (emk_cli_is_keystore_error(e)) {
+        if (e->where)
+            snprintf(out, cap, "code 0x%llx", (unsigned long long)e->where);
+    } else if (e->status == EMK_E_IO) {
         snprintf(out, cap, "%s", e->where > 0 && e->where < 4096 ? strerror((int)e->where) : "");
     } else if (e->status == EMK_E_POLICY && e->where >= FIRST_TIME) {
         emk_cli_format_time(e->where, date);
@@ -52,11 +56,15 @@ static void report_json(emk_cli *cli, const char *what, const char *fix, int cod
 int emk_cli_report(emk_cli *cli, emk_status st)
 {
     int code = cli->usage ? EMK_CLI_EXIT_USAGE : (int)st;
-    const char *what, *fix = cli->fix[0] ? cli->fix : emk_status_fix(st);
+    const char *what, *fix = cli->fix;
     char help[128];
 
     if (cli->error.status != st) /* a call that explained nothing */
         (void)emk_fail(&cli->error, st, "no details", 0);
+    if (!fix[0])
+        fix = emk_cli_keystore_fix(&cli->error);
+    if (!fix)
+        fix = emk_status_fix(st);
     what = cli->message[0] ? cli->message : cli->error.what;
     if (cli->usage && !cli->fix[0]) {
         snprintf(help, sizeof help, "earmark help%s%s", cli->command ? " " : "",

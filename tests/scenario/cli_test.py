@@ -31,8 +31,10 @@ STATUS = {"E_USAGE": 1, "E_NO_MEMORY": 2, "E_IO": 3, "E_FORMAT": 4, "E_LIMIT": 5
           "E_UNSUPPORTED": 6, "E_SIGNATURE": 7, "E_SEALED": 8, "E_POLICY": 9, "E_USED": 10,
           "E_STALE": 11, "E_NOT_FOUND": 12, "E_BUSY": 13, "E_KEY_LOST": 14, "E_CRYPTO": 15}
 COMMANDS = ["issuer init", "issuer enrol", "issuer sealing-key", "device init", "device certify",
-            "device list", "device remove", "request", "ticket", "seal", "accept", "open", "run",
-            "inspect", "doctor", "version", "completion", "help"]
+            "device pcr-policy", "device list", "device remove", "request", "ticket", "seal",
+            "accept", "open", "run", "vault list", "vault verify", "vault purge", "vault rewrap",
+            "lease request", "lease issue", "lease renew", "lease show", "inspect", "doctor",
+            "version", "completion", "help"]
 TIMEOUT = 60
 
 
@@ -616,7 +618,7 @@ class Refusals(Case):
         self.deliver("m")
         name = self.accept("m")["name"]
         shutil.copy(self.path("phone/vault/%s.emkv" % name), self.path("tablet/vault"))
-        self.refused("E_SEALED", "open", name, "-u", "alice", "--device", "tablet")
+        self.refused("E_KEY_LOST", "open", name, "-u", "alice", "--device", "tablet")
 
     def test_other_user(self):
         self.deliver("m")

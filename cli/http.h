@@ -1,0 +1,66 @@
+/* One HTTP request, for what the command line fetches and sends.  cli/http.c is the only file that
+ * knows libcurl; a build without it answers EMK_E_UNSUPPORTED.
+ *
+ * https only unless the caller says otherwise; certificates by the system's store; no redirects,
+ * unless allowed, and then only to https; limits on size and time always.  Proxies come from the
+ * environment, as with curl. */
+#ifndef EMK_CLI_HTTP_H
+#define EMK_CLI_HTTP_H
+
+#include "core/base/buf.h"
+
+#include <stdbool.h>
+
+#define EMK_HTTP_HEADERS_MAX 32u
+#define EMK_HTTP_CONNECT_S   10u
+#define EMK_HTTP_TIMEOUT_S   60u   /* whole request, where body sizes are small */
+#define EMK_HTTP_LOW_SPEED   1024u /* bytes a second, below which for 30 s it is given up */
+#define EMK_HTTP_RETRIES_MAX 8u
+
+/* Where a large body comes from, and goes to: called in order; a failure ends the request. */
+typedef emk_status (*emk_http_read_fn)(void *self, uint8_t *out, size_t cap, size_t *len,
+                                       emk_error *e);
+typedef emk_status (*emk_http_write_fn)(void *self, emk_span bytes, emk_error *e);
+/* Starts the body again, for a retry. */
+typedef emk_status (*emk_http_rewind_fn)(void *self, emk_error *e);
+/* Bytes so far and in all (0: not known); false ends the request. */
+typedef bool (*emk_http_progress_fn)(void *self, uint64_t done, uint64_t all);
+
+typedef struct emk_http_request {
+    const char *method; /* "GET" and so on */
+    const char *url;
+    const char *const *headers; /* "Name: value"; NULL ends them; NULL: none */
+    emk_span body;              /* small; or: */
+    emk_http_read_fn read;      /* of body_len bytes */
+    emk_http_rewind_fn rewind;  /* NULL: no retry once it has begun */
+    void *read_self;
+    uint64_t body_len;
+    emk_http_write_fn write; /* NULL: into response.body */
+    void *write_self;
+    emk_http_progress_fn progress; /* NULL: nobody asks */
+    void *progress_self;
+    size_t max_response; /* bytes; required */
+    unsigned timeout_s;  /* 0: EMK_HTTP_TIMEOUT_S; of a streamed body only the low speed counts */
+    unsigned retries;    /* after failures of the network, 429 and 5xx; with pauses and jitter */
+    const char *ca_file; /* PEM instead of the system's store; NULL: that */
+    const char *unix_socket; /* NULL: TCP */
+    bool allow_http;         /* plain http: for localhost and tests */
+    bool allow_redirects;
+} emk_http_request;
+
+typedef struct emk_http_response {
+    unsigned code;          /* 200 and so on */
+    emk_buf body;           /* the caller sets it up and frees it; unused with write */
+    uint64_t retry_after_s; /* 0: not said */
+    char content_type[128];
+} emk_http_response;
+
+/* Runs it.  Any answer of the server is EMK_OK: look at code.  EMK_E_UNSUPPORTED without libcurl;
+ * EMK_E_USAGE for a URL or scheme that is not allowed; EMK_E_LIMIT for an answer too large;
+ * EMK_E_SIGNATURE when the server's certificate is not trusted; EMK_E_IO for the network (where =
+ * libcurl's number); EMK_E_NO_MEMORY; what the functions say.  After a failure bytes may have
+ * been written. */
+emk_status emk_http_run(const emk_http_request *request, emk_http_response *response,
+                        emk_error *e) EMK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,9 @@
+/* A build without libcurl. */
+#include "cli/http.h"
+
+emk_status emk_http_run(const emk_http_request *request, emk_http_response *response, emk_error *e)
+{
+    (void)request;
+    (void)response;
+    return emk_fail(e, EMK_E_UNSUPPORTED, "http: this build has no libcurl", 0);
+}
