@@ -105,5 +105,9 @@ void bench_group_memory(bench *b);
 void bench_group_model(bench *b);
 void bench_group_envelope(bench *b);
 void bench_group_files(bench *b);
+void bench_group_store(bench *b);
+void bench_group_gate(bench *b);
+void bench_group_attest(bench *b);
+void bench_group_device(bench *b);
 
 #endif

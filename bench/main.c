@@ -25,6 +25,10 @@ static const struct group {
     {"model", bench_group_model, "finding a model's weights, beside sealing it"},
     {"envelope", bench_group_envelope, "headers and envelopes beside their primitives"},
     {"files", bench_group_files, "seal, accept and open beside age and plain reading"},
+    {"store", bench_group_store, "the audit log and the records of the server"},
+    {"gate", bench_group_gate, "checking a signed request beside one verification"},
+    {"attest", bench_group_attest, "device attestation verified on one core"},
+    {"device", bench_group_device, "a device's open and accept, also with keys in a TPM"},
 };
 #define N_GROUPS (sizeof GROUPS / sizeof GROUPS[0])
 

@@ -8,7 +8,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t HASH[32], POINT[65] = {0x04};
     emk_span rest = emk_span_of(data + 1, size ? size - 1 : 0);
-    emk_app_attest_policy policy = {"T.app", true, attest_root(), 1, 1800000000};
+    emk_app_attest_policy policy = {.app_id = "T.app",
+                                    .development = true,
+                                    .roots = attest_root(),
+                                    .n_roots = 1,
+                                    .time_s = 1800000000};
     emk_app_attest_evidence in = {rest, emk_span_of(HASH, 32), emk_span_of(HASH, 32)};
     emk_app_attest_record record = {"T.app", emk_span_of(POINT, 65), 0};
     emk_app_attest_key key;

@@ -3,7 +3,7 @@
 #define EMK_FUZZ_ATTEST_COMMON_H
 
 #include "server/attest/revocation.h"
-#include "tests/attest/evidence.h"
+#include "server/attest/sim/evidence.h"
 
 const emk_crypto *attest_crypto(void);
 const emk_x509 *attest_root(void);

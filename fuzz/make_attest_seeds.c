@@ -3,6 +3,7 @@
 #include "core/codec/der.h"
 #include "fuzz/attest_common.h"
 #include "fuzz/check.h"
+#include "server/attest/sim/tpm_evidence.h"
 
 static forge f;
 static const char *corpus;
@@ -69,6 +70,57 @@ static void save_assertion(const char *name, const fake_assertion *x)
     emk_buf_done(&b);
 }
 
+/* `which` in front, as the fuzzer wants it. */
+static void save_tpm(const char *name, char which, emk_span s)
+{
+    uint8_t one = (uint8_t)which;
+    emk_buf b;
+
+    emk_buf_init(&b, (size_t)1 << 16);
+    forge_raw(&b, emk_span_of(&one, 1));
+    forge_raw(&b, s);
+    save("tpm_wire", name, emk_buf_span(&b));
+    if (which >= 3)
+        save("tpm_enrol", name, emk_buf_span(&b));
+    emk_buf_done(&b);
+}
+
+static void save_tpm_enrolment(void)
+{
+    static const uint8_t BINDING[32];
+    const emk_tpm_roots roots = {.roots = attest_root(), .n_roots = 1, .time_s = FORGE_NOW};
+    const fake_tpm x = {.ek_purpose = NULL};
+    emk_tpm_credential credential;
+    emk_tpm_pending pending;
+    fake_tpm_hello hello;
+    fake_tpm_proof proof;
+    emk_tpm_hello sent;
+    emk_tpm_proof answer;
+    emk_buf b;
+
+    fake_make_tpm_hello(&f, &x, &hello);
+    sent = fake_tpm_hello_of(&hello, false);
+    save_tpm("attestation-key", 0, sent.ak);
+    emk_buf_init(&b, (size_t)1 << 16);
+    must(emk_tpm_hello_write(&sent, &b, NULL) == EMK_OK, "hello");
+    save_tpm("hello", 3, emk_buf_span(&b));
+    emk_buf_done(&b);
+    must(emk_tpm_enrol_begin(f.crypto, &roots, &sent, &pending, &credential, NULL) == EMK_OK &&
+             fake_make_tpm_proof(&f, &x, &credential, emk_span_of(BINDING, 32), &proof, NULL) ==
+                 EMK_OK,
+         "proof");
+    answer = fake_tpm_proof_of(&proof);
+    save_tpm("quote", 1, answer.quote);
+    save_tpm("certified-key", 1, answer.signing.attest);
+    save_tpm("signature", 2, answer.quote_sig);
+    emk_buf_init(&b, (size_t)1 << 16);
+    must(emk_tpm_proof_write(&answer, &b, NULL) == EMK_OK, "proof");
+    save_tpm("proof", 4, emk_buf_span(&b));
+    emk_buf_done(&b);
+    fake_tpm_proof_done(&proof);
+    fake_tpm_hello_done(&hello);
+}
+
 int main(int argc, char **argv)
 {
     emk_buf root;
@@ -98,6 +150,7 @@ int main(int argc, char **argv)
     save_assertion("assertion", &(fake_assertion){.app_id = "T.app", .counter = 1});
     save_assertion("assertion-with-map",
                    &(fake_assertion){.app_id = "T.app", .counter = 1, .tail = "a1616101"});
+    save_tpm_enrolment();
     emk_buf_done(&root);
     forge_done(&f);
     return 0;

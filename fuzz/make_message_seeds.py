@@ -5,7 +5,7 @@ import hashlib
 import os
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus", "message")
-ENROLMENT, CERTIFICATE, REQUEST, TICKET, RECEIPT = range(5)
+ENROLMENT, CERTIFICATE, REQUEST, TICKET, RECEIPT, LEASE, LEASE_REQUEST = range(7)
 
 # Any point of P-256 will do for a public key: this is the generator.
 POINT = bytes.fromhex(
@@ -52,6 +52,8 @@ IDENTITY = {1: "cat-ears", 2: "1.2", 3: "video-9", 4: "com.example.cam", 5: "u-1
 GRANT = {1: bytes(16), 2: DEVICE, 3: P256, 4: [0x20, bytes(range(32))], 5: cbor(POLICY),
          6: cbor(IDENTITY), 7: bytes(32), 8: 1800000000, 9: 1800000600}
 TOLD = {1: bytes(16), 2: bytes(16), 3: 8, 4: 1800000000, 5: 1}
+LEASED = {1: bytes(16), 2: DEVICE, 3: 1800000000, 4: 1800003600, 5: bytes(113)}
+RENEW = {1: bytes(16), 2: bytes(16), 3: bytes(32), 4: DEVICE, 5: 1800000005, 6: 1800000000, 7: 1}
 
 os.makedirs(FOLDER, exist_ok=True)
 save("enrolment", ENROLMENT, cbor(ENROL))
@@ -64,11 +66,19 @@ save("request-without-optional-texts", REQUEST,
      cbor({k: v for k, v in ASK.items() if k not in (4, 5, 6)}))
 save("ticket", TICKET, cbor(GRANT))
 save("ticket-with-a-lease", TICKET,
-     cbor({**GRANT, 5: cbor({2: 1800086400, 4: 60, 5: 30, 6: 5})}))
+     cbor({**GRANT, 5: cbor({2: 1800086400, 4: 60, 5: 30, 6: 5}), 10: POINT, 11: 3}))
+save("ticket-with-a-lease-and-no-key", TICKET,
+     cbor({**GRANT, 5: cbor({2: 1800086400, 4: 60})}))
 save("ticket-of-the-smallest-policy", TICKET,
      cbor({**GRANT, 5: cbor({2: 1}), 6: cbor({1: "m", 5: "u", 6: DEVICE})}))
 save("ticket-for-another-device", TICKET, cbor({**GRANT, 2: bytes(32)}))
 save("receipt", RECEIPT, cbor(TOLD))
 save("receipt-unknown-key", RECEIPT, cbor({**TOLD, 6: 0}))
+save("lease", LEASE, cbor(LEASED))
+save("lease-refused", LEASE, cbor({**{k: v for k, v in LEASED.items() if k != 5}, 4: 1800000000,
+                                   6: 1}))
+save("lease-granted-and-refused", LEASE, cbor({**LEASED, 6: 1}))
+save("lease-request", LEASE_REQUEST, cbor(RENEW))
+save("lease-request-with-a-summary", LEASE_REQUEST, cbor({**RENEW, 8: b"all is well"}))
 save("whole-object", 0x80 | RECEIPT, bytes.fromhex("d284") + cbor(cbor(
     {1: -19, 4: bytes(8), -65537: 8})) + cbor({}) + cbor(cbor(TOLD)) + cbor(bytes(64)))

@@ -112,11 +112,25 @@ static void parts(seal_world *w)
     save("accept", "reject-sealed-part-of-another-model", 3, emk_span_of(other, 4), part);
 }
 
+/* A record that sleeps: what was its envelope needs a lease now.  Its sum does not fit. */
+static void asleep_slot(emk_span slot)
+{
+    uint8_t b[416] = {0};
+
+    memcpy(b, slot.p, 64);
+    b[5] = 2;
+    memcpy(b + 72, slot.p + 6, 2);
+    b[6] = b[7] = 0;
+    memcpy(b + 80, slot.p + 64, sizeof b - 80);
+    save("slot", "asleep", -1, emk_span_of(b, sizeof b), NONE);
+}
+
 static void files(seal_world *w)
 {
     emk_span slot = emk_span_of(w->vault.p + EMK_VAULT_SLOT_A, 400);
 
     save("slot", "live", -1, slot, NONE);
+    asleep_slot(slot);
     save("slot", "reject-empty", -1, NONE, NONE);
     save("accept", "file-cut-behind-its-head", 0,
          emk_span_of(w->sealed.p, head_len(&w->sealed) + 100), NONE);

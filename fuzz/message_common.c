@@ -1,6 +1,7 @@
 #include "fuzz/message_common.h"
 
 #include "core/proto/enrolment.h"
+#include "core/proto/lease.h"
 #include "core/proto/receipt.h"
 #include "core/proto/ticket.h"
 #include "fuzz/check.h"
@@ -39,6 +40,8 @@ bool message_read_and_sign(emk_cose_type type, emk_span m, emk_buf *b)
     emk_request request;
     emk_receipt receipt;
     emk_ticket ticket;
+    emk_lease lease;
+    emk_lease_request lease_request;
     const emk_crypto *c;
 
     prepare();
@@ -56,6 +59,12 @@ bool message_read_and_sign(emk_cose_type type, emk_span m, emk_buf *b)
     case EMK_COSE_TICKET:
         return emk_ticket_verify(c, m, verify_key, 0, &ticket, NULL) == EMK_OK &&
                emk_ticket_sign(c, &signer, &ticket, b, NULL) == EMK_OK;
+    case EMK_COSE_LEASE:
+        return emk_lease_verify(c, m, verify_key, &lease, NULL) == EMK_OK &&
+               emk_lease_sign(c, &signer, &lease, b, NULL) == EMK_OK;
+    case EMK_COSE_LEASE_REQUEST:
+        return emk_lease_request_verify(c, m, verify_key, &lease_request, NULL) == EMK_OK &&
+               emk_lease_request_sign(c, &signer, &lease_request, b, NULL) == EMK_OK;
     default:
         return emk_receipt_verify(c, m, verify_key, &receipt, NULL) == EMK_OK &&
                emk_receipt_sign(c, &signer, &receipt, b, NULL) == EMK_OK;

@@ -21,11 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (emk_slot_parse(bytes, &slot, NULL) != EMK_OK)
         return 0;
     must(slot.record.generation > 0, "generation");
-    must(lies_in(slot.envelope.p, slot.envelope.len, bytes) && slot.envelope.len > 0, "envelope");
+    must(lies_in(slot.envelope.p, slot.envelope.len, bytes), "envelope");
+    must(lies_in(slot.sleeping.p, slot.sleeping.len, bytes), "sleeping envelope");
+    must((slot.sleeping.len > 0) == slot.leased, "leased");
+    must(slot.envelope.len > 0 || slot.leased, "asleep");
     must(lies_in(slot.mac_input.p, slot.mac_input.len, bytes) && lies_in(slot.mac, 32, bytes) &&
              lies_in(slot.commit, 32, bytes),
          "places");
-    emk_cbor_reader_init(&reader, slot.envelope);
+    emk_cbor_reader_init(&reader, slot.leased ? slot.sleeping : slot.envelope);
     emk_recipient_read(&reader, true, &r);
     if (emk_cbor_finish(&reader, NULL) == EMK_OK) {
         must(r.cipher.len == EMK_RECIPIENT_CIPHER_LEN, "48 bytes");
