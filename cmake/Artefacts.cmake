@@ -35,7 +35,7 @@ function(emk_artefact_shared name)
   file(WRITE ${PROJECT_BINARY_DIR}/lib${name}.c "typedef int emk_no_source_of_its_own;\n")
   add_library(${target} SHARED ${PROJECT_BINARY_DIR}/lib${name}.c)
   target_link_libraries(${target} PRIVATE -Wl,--whole-archive ${ARGN} -Wl,--no-whole-archive
-                        OpenSSL::Crypto Threads::Threads)
+                        OpenSSL::Crypto Threads::Threads ${CMAKE_DL_LIBS})
   target_link_options(${target} PRIVATE -Wl,--no-undefined
                       -Wl,--version-script=${PROJECT_BINARY_DIR}/exports.map)
   set_target_properties(${target} PROPERTIES

@@ -6,10 +6,16 @@ function(emk_target_name out dir)
   set(${out} "emk_${name}" PARENT_SCOPE)
 endfunction()
 
+# Key holders that a build may do without, for want of their libraries: linked where they are there.
+set(EMK_OPTIONAL_FOLDERS keystore/tpm2 keystore/pkcs11)
+
 # Links `target` to the folders in ARGN and notes on it whether libcrypto comes with them.
 function(emk_use_folders target scope)
   foreach(used ${ARGN})
     emk_target_name(used_target ${used})
+    if(NOT TARGET ${used_target} AND used IN_LIST EMK_OPTIONAL_FOLDERS)
+      continue()
+    endif()
     target_link_libraries(${target} ${scope} ${used_target})
     if(TARGET ${used_target})
       get_target_property(crypto ${used_target} EMK_CRYPTO)

@@ -72,6 +72,13 @@ size_t emk_unhex(const char *hex, uint8_t *out, size_t cap)
     return n;
 }
 
+bool emk_test_is_emulated(void)
+{
+    const char *text = getenv("EMK_EMULATED");
+
+    return text && text[0] == '1';
+}
+
 char *emk_test_dir_make(void)
 {
     const char *base = getenv("TMPDIR");

@@ -14,6 +14,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,6 +47,9 @@ size_t emk_unhex(const char *hex, uint8_t *out, size_t cap);
 /* A fresh directory for this test, removed with all it holds by emk_test_dir_remove. */
 char *emk_test_dir_make(void);
 void emk_test_dir_remove(char *dir);
+
+/* True when another processor is emulated (tools/cross): not all of Linux is there then. */
+bool emk_test_is_emulated(void);
 
 /* "../shared/<rel>" or $EMK_SHARED/<rel>; NULL, after saying so, when that is not there.
  * The caller frees. */

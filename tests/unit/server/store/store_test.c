@@ -379,6 +379,7 @@ static void blobs_keep_their_quota_and_forget_halves(void **state)
 {
     char *dir = emk_test_dir_make(), path[4200];
     emk_blobs_directory o = {.path = path, .quota_bytes = 1000};
+    char part[4300];
     static const uint8_t one[16] = {1}, two[16] = {2}, big[600];
     emk_blob_new n = {.id = emk_span_of(one, 16)};
     emk_blob_writer w = {0};
@@ -397,11 +398,15 @@ static void blobs_keep_their_quota_and_forget_halves(void **state)
     assert_ok(emk_blob_create(&b, &n, &w, &e), &e);
     assert_status(emk_blob_append(&w, emk_span_of(big, 600), &e), EMK_E_LIMIT, &e);
     assert_ok(emk_blob_append(&w, emk_span_of(big, 400), &e), &e);
-    emk_blobs_close(&b); /* as a kill: the writer never ended */
+    emk_blob_abort(&w);
+    emk_blobs_close(&b);
+    snprintf(part, sizeof part, "%s/02000000000000000000000000000000.part", path);
+    assert_ok(emk_os_write_file(part, emk_span_of(big, 400), &e), &e); /* what a kill leaves */
     assert_ok(emk_blobs_open_directory(&o, &b, &e), &e);
     emk_blobs_usage_get(&b, &usage);
     assert_int_equal(usage.bytes, 600);
     assert_int_equal(usage.n_blobs, 1);
+    assert_false(emk_os_exists(part));
     assert_status(emk_blob_open(&b, emk_span_of(two, 16), 0, &blob, &e), EMK_E_NOT_FOUND, &e);
     emk_blobs_close(&b);
     emk_test_dir_remove(dir);
