@@ -20,7 +20,8 @@ typedef enum emk_pubkey_alg {
 typedef struct emk_pubkey emk_pubkey;
 
 /* Gives a key from a SubjectPublicKeyInfo in DER; free with emk_pubkey_free.  Keeps c, borrows
- * spki.  EMK_E_FORMAT (also for a point off the curve), EMK_E_LIMIT (RSA: see EMK_X509_RSA_MIN),
+ * spki.  EMK_E_FORMAT (also for a point off the curve, and an RSA key
+ * that is known to be weak), EMK_E_LIMIT (RSA: see EMK_X509_RSA_MIN),
  * EMK_E_UNSUPPORTED for another kind of key, EMK_E_CRYPTO, EMK_E_NO_MEMORY. */
 emk_status emk_pubkey_new(const emk_crypto *c, emk_span spki, emk_pubkey **out,
                           emk_error *e) EMK_MUST_CHECK;

@@ -191,6 +191,31 @@ emk_status emk_rsa_public_to_spki(const emk_rsa_public *k, uint8_t out[EMK_RSA_S
     return EMK_OK;
 }
 
+/* Keys of a library in smart cards and TPMs whose primes are k * M + 65537^a mod M: the modulus is
+ * then a power of 65537 by every small prime, which of others one in 2^27 is.  They can be
+ * factored.  [CVE-2017-15361] */
+bool emk_rsa_is_roca(emk_span modulus)
+{
+    static const uint8_t PRIMES[] = {
+        3,  5,  7,  11, 13, 17,  19,  23,  29,  31,  37,  41,  43,  47,  53,  59,  61,  67,  71,
+        73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167};
+
+    for (size_t i = 0; i < sizeof PRIMES; i++) {
+        uint32_t p = PRIMES[i], rest = 0, power = 1;
+        bool found = false;
+
+        for (size_t j = 0; j < modulus.len; j++)
+            rest = (rest << 8 | modulus.p[j]) % p;
+        for (uint32_t k = 0; k < p && !found; k++) {
+            found = power == rest;
+            power = power * (65537u % p) % p;
+        }
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
 /* --- public keys ----------------------------------------------------------------------------- */
 
 static void to_native(emk_span v, uint8_t *native)
@@ -266,6 +291,10 @@ emk_status emk_rsa_public_new(const emk_crypto *c, emk_span n, emk_span exponent
     st = new_holder(c, n, exponent, &k, e);
     if (st != EMK_OK)
         return st;
+    if (emk_rsa_is_roca(n)) {
+        emk_rsa_public_free(k);
+        return emk_fail(e, EMK_E_FORMAT, "rsa: a key that can be factored (ROCA)", 0);
+    }
     k->key = make_key(c, n, exponent);
     if (!k->key) {
         emk_rsa_public_free(k);

@@ -30,11 +30,15 @@ typedef enum emk_rsa_scheme {
     EMK_RSA_PSS_SHA384_ANY_SALT
 } emk_rsa_scheme;
 
+/* Whether the modulus (big endian) has the mark of CVE-2017-15361: its factors can be found. */
+bool emk_rsa_is_roca(emk_span modulus);
+
 typedef struct emk_rsa_public emk_rsa_public;
 
 /* Gives a key from n and e, unsigned big endian (zeros in front are ignored; borrowed); free with
  * emk_rsa_public_free.  Keeps c.  EMK_E_LIMIT for a modulus or exponent out of the limits above,
- * EMK_E_FORMAT for an even modulus or exponent; EMK_E_CRYPTO or EMK_E_NO_MEMORY. */
+ * EMK_E_FORMAT for an even modulus or exponent, and for a key that is known to be weak
+ * (emk_rsa_is_roca); EMK_E_CRYPTO or EMK_E_NO_MEMORY. */
 emk_status emk_rsa_public_new(const emk_crypto *c, emk_span n, emk_span exponent,
                               emk_rsa_public **out, emk_error *e) EMK_MUST_CHECK;
 

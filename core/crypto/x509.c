@@ -7,6 +7,7 @@
 #include "core/codec/der.h"
 #include "core/crypto/hash.h"
 #include "core/crypto/internal.h"
+#include "core/crypto/rsa.h"
 
 #include <openssl/x509.h>
 
@@ -413,6 +414,8 @@ static emk_status check_rsa(emk_span key, emk_error *e)
         n = emk_span_of(n.p + 1, n.len - 1);
     if (n.len < EMK_X509_RSA_MIN || n.len > EMK_X509_RSA_MAX || exponent.len > RSA_EXPONENT_MAX)
         return emk_fail(e, EMK_E_LIMIT, "x509: size of an RSA key", n.len);
+    if (emk_rsa_is_roca(n))
+        return emk_fail(e, EMK_E_FORMAT, "x509: an RSA key that can be factored (ROCA)", 0);
     return EMK_OK;
 }
 

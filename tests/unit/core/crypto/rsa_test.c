@@ -100,6 +100,36 @@ static void rejects_keys_beyond_the_limits(void **state)
     }
 }
 
+/* 65537 to the power 128: 257 bytes, and a power of 65537 by every prime. */
+static void rejects_key_that_can_be_factored(void **state)
+{
+    static const uint8_t F4[] = {1, 0, 1};
+    uint8_t n[257] = {0};
+    emk_span modulus = SPAN(n);
+    emk_rsa_public *k = NULL;
+    emk_error e;
+
+    (void)state;
+    n[256] = 1;
+    for (int i = 0; i < 128; i++) { /* n += n << 16 */
+        uint8_t old[sizeof n];
+        unsigned carry = 0;
+
+        memcpy(old, n, sizeof n);
+        for (size_t j = sizeof n; j-- > 0;) {
+            carry += old[j] + (j + 2 < sizeof n ? old[j + 2] : 0u);
+            n[j] = (uint8_t)carry;
+            carry >>= 8;
+        }
+    }
+    assert_true(emk_rsa_is_roca(modulus));
+    assert_status(emk_rsa_public_new(test_crypto(), modulus, SPAN(F4), &k, &e), EMK_E_FORMAT, &e);
+    assert_string_equal(e.what, "rsa: a key that can be factored (ROCA)");
+    n[255] ^= 1;
+    assert_false(emk_rsa_is_roca(modulus));
+    assert_false(emk_rsa_is_roca(emk_rsa_public_modulus(pub())));
+}
+
 static void oaep_opens_with_the_same_hash_and_label_only(void **state)
 {
     static const emk_rsa_oaep_hash HASHES[] = {EMK_RSA_OAEP_SHA256, EMK_RSA_OAEP_SHA384,
@@ -283,12 +313,12 @@ int main(void)
 
     if (emk_rsa_private_generate(test_crypto(), 2048, &key, NULL) != EMK_OK)
         return 1;
-    rc = EMK_RUN(emk_rule(verifies_its_own_scheme_and_no_other), emk_rule(key_survives_its_spki),
-                 emk_rule(rejects_keys_beyond_the_limits),
-                 emk_rule(oaep_opens_with_the_same_hash_and_label_only),
-                 emk_rule(oaep_refuses_what_does_not_fit), emk_rule(agrees_with_wycheproof_on_pss),
-                 emk_rule(agrees_with_wycheproof_on_oaep),
-                 emk_rule(every_failing_call_ends_in_an_error));
+    rc = EMK_RUN(
+        emk_rule(verifies_its_own_scheme_and_no_other), emk_rule(key_survives_its_spki),
+        emk_rule(rejects_keys_beyond_the_limits), emk_rule(rejects_key_that_can_be_factored),
+        emk_rule(oaep_opens_with_the_same_hash_and_label_only),
+        emk_rule(oaep_refuses_what_does_not_fit), emk_rule(agrees_with_wycheproof_on_pss),
+        emk_rule(agrees_with_wycheproof_on_oaep), emk_rule(every_failing_call_ends_in_an_error));
     emk_rsa_private_free(key);
     return rc;
 }

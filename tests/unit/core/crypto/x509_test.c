@@ -1,6 +1,7 @@
 #include "core/crypto/x509.h"
 
 #include "core/base/fault.h"
+#include "core/crypto/rsa.h"
 #include "server/attest/sim/forge.h"
 #include "tests/unit/core/crypto/context.h"
 
@@ -299,6 +300,67 @@ static void rejects_point_that_is_not_on_the_curve(void **state)
     end(&p);
 }
 
+/* sig is good for row `right` of the algorithms, and for no other. */
+static void check_algs(emk_span spki, emk_span msg, emk_span sig, emk_x509_alg right)
+{
+    for (int alg = EMK_X509_ALG_RSA_SHA256; alg <= EMK_X509_ALG_ECDSA_SHA512; alg++) {
+        emk_x509_signed s = {(emk_x509_alg)alg, msg, sig};
+        emk_error e;
+
+        if (s.alg == right)
+            assert_ok(emk_x509_check_signature(test_crypto(), spki, &s, &e), &e);
+        else
+            assert_int_not_equal(emk_x509_check_signature(test_crypto(), spki, &s, &e), EMK_OK);
+        s.msg.len--;
+        assert_int_not_equal(emk_x509_check_signature(test_crypto(), spki, &s, &e), EMK_OK);
+    }
+}
+
+static void verifies_rsa_with_each_hash_and_no_other(void **state)
+{
+    static const struct {
+        emk_rsa_scheme scheme;
+        emk_x509_alg alg;
+    } ROWS[] = {{EMK_RSA_PKCS1_SHA256, EMK_X509_ALG_RSA_SHA256},
+                {EMK_RSA_PKCS1_SHA384, EMK_X509_ALG_RSA_SHA384},
+                {EMK_RSA_PKCS1_SHA512, EMK_X509_ALG_RSA_SHA512},
+                {EMK_RSA_PSS_SHA256, EMK_X509_ALG_OTHER}};
+    uint8_t spki[EMK_RSA_SPKI_MAX], sig[EMK_RSA_MODULUS_MAX];
+    emk_span msg = emk_span_str("what a certificate says");
+    emk_rsa_private *key = NULL;
+    emk_error e;
+    size_t len, sig_len;
+
+    (void)state;
+    assert_ok(emk_rsa_private_generate(test_crypto(), 2048, &key, &e), &e);
+    assert_ok(emk_rsa_public_to_spki(emk_rsa_private_public(key), spki, &len, &e), &e);
+    sig_len = emk_rsa_public_len(emk_rsa_private_public(key));
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        assert_ok(emk_rsa_sign(key, ROWS[i].scheme, msg, sig, &e), &e);
+        check_algs(emk_span_of(spki, len), msg, emk_span_of(sig, sig_len), ROWS[i].alg);
+    }
+    emk_rsa_private_free(key);
+}
+
+static void verifies_ed25519(void **state)
+{
+    static const uint8_t HEAD[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+                                   0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+    static const uint8_t PRIVATE[32] = {7};
+    uint8_t spki[sizeof HEAD + 32], sig[EMK_SIGN_LEN];
+    emk_span msg = emk_span_str("what a certificate says");
+    emk_sign_key *key = NULL;
+    emk_error e;
+
+    (void)state;
+    assert_ok(emk_sign_key_new(test_crypto(), EMK_SIGN_ED25519, SPAN(PRIVATE), &key, &e), &e);
+    memcpy(spki, HEAD, sizeof HEAD);
+    memcpy(spki + sizeof HEAD, emk_sign_key_public(key).p, 32);
+    assert_ok(emk_sign_make(key, msg, sig, &e), &e);
+    check_algs(SPAN(spki), msg, SPAN(sig), EMK_X509_ALG_ED25519);
+    emk_sign_key_free(key);
+}
+
 static void rejects_rsa_key_below_the_limit(void **state)
 {
     static const char SPKI[] = "301d300d06092a864886f70d0101010500030c003009020200c90203010001";
@@ -590,6 +652,7 @@ int main(void)
         emk_rule(rejects_path_that_is_too_long), emk_rule(rejects_unknown_critical_extension),
         emk_rule(rejects_algorithm_of_another_key),
         emk_rule(rejects_point_that_is_not_on_the_curve), emk_rule(rejects_rsa_key_below_the_limit),
+        emk_rule(verifies_rsa_with_each_hash_and_no_other), emk_rule(verifies_ed25519),
         emk_rule(rejects_algorithms_that_differ), emk_rule(rejects_rsa_algorithm_without_null),
         emk_rule(rejects_versions_that_do_not_exist), emk_rule(rejects_serial_beyond_the_limit),
         emk_rule(rejects_public_key_of_wrong_form), emk_rule(rejects_extensions_in_version_2),
