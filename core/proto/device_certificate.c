@@ -20,7 +20,7 @@ emk_status emk_device_certificate_sign(const emk_crypto *c, const emk_signer *si
     emk_writer w;
     emk_status st;
 
-    if (in->attestation_kind != EMK_ATTESTATION_NONE)
+    if (in->attestation_kind > EMK_ATTESTATION_KIND_MAX)
         return emk_fail(e, EMK_E_USAGE, "certificate: attestation kind", in->attestation_kind);
     if (in->attestation_level > EMK_ATTESTATION_LEVEL_MAX)
         return emk_fail(e, EMK_E_USAGE, "certificate: attestation level", in->attestation_level);
@@ -44,9 +44,9 @@ static void read_attestation_kind(emk_cbor_reader *r, emk_device_certificate *d)
 {
     uint64_t kind = emk_cbor_read_uint(r);
 
-    if (kind != EMK_ATTESTATION_NONE)
+    if (kind > EMK_ATTESTATION_KIND_MAX)
         emk_cbor_fail(r, EMK_E_UNSUPPORTED, "certificate: attestation kind", kind);
-    d->attestation_kind = EMK_ATTESTATION_NONE;
+    d->attestation_kind = (uint8_t)kind;
 }
 
 static void read_value(emk_cbor_reader *r, int64_t key, void *out)

@@ -5,7 +5,8 @@
 
 #include "core/proto/message.h"
 
-#define EMK_ATTESTATION_NONE      0u /* the only kind so far */
+#define EMK_ATTESTATION_NONE      0u
+#define EMK_ATTESTATION_KIND_MAX  5u /* kinds are those of <earmark/verify.h> */
 #define EMK_ATTESTATION_LEVEL_MAX 3u
 
 typedef struct emk_device_certificate {

@@ -30,6 +30,9 @@ void emk_proto_read_text(emk_cbor_reader *r, emk_span *out);
 void emk_proto_read_sign_key(emk_cbor_reader *r, emk_span *out);
 void emk_proto_read_agree_key(emk_cbor_reader *r, emk_proto_key_of of, emk_agree_key *out);
 uint8_t emk_proto_read_small(emk_cbor_reader *r, uint8_t max);
+/* A guard's summary: bytes, 1 to EMK_PROTO_SUMMARY_MAX of them. */
+#define EMK_PROTO_SUMMARY_MAX 1024u
+void emk_proto_read_summary(emk_cbor_reader *r, emk_span *out);
 
 /* Finds the parts of a message of this type, within the size limit; nothing is verified. */
 emk_status emk_proto_parse(emk_span message, emk_cose_type type, emk_cose *out,

@@ -163,15 +163,19 @@ emk_status emk_lease_prepare(const emk_crypto *c, const emk_lease_source *from, 
 }
 
 /* The secret of this ticket: its key is in the ticket, or it is another master's. */
-static emk_status derive_for(const emk_crypto *c, const emk_lease_source *from,
-                             const emk_ticket *ticket, uint8_t *secret, emk_error *e)
+static emk_status derive_for(const emk_crypto *c, const emk_lease_grant_in *in, uint8_t *secret,
+                             emk_error *e)
 {
+    const emk_ticket *ticket = in->ticket;
     uint8_t key[EMK_LEASE_KEY_LEN];
-    emk_status st;
+    emk_status st = EMK_OK;
 
-    if (from->epoch != ticket->lease_epoch)
+    if (in->secret)
+        memcpy(secret, in->secret, EMK_LEASE_SECRET_LEN);
+    else if (in->from.epoch != ticket->lease_epoch)
         return emk_fail(e, EMK_E_USAGE, "lease: epoch of the master", ticket->lease_epoch);
-    st = emk_lease_derive(c, from, ticket->id, secret, e);
+    else
+        st = emk_lease_derive(c, &in->from, ticket->id, secret, e);
     if (st == EMK_OK)
         st = emk_lease_key(c, secret, key, e);
     if (st != EMK_OK)
@@ -212,7 +216,7 @@ emk_status emk_lease_grant(const emk_crypto *c, const emk_lease_grant_in *in, em
     l.until = policy->expires;
     if (policy->lease_s < policy->expires - in->now)
         l.until = in->now + policy->lease_s;
-    st = derive_for(c, &in->from, in->ticket, secret, e);
+    st = derive_for(c, in, secret, e);
     if (st == EMK_OK)
         st = seal_secret(c, in->ticket, secret, &l, room, e);
     emk_wipe(secret, sizeof secret);

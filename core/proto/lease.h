@@ -59,13 +59,15 @@ typedef struct emk_lease {
 } emk_lease;
 
 /* Appends a lease for a verified ticket: from `now` for lease_s, no longer than the policy.
+ * Who has no master, because another process keeps it, gives the secret of this ticket instead.
  * EMK_E_POLICY when that is over; EMK_E_USAGE for a ticket that wants no lease, or whose lease
  * key is not of this master and epoch. */
 typedef struct emk_lease_grant_in {
     const emk_signer *signer;
     emk_lease_source from;
     const emk_ticket *ticket;
-    uint64_t now; /* seconds since 1970 */
+    uint64_t now;          /* seconds since 1970 */
+    const uint8_t *secret; /* EMK_LEASE_SECRET_LEN bytes, borrowed; then `from` is not read */
 } emk_lease_grant_in;
 emk_status emk_lease_grant(const emk_crypto *c, const emk_lease_grant_in *in, emk_buf *out,
                            emk_error *e) EMK_MUST_CHECK;

@@ -27,15 +27,6 @@ emk_status emk_lease_request_sign(const emk_crypto *c, const emk_signer *signer,
     return emk_proto_sign(c, signer, EMK_COSE_LEASE_REQUEST, &w, out, e);
 }
 
-static void read_summary(emk_cbor_reader *r, emk_span *out)
-{
-    *out = emk_cbor_read_bytes(r);
-    if (out->len == 0)
-        emk_cbor_fail(r, EMK_E_FORMAT, "lease request: an empty summary", 0);
-    if (out->len > EMK_LEASE_SUMMARY_MAX)
-        emk_cbor_fail(r, EMK_E_LIMIT, "lease request: length of the summary", out->len);
-}
-
 static void read_value(emk_cbor_reader *r, int64_t key, void *out)
 {
     emk_lease_request *q = out;
@@ -63,7 +54,7 @@ static void read_value(emk_cbor_reader *r, int64_t key, void *out)
         q->guard = emk_proto_read_small(r, EMK_GUARD_LEVEL_MAX);
         break;
     case SUMMARY:
-        read_summary(r, &q->summary);
+        emk_proto_read_summary(r, &q->summary);
         break;
     }
 }

@@ -74,6 +74,15 @@ void emk_proto_read_text(emk_cbor_reader *r, emk_span *out)
     *out = text;
 }
 
+void emk_proto_read_summary(emk_cbor_reader *r, emk_span *out)
+{
+    *out = emk_cbor_read_bytes(r);
+    if (out->len == 0)
+        emk_cbor_fail(r, EMK_E_FORMAT, "message: an empty summary", 0);
+    if (out->len > EMK_PROTO_SUMMARY_MAX)
+        emk_cbor_fail(r, EMK_E_LIMIT, "message: length of the summary", out->len);
+}
+
 void emk_proto_read_sign_key(emk_cbor_reader *r, emk_span *out)
 {
     emk_span key = emk_cbor_read_bytes(r);

@@ -4,7 +4,8 @@
 
 #include "core/proto/message.h"
 
-#define EMK_RECEIPT_OUTCOME_MAX 255u /* statuses are appended: a newer device may send one */
+#define EMK_RECEIPT_SUMMARY_MAX 1024u /* bytes of the guard's summary */
+#define EMK_RECEIPT_OUTCOME_MAX 255u  /* statuses are appended: a newer device may send one */
 
 typedef struct emk_receipt {
     uint8_t ticket_id[EMK_ID_LEN];
@@ -12,6 +13,7 @@ typedef struct emk_receipt {
     uint8_t outcome;             /* 0 accepted, else an emk_status */
     uint64_t time;               /* seconds since 1970, by the device's clock */
     uint8_t guard;               /* level, 0..3 */
+    emk_span summary;            /* the guard's [messages 11], opaque here; empty: none */
 } emk_receipt;
 
 /* Appends the message to out, signed by the device. */

@@ -2,7 +2,7 @@
 
 #include "core/proto/internal.h"
 
-enum { NONCE = 1, MODEL, USER, VERSION, USE, APP, REQUEST_KEY, CERTIFICATE, CREATED };
+enum { NONCE = 1, MODEL, USER, VERSION, USE, APP, REQUEST_KEY, CERTIFICATE, CREATED, SUMMARY };
 
 static emk_status check(const emk_request *in, emk_error *e)
 {
@@ -16,6 +16,8 @@ static emk_status check(const emk_request *in, emk_error *e)
         st = emk_proto_check_text(optional[i], true, e);
     if (st == EMK_OK)
         st = emk_proto_check_agree(&in->request_key, EMK_PROTO_KEY_OF_REQUEST, e);
+    if (st == EMK_OK && in->summary.len > EMK_REQUEST_SUMMARY_MAX)
+        return emk_fail(e, EMK_E_USAGE, "request: length of the summary", in->summary.len);
     return st;
 }
 
@@ -31,7 +33,8 @@ emk_status emk_request_sign(const emk_crypto *c, const emk_signer *signer, const
         return st;
 
     emk_writer_init(&w, payload, sizeof payload);
-    emk_cbor_put_map(&w, 6u + (in->version.len != 0) + (in->use.len != 0) + (in->app.len != 0));
+    emk_cbor_put_map(&w, 6u + (in->version.len != 0) + (in->use.len != 0) + (in->app.len != 0) +
+                             (in->summary.len != 0));
     emk_proto_put_bytes(&w, NONCE, emk_span_of(in->nonce, sizeof in->nonce));
     emk_proto_put_text(&w, MODEL, in->model);
     emk_proto_put_text(&w, USER, in->user);
@@ -41,6 +44,8 @@ emk_status emk_request_sign(const emk_crypto *c, const emk_signer *signer, const
     emk_proto_put_agree(&w, REQUEST_KEY, &in->request_key);
     emk_proto_put_bytes(&w, CERTIFICATE, in->certificate_message);
     emk_proto_put_uint(&w, CREATED, in->created);
+    if (in->summary.len)
+        emk_proto_put_bytes(&w, SUMMARY, in->summary);
     return emk_proto_sign(c, signer, EMK_COSE_REQUEST, &w, out, e);
 }
 
@@ -76,13 +81,17 @@ static void read_value(emk_cbor_reader *r, int64_t key, void *out)
     case CREATED:
         q->created = emk_cbor_read_uint(r);
         break;
+    case SUMMARY:
+        emk_proto_read_summary(r, &q->summary);
+        break;
     }
 }
 
 static const emk_proto_map map = {
     .must = EMK_PROTO_KEY(NONCE) | EMK_PROTO_KEY(MODEL) | EMK_PROTO_KEY(USER) |
             EMK_PROTO_KEY(REQUEST_KEY) | EMK_PROTO_KEY(CERTIFICATE) | EMK_PROTO_KEY(CREATED),
-    .may = EMK_PROTO_KEY(VERSION) | EMK_PROTO_KEY(USE) | EMK_PROTO_KEY(APP),
+    .may =
+        EMK_PROTO_KEY(VERSION) | EMK_PROTO_KEY(USE) | EMK_PROTO_KEY(APP) | EMK_PROTO_KEY(SUMMARY),
     .read = read_value,
 };
 

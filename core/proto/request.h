@@ -4,6 +4,8 @@
 
 #include "core/proto/device_certificate.h"
 
+#define EMK_REQUEST_SUMMARY_MAX 1024u /* bytes of the guard's summary */
+
 typedef struct emk_request {
     uint8_t nonce[EMK_ID_LEN]; /* random */
     emk_span model;            /* texts; an empty span means: absent */
@@ -14,6 +16,7 @@ typedef struct emk_request {
     emk_agree_key request_key;    /* EMK_KEM_XWING, EMK_KEM_X25519 or EMK_KEM_P256 */
     emk_span certificate_message; /* the device certificate, as issued */
     uint64_t created;             /* seconds since 1970, by the device's clock */
+    emk_span summary;             /* the guard's [messages 11], opaque here; empty: none */
     /* Filled by emk_request_verify, not read by sign: */
     emk_device_certificate certificate;
     uint8_t hash[EMK_HASH_LEN]; /* names this request in ticket and header */

@@ -174,27 +174,45 @@ static emk_status read_inner(emk_ticket *t, emk_error *e)
     return EMK_OK;
 }
 
+static emk_status read_payload(const emk_crypto *c, emk_span message, const emk_cose *o,
+                               emk_ticket *out, emk_error *e)
+{
+    emk_ticket t = {0};
+    emk_status st = emk_proto_read_map(o->payload, &map, &t, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = read_inner(&t, e);
+    if (st == EMK_OK)
+        st = emk_message_hash(c, message, t.hash, e);
+    if (st == EMK_OK)
+        *out = t;
+    return st;
+}
+
+emk_status emk_ticket_parse(const emk_crypto *c, emk_span message, emk_ticket *out, emk_error *e)
+{
+    emk_cose o;
+    emk_status st = emk_proto_parse(message, EMK_COSE_TICKET, &o, e);
+
+    return st == EMK_OK ? read_payload(c, message, &o, out, e) : st;
+}
+
 emk_status emk_ticket_verify(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
                              uint64_t now, emk_ticket *out, emk_error *e)
 {
-    emk_ticket t = {0};
+    emk_ticket t;
     emk_cose o;
     emk_status st;
 
     st = emk_proto_verify(c, message, EMK_COSE_TICKET, issuer, &o, e);
     if (st != EMK_OK)
         return st;
-    st = emk_proto_read_map(o.payload, &map, &t, e);
-    if (st != EMK_OK)
-        return st;
-    st = read_inner(&t, e);
+    st = read_payload(c, message, &o, &t, e);
     if (st != EMK_OK)
         return st;
     if (now >= t.expires)
         return emk_fail(e, EMK_E_POLICY, "ticket: expired", t.expires);
-    st = emk_message_hash(c, message, t.hash, e);
-    if (st != EMK_OK)
-        return st;
 
     *out = t;
     return EMK_OK;

@@ -35,6 +35,7 @@ struct emk_accept {
     emk_plan plan;
     emk_layout layout;
     bool written;
+    const uint8_t *binding; /* of step 2 */
 };
 
 /* ---- step 1 ---- */
@@ -512,7 +513,8 @@ static emk_status make_record(accept_job *job, const uint8_t *vault_id,
                          .accepted = job->out->accepted,
                          .floor = job->out->floor,
                          .lease_time = job->out->lease_time,
-                         .lease_until = job->out->lease_until};
+                         .lease_until = job->out->lease_until,
+                         .bound = job->out->binding ? job->out->bound : 0};
 
     memcpy(record.vault_id, vault_id, EMK_ID_LEN);
     if (envelopes->sleeping.len)
@@ -561,7 +563,8 @@ static emk_status make_vault_keys(emk_accept *a, uint8_t vault_id[EMK_ID_LEN], e
         .header = &a->inner,
         .vault_id = vault_id,
         .to = {emk_kem_private_id(a->in.device_key), emk_kem_private_public(a->in.device_key)},
-        .cek = cek};
+        .cek = cek,
+        .binding = a->binding};
     emk_status st;
 
     st = emk_random_secret(a->crypto, cek, sizeof cek, e);
@@ -620,6 +623,7 @@ emk_status emk_accept_write(emk_accept *a, const emk_accept_out *out, uint8_t va
     if (out->threads == 0 || out->threads > EMK_SEAL_THREADS_MAX)
         return emk_fail(e, EMK_E_USAGE, "threads: number", out->threads);
     a->written = true;
+    a->binding = out->bound ? out->binding : NULL;
     job.places = emk_layout_vault(&a->layout);
     job.vault_keys = &keys;
     job.weights_aead = emk_content_aead(EMK_LAYER_WEIGHTS, a->inner.core.content_alg);

@@ -52,6 +52,8 @@ typedef struct emk_accept_out {
     uint64_t lease_time, lease_until; /* 0 where it needs no lease */
     unsigned threads;                 /* 1..EMK_SEAL_THREADS_MAX */
     const emk_progress *progress;     /* NULL: nobody asks */
+    uint8_t bound;                    /* EMK_VAULT_BOUND_...; 0: not bound to a guard */
+    const uint8_t *binding;           /* of the guard, EMK_HASH_LEN bytes, where it is */
 } emk_accept_out;
 emk_status emk_accept_write(emk_accept *a, const emk_accept_out *out, uint8_t vault_id[EMK_ID_LEN],
                             emk_error *e) EMK_MUST_CHECK;

@@ -25,7 +25,8 @@ typedef enum emk_cose_type {
     EMK_COSE_REQUEST = 6,
     EMK_COSE_TICKET = 7,
     EMK_COSE_RECEIPT = 8,
-    EMK_COSE_LEASE = 9, /* 10 is kept for event batches */
+    EMK_COSE_LEASE = 9,
+    EMK_COSE_EVENTS = 10,
     EMK_COSE_LEASE_REQUEST = 11
 } emk_cose_type;
 

@@ -10,6 +10,8 @@
 #define OFF_ACCEPTED   32u
 #define OFF_FLOOR      40u
 #define OFF_OPENS      48u
+#define OFF_BOUND      63u /* the last byte before the envelope; in leased records: */
+#define OFF_BOUND_L    79u
 #define OFF_UNTIL      56u /* leased records only, as the next three */
 #define OFF_LEASE_TIME 64u
 #define OFF_SLEEPLEN   72u
@@ -65,6 +67,7 @@ emk_status emk_slot_parse(const uint8_t bytes[EMK_VAULT_SLOT_LEN], emk_slot *out
     slot.record.accepted = emk_load_u64be(bytes + OFF_ACCEPTED);
     slot.record.floor = emk_load_u64be(bytes + OFF_FLOOR);
     slot.record.opens = emk_load_u64be(bytes + OFF_OPENS);
+    slot.record.bound = bytes[slot.leased ? OFF_BOUND_L : OFF_BOUND];
     slot.commit = bytes + OFF_COMMIT;
     slot.mac_input = emk_span_of(bytes, OFF_MAC);
     slot.mac = bytes + OFF_MAC;
@@ -90,6 +93,7 @@ static void put_record(const emk_record *record, uint8_t state, uint8_t *bytes)
     memset(bytes, 0, EMK_VAULT_SLOT_LEN);
     memcpy(bytes, MAGIC, sizeof MAGIC);
     bytes[OFF_STATE] = state;
+    bytes[state == STATE_LEASED ? OFF_BOUND_L : OFF_BOUND] = record->bound;
     emk_store_u64be(bytes + OFF_GENERATION, record->generation);
     memcpy(bytes + OFF_VAULT_ID, record->vault_id, EMK_ID_LEN);
     emk_store_u64be(bytes + OFF_ACCEPTED, record->accepted);
@@ -147,15 +151,26 @@ emk_status emk_vault_hash(const emk_crypto *c, const uint8_t hh[EMK_HASH_LEN],
     return emk_sha256(c, parts, 3, vhh, e);
 }
 
+emk_status emk_local_extra_bound(const emk_crypto *c, const uint8_t *core_hash,
+                                 const uint8_t *vault_id, const uint8_t *binding,
+                                 uint8_t extra[EMK_HASH_LEN], emk_error *e)
+{
+    static const char label[] = "earmark/1 local", bound[] = "earmark/1 local guarded";
+    emk_span parts[4] = {emk_span_of(label, sizeof label), emk_span_of(core_hash, EMK_HASH_LEN),
+                         emk_span_of(vault_id, EMK_ID_LEN)};
+
+    if (!binding)
+        return emk_sha256(c, parts, 3, extra, e);
+    parts[0] = emk_span_of(bound, sizeof bound);
+    parts[3] = emk_span_of(binding, EMK_HASH_LEN);
+    return emk_sha256(c, parts, 4, extra, e);
+}
+
 emk_status emk_local_extra(const emk_crypto *c, const uint8_t core_hash[EMK_HASH_LEN],
                            const uint8_t vault_id[EMK_ID_LEN], uint8_t extra[EMK_HASH_LEN],
                            emk_error *e)
 {
-    static const char label[] = "earmark/1 local";
-    emk_span parts[3] = {emk_span_of(label, sizeof label), emk_span_of(core_hash, EMK_HASH_LEN),
-                         emk_span_of(vault_id, EMK_ID_LEN)};
-
-    return emk_sha256(c, parts, 3, extra, e);
+    return emk_local_extra_bound(c, core_hash, vault_id, NULL, extra, e);
 }
 
 emk_status emk_local_wrap(const emk_crypto *c, const emk_local_envelope *in, emk_writer *w,
@@ -172,7 +187,7 @@ emk_status emk_local_wrap(const emk_crypto *c, const emk_local_envelope *in, emk
         ctx.lease_key = in->header->core.lease_key;
         ctx.lease.ticket_id = in->header->core.ticket_id;
     }
-    st = emk_local_extra(c, in->header->core_hash, in->vault_id, extra, e);
+    st = emk_local_extra_bound(c, in->header->core_hash, in->vault_id, in->binding, extra, e);
     if (st == EMK_OK)
         st = emk_recipient_wrap(c, &ctx, &in->to, in->cek, w, e);
     return st;

@@ -52,6 +52,12 @@ emk_status emk_local_extra(const emk_crypto *c, const uint8_t core_hash[EMK_HASH
                            const uint8_t vault_id[EMK_ID_LEN], uint8_t extra[EMK_HASH_LEN],
                            emk_error *e) EMK_MUST_CHECK;
 
+/* The same bound to a guard as well: EMK_HASH_LEN bytes that only a guard which is content gives;
+ * NULL: not bound. */
+emk_status emk_local_extra_bound(const emk_crypto *c, const uint8_t *core_hash,
+                                 const uint8_t *vault_id, const uint8_t *binding,
+                                 uint8_t extra[EMK_HASH_LEN], emk_error *e) EMK_MUST_CHECK;
+
 /* Writes an envelope for cek to w, bound to this header and vault.  EMK_E_UNSUPPORTED for a KEM
  * that no device's own key has [container 7.4], else as emk_recipient_wrap. */
 typedef struct emk_local_envelope {
@@ -59,7 +65,8 @@ typedef struct emk_local_envelope {
     const uint8_t *vault_id;
     emk_agree_key to;
     const uint8_t *cek;
-    bool sleeping; /* to be opened with the lease secret; the header has a lease key */
+    bool sleeping;          /* to be opened with the lease secret; the header has a lease key */
+    const uint8_t *binding; /* of the guard, EMK_HASH_LEN bytes; NULL: none */
 } emk_local_envelope;
 emk_status emk_local_wrap(const emk_crypto *c, const emk_local_envelope *in, emk_writer *w,
                           emk_error *e) EMK_MUST_CHECK;

@@ -110,19 +110,38 @@ static emk_status choose_envelope(const emk_vault *v, const emk_slot *slot, emk_
     return EMK_OK;
 }
 
+/* Fills *out with what the record's envelopes are bound to; NULL: nothing.  [container 7.7] */
+static emk_status find_binding(const emk_vault *v, const emk_record *record, const uint8_t **out,
+                               emk_error *e)
+{
+    *out = NULL;
+    if (record->bound == 0)
+        return EMK_OK;
+    if (record->bound != EMK_VAULT_BOUND_VERDICT && record->bound != EMK_VAULT_BOUND_CODE)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "vault: how the record is bound", record->bound);
+    *out = v->in.bindings[record->bound - EMK_VAULT_BOUND_VERDICT];
+    if (!*out)
+        return emk_fail(e, EMK_E_POLICY, "guard: this entry needs one, and there is none", 0);
+    return EMK_OK;
+}
+
 /* Opens the envelope of a slot: CEK, keys, commitment, MAC.  Nothing of v changes on failure. */
 static emk_status open_slot(emk_vault *v, const emk_slot *slot, emk_secret *cek, emk_schedule *keys,
                             emk_error *e)
 {
     uint8_t vhh[EMK_HASH_LEN], extra[EMK_HASH_LEN], mac[EMK_HASH_LEN];
+    const uint8_t *binding = NULL;
     emk_recipient recipient;
     emk_status st;
 
     st = choose_envelope(v, slot, &recipient, e);
     if (st == EMK_OK)
+        st = find_binding(v, &slot->record, &binding, e);
+    if (st == EMK_OK)
         st = emk_vault_hash(v->crypto, v->hh, slot->record.vault_id, vhh, e);
     if (st == EMK_OK)
-        st = emk_local_extra(v->crypto, v->header.core_hash, slot->record.vault_id, extra, e);
+        st = emk_local_extra_bound(v->crypto, v->header.core_hash, slot->record.vault_id, binding,
+                                   extra, e);
     if (st == EMK_OK) {
         emk_unseal_in in = {.layer = EMK_LAYER_WEIGHTS,
                             .recipients = &recipient,
@@ -430,8 +449,11 @@ static emk_status wrap(const emk_vault *v, const emk_agree_key *to, bool sleepin
     emk_writer w;
     emk_status st;
 
-    emk_writer_init(&w, space, sizeof space);
     emk_buf_init(out, EMK_RECORD_ENVELOPE_MAX);
+    st = find_binding(v, &v->record, &in.binding, e);
+    if (st != EMK_OK)
+        return st;
+    emk_writer_init(&w, space, sizeof space);
     st = emk_local_wrap(v->crypto, &in, &w, e);
     return st == EMK_OK ? emk_buf_append(out, emk_writer_span(&w), e) : st;
 }
@@ -546,6 +568,7 @@ emk_status emk_vault_look(const emk_crypto *c, const emk_source *file, emk_vault
         st = emk_policy_decode(v->header.core.policy, &policy, e);
     if (st == EMK_OK) {
         g.expires = policy.expires;
+        g.release = policy.release;
         memcpy(g.ticket_id, v->header.core.ticket_id, sizeof g.ticket_id);
         memcpy(g.ticket_hash, v->header.core.ticket_hash, sizeof g.ticket_hash);
         g.leased = is_leased(v);

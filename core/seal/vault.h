@@ -12,6 +12,11 @@
 #include "core/seal/plan.h"
 #include "core/seal/seal.h"
 
+/* How a record's envelopes are bound to a guard: not at all (0), to its having found nothing, to
+ * that and to the program's code.  [container 7.7] */
+#define EMK_VAULT_BOUND_VERDICT 2u
+#define EMK_VAULT_BOUND_CODE    3u
+
 typedef struct emk_vault emk_vault;
 
 /* All borrowed until the vault is closed. */
@@ -22,10 +27,14 @@ typedef struct emk_vault_in {
     const uint8_t *lease_secret; /* EMK_LEASE_SECRET_LEN bytes; NULL: none, and none is needed
                                   * unless it sleeps */
     emk_noticed *noticed;        /* which check refused; NULL: nobody asks */
+    /* What the guard gives for records that are bound at level 2 and 3, EMK_HASH_LEN bytes each;
+     * NULL: there is no guard.  [container 7.7] */
+    const uint8_t *bindings[2];
 } emk_vault_in;
 
 /* EMK_E_FORMAT, EMK_E_UNSUPPORTED, EMK_E_SIGNATURE, EMK_E_SEALED, EMK_E_POLICY (it sleeps and
- * there is no secret), EMK_E_NO_MEMORY, what the source and the key holder say. */
+ * there is no secret, or is bound and there is no guard), EMK_E_NO_MEMORY, what the source and the
+ * key holder say. */
 emk_status emk_vault_open(const emk_crypto *c, const emk_vault_in *in, emk_vault **out,
                           emk_error *e) EMK_MUST_CHECK;
 
@@ -68,6 +77,7 @@ typedef struct emk_vault_glance {
     bool leased;
     bool asleep;
     uint64_t expires;  /* of the policy */
+    uint64_t release;  /* of the policy */
     uint64_t other;    /* where in the file the other slot is, EMK_VAULT_SLOT_LEN bytes */
     emk_record record; /* of the well-formed slot with the higher generation */
 } emk_vault_glance;

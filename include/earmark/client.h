@@ -20,6 +20,7 @@
 
 #include <earmark/buf.h>
 #include <earmark/crypto.h>
+#include <earmark/guard.h>
 #include <earmark/io.h>
 #include <earmark/keystore.h>
 #include <earmark/policy.h>
@@ -57,6 +58,13 @@ typedef struct emk_client_config {
     /* A thread that calls emk_client_tick when something ends; it calls `clock`, too.  Without
      * it the app calls emk_client_tick. */
     bool watchdog;
+    /* Looks for debuggers, hooks and the like; kept.  Then `guard` is its level, whatever was
+     * written there: models whose policy (or whose guard) does not stand what it finds are not
+     * accepted and not opened (EMK_E_POLICY, emk_guard_refusal as `what`, the signal's number as
+     * `where`) and are wiped when they are open; what it found is told to the issuer in requests,
+     * receipts and lease requests; and models whose policy asks for a guard of level 2 or 3 are
+     * kept under keys that need one which is content.  [container 7.7]  NULL: none. */
+    emk_guard *watcher;
 } emk_client_config;
 
 /* Gives a client; free with emk_client_free.  Copies what is not marked as kept.
@@ -215,7 +223,8 @@ emk_status emk_client_open_tensors(emk_client *cl, const char *name, const emk_c
 /* Calls fn for each tensor in the order of the model, until it fails; spans are lent until
  * close. */
 emk_status emk_tensors_each(const emk_tensors *t,
-                            emk_status (*fn)(void *self, const emk_client_tensor *tensor, emk_error *e),
+                            emk_status (*fn)(void *self, const emk_client_tensor *tensor,
+                                             emk_error *e),
                             void *self, emk_error *e) EMK_MUST_CHECK;
 /* Decrypts one tensor and fills *bytes, lent until the next read or close, which wipe them.
  * Touches that tensor's segments only.  EMK_E_NOT_FOUND, EMK_E_POLICY (its time is over, or there
@@ -229,8 +238,8 @@ void emk_tensors_close(emk_tensors *t);
 /* ---- leases ---- */
 
 /* Appends a request for a lease of an entry, for the issuer.  `summary` is the guard's, opaque
- * here, at most 1024 bytes; may be empty.  Uses the signing key once.  EMK_E_NOT_FOUND,
- * EMK_E_USAGE (the entry needs no lease), EMK_E_FORMAT, EMK_E_IO ... */
+ * here, at most 1024 bytes; empty: that of the client's own guard, if it has one.  Uses the signing
+ * key once.  EMK_E_NOT_FOUND, EMK_E_USAGE (the entry needs no lease), EMK_E_FORMAT, EMK_E_IO ... */
 emk_status emk_client_lease_request(emk_client *cl, const char *name, emk_span summary,
                                     emk_buf *out, emk_error *e) EMK_MUST_CHECK;
 

@@ -57,6 +57,7 @@ typedef enum emk_guard_signal {
     EMK_GUARD_CLOCK_JUMP,       /* the clock was set forward by much */
     EMK_GUARD_SCREEN,           /* the screen is captured or mirrored */
     EMK_GUARD_ACCESSIBILITY,    /* an accessibility service that is not on the allow list */
+    EMK_GUARD_MEMORY_READ,      /* somebody opened the file of this process's memory, or its map */
     EMK_GUARD_SIGNALS
 } emk_guard_signal;
 
@@ -90,6 +91,9 @@ typedef struct emk_guard_signal_info {
 
 /* The row of a signal; lent, static.  NULL for a number that is none. */
 const emk_guard_signal_info *emk_guard_signal_about(emk_guard_signal s);
+/* An error's `what` when a call refuses because of it ("guard: ..."; its `where` is the signal's
+ * number); lent, static. */
+const char *emk_guard_refusal(emk_guard_signal s);
 
 /* How much it matters; the minimum of a policy's min_guard and the app's own choice rules. */
 typedef enum emk_guard_level {
@@ -170,12 +174,23 @@ void emk_guard_free(emk_guard *g);
 
 /* Looks with every detector: at most 5 ms on an ordinary process. */
 void emk_guard_round(emk_guard *g);
-/* Looks with one detector, chosen at random, and at a random piece of our own code: at most
- * half a millisecond. */
+/* Looks with one detector, in a random order, and at a random piece of our own code: at most
+ * half a millisecond.  Detectors take turns. */
 void emk_guard_probe(emk_guard *g);
-/* From now on a thread probes at random times, every two seconds on average.  Twice is fine.
- * EMK_E_NO_MEMORY, EMK_E_IO. */
+/* From now on a thread probes at random times, twice a second on average, dealing the
+ * detectors like cards: each comes once before any comes again.  It also looks at once when
+ * somebody opens this process's memory.  Twice is fine.  EMK_E_NO_MEMORY, EMK_E_IO. */
 emk_status emk_guard_start(emk_guard *g, emk_error *e) EMK_MUST_CHECK;
+
+/* Calls fn, on whatever thread looked, after each look that saw something; up to
+ * EMK_GUARD_LISTENERS_MAX of them.  fn must not call tell, untell, round, probe or free; keeps
+ * self until untell, which waits for a call that is going on.  EMK_E_LIMIT. */
+#define EMK_GUARD_LISTENERS_MAX 8u
+emk_status emk_guard_tell(emk_guard *g, void (*fn)(void *self), void *self,
+                          emk_error *e) EMK_MUST_CHECK;
+void emk_guard_untell(emk_guard *g, void *self);
+
+emk_guard_level emk_guard_level_of(const emk_guard *g);
 
 typedef struct emk_guard_finding {
     emk_guard_signal signal;
@@ -200,13 +215,23 @@ void emk_guard_report_get(emk_guard *g, emk_guard_report *out);
 /* What the findings so far amount to, under the guard's level or a policy's, whichever is
  * higher. */
 emk_guard_action emk_guard_judge(emk_guard *g, emk_guard_level at_least);
+/* The same; fills *why with the signal that weighs most, when there is one. */
+emk_guard_action emk_guard_judge_why(emk_guard *g, emk_guard_level at_least, emk_guard_signal *why);
+
+/* What a key can be bound to: fills `out` with a hash that is the same in every process of this
+ * program in which nothing was found that refuses at `level`, and differs otherwise.  At
+ * EMK_GUARD_STRICT the measurement of our own code is in it as well, so that it differs after an
+ * update, too.  EMK_E_CRYPTO, EMK_E_NO_MEMORY. */
+emk_status emk_guard_binding(emk_guard *g, emk_guard_level level, uint8_t out[EMK_GUARD_HASH_LEN],
+                             emk_error *e) EMK_MUST_CHECK;
 
 /* Advances the transcript by bytes from outside (at most EMK_GUARD_NONCE_MAX): what is reported
  * after a nonce of the server's was not recorded before it.  EMK_E_LIMIT, EMK_E_CRYPTO,
  * EMK_E_NO_MEMORY. */
 emk_status emk_guard_bind(emk_guard *g, emk_span nonce, emk_error *e) EMK_MUST_CHECK;
 
-/* Hardening of this process, for as long as it lives.  Which took effect is in *done. */
+/* Hardening of this process, for as long as it lives.  Which took effect is in *done.  Make the
+ * guard first: an undumpable process that is not root's may no longer watch its own memory file. */
 #define EMK_GUARD_HARDEN_UNDUMPABLE \
     1u /* no core file, no attaching by other processes of this user */
 #define EMK_GUARD_HARDEN_NO_PRIVILEGES 2u /* exec gains no rights */

@@ -59,6 +59,7 @@ typedef struct emk_record {
     uint64_t opens;
     uint64_t lease_time;  /* server time of the newest lease or refusal; 0: it needs no lease */
     uint64_t lease_until; /* time; grace not counted */
+    uint8_t bound;        /* level of the guard that its key is bound to; 0: to none */
 } emk_record;
 
 #ifdef __cplusplus

@@ -161,6 +161,7 @@ typedef struct emk_attest_root_file {
     size_t n_entries;  /* certificates, or serials */
 } emk_attest_root_file;
 
+/* How many files it has. */
 size_t emk_attest_roots_count(const emk_attest_roots *r);
 /* i < count. */
 emk_attest_root_file emk_attest_roots_file(const emk_attest_roots *r, size_t i);
@@ -205,30 +206,43 @@ typedef struct emk_attest_policy {
     uint32_t min_os_patch;          /* Android: YYYYMM */
     const emk_play_keys *play_keys; /* Play Integrity, classic tokens */
     emk_attest_stale stale;         /* what an old revocation list does */
-    int simulated;        /* evidence of simulators: 0 refused, 1 level 0, 2 counts (tests) */
-    bool development;     /* App Attest: the development environment, and no other */
-    bool unverified_boot; /* Android: accept unlocked devices and other systems; level 0 */
-    bool allow_none;      /* accept the kind "none", which is level 0 */
-    bool allow_retired;   /* accept SafetyNet */
-    bool allow_decoded;   /* Play Integrity: object is what decodeIntegrityToken answered to
-                             the caller itself, not something a client sent */
-    bool allow_testing;   /* Play Integrity: testing responses */
-    bool strong_device;   /* Play Integrity: STRONG; SafetyNet: HARDWARE_BACKED */
-    bool weak_device;     /* Play Integrity, SafetyNet: accept less than a certified device */
-    bool licensed;        /* Play Integrity: bought or installed through the store */
+    int simulated;          /* evidence of simulators: 0 refused, 1 level 0, 2 counts (tests) */
+    bool challenge_is_hash; /* App Attest: challenge is the client data's hash itself, 32 bytes;
+                               else its SHA-256 is */
+    bool development;       /* App Attest: the development environment, and no other */
+    bool unverified_boot;   /* Android: accept unlocked devices and other systems; level 0 */
+    bool allow_none;        /* accept the kind "none", which is level 0 */
+    bool allow_retired;     /* accept SafetyNet */
+    bool allow_decoded;     /* Play Integrity: object is what decodeIntegrityToken answered to
+                               the caller itself, not something a client sent */
+    bool allow_testing;     /* Play Integrity: testing responses */
+    bool strong_device;     /* Play Integrity: STRONG; SafetyNet: HARDWARE_BACKED */
+    bool weak_device;       /* Play Integrity, SafetyNet: accept less than a certified device */
+    bool licensed;          /* Play Integrity: bought or installed through the store */
+    /* TPM, whose challenge is the binding of 32 bytes; app is in it and the evidence names none. */
+    emk_span tpm_secret;    /* what the credential held, 32 bytes: the proof must repeat it */
+    emk_span tpm_signing;   /* the device's keys, 65 bytes each */
+    emk_span tpm_agreement; /* which the TPM must have certified */
+    uint32_t tpm_pcrs;      /* bit n: PCR n of the SHA-256 bank must be quoted */
+    const uint8_t (*tpm_good)[32]; /* SHA-256 of allowed PCR values; NULL: level 1 at most */
+    size_t n_tpm_good;
+    bool tpm_sha1; /* endorsement certificates of old chips, signed over SHA-1 */
 } emk_attest_policy;
 
-/* What a client sent.  TPM evidence needs two steps and has calls of its own in the server. */
+/* What a client sent.  A TPM enrols in two steps (docs/spec/attestation.md 5); here both its
+ * messages are verified together, with what was in the credential between them. */
 typedef struct emk_attest_evidence {
     uint32_t size; /* sizeof of the caller's struct */
     emk_attest_kind kind;
     emk_span object;       /* App Attest: the attestation object.  Play Integrity, SafetyNet: the
-                              token.  Android: the chain in PEM, unless certs has it */
+                              token.  Android: the chain in PEM, unless certs has it.  TPM: the
+                              proof */
     const emk_span *certs; /* Android: the chain in DER, leaf first, root last */
     size_t n_certs;
     emk_span key_id; /* App Attest: 32 bytes */
     emk_span key;    /* the SubjectPublicKeyInfo, or the point on P-256, that the caller was told:
                         refused when the evidence is about another; empty: not compared */
+    emk_span hello;  /* TPM: the first message */
 } emk_attest_evidence;
 
 /* What to keep with the device. */

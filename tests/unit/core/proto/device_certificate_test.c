@@ -94,7 +94,7 @@ static void rejects_bad_values(void **state)
             EMK_E_FORMAT); /* not the hash of the keys */
     rejects(2, "4104", EMK_E_FORMAT);
     rejects(3, "8218204100", EMK_E_UNSUPPORTED);
-    rejects(4, "01", EMK_E_UNSUPPORTED); /* an attestation kind of later */
+    rejects(4, "06", EMK_E_UNSUPPORTED); /* an attestation kind of later */
     rejects(5, "04", EMK_E_FORMAT);
     rejects(5, "190102", EMK_E_FORMAT); /* 258: not cut to a byte */
     rejects(5, "20", EMK_E_FORMAT);     /* negative */

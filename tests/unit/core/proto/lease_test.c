@@ -122,7 +122,7 @@ static void refuses_to_sign_what_is_no_lease(void **state)
 static void device_opens_what_was_granted(void **state)
 {
     emk_ticket ticket = a_ticket();
-    emk_lease_grant_in in = {&P.issuer_signer, FROM, &ticket, NOW};
+    emk_lease_grant_in in = {&P.issuer_signer, FROM, &ticket, NOW, NULL};
     uint8_t secret[32], want[32];
     emk_error e = {0};
     emk_lease out;
@@ -153,7 +153,7 @@ static void device_opens_what_was_granted(void **state)
 static void lease_is_no_longer_than_the_policy(void **state)
 {
     emk_ticket ticket = a_ticket();
-    emk_lease_grant_in in = {&P.issuer_signer, FROM, &ticket, NOW + 86399};
+    emk_lease_grant_in in = {&P.issuer_signer, FROM, &ticket, NOW + 86399, NULL};
     emk_error e = {0};
     emk_lease out;
     emk_buf b;
@@ -171,7 +171,7 @@ static void lease_is_no_longer_than_the_policy(void **state)
 static void grants_nothing_for_tickets_of_another_master(void **state)
 {
     emk_ticket ticket = a_ticket();
-    emk_lease_grant_in in = {&P.issuer_signer, FROM, &ticket, NOW};
+    emk_lease_grant_in in = {&P.issuer_signer, FROM, &ticket, NOW, NULL};
     emk_error e = {0};
     emk_buf b;
 

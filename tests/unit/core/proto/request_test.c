@@ -28,7 +28,8 @@ static emk_request example(emk_span cert)
                          .app = emk_span_str("com.example.cam"),
                          .request_key = P.request_key,
                          .certificate_message = cert,
-                         .created = NOW};
+                         .created = NOW,
+                         .summary = emk_span_str("saw nothing")};
 }
 
 static emk_span good(emk_buf *b)
@@ -102,7 +103,7 @@ static void rejects_whatever_no_message_may_be(void **state)
     emk_buf b;
     map_rules r = {.type = EMK_COSE_REQUEST,
                    .signer = &P.device_signer,
-                   .may = 1u << 4 | 1u << 5 | 1u << 6,
+                   .may = 1u << 4 | 1u << 5 | 1u << 6 | 1u << 10,
                    .read = read_it,
                    .write = write_it};
 
