@@ -25,6 +25,7 @@ typedef struct work {
     uint8_t lease_secret[EMK_LEASE_SECRET_LEN];
     uint8_t file_id[EMK_ID_LEN]; /* zeros until the weights layer was seen */
     bool committed;
+    emk_client_bindings bindings; /* the accept keeps a pointer to one */
 } work;
 
 static emk_status verify_ticket(work *w, emk_error *e)
@@ -154,6 +155,8 @@ static emk_status judge(work *w, emk_error *e)
     emk_status st;
 
     st = emk_policy_check(&t->policy, &t->identity, &ask, e);
+    if (st == EMK_OK)
+        st = emk_client_guard_check(w->client, t->policy.min_guard, e);
     if (st != EMK_OK)
         return st;
     return emk_client_release_check(w->client, t->identity.model, t->policy.release, e);
@@ -180,6 +183,19 @@ static emk_status make_temp(work *w, uint64_t len, emk_error *e)
     return st;
 }
 
+/* The policy decides to what: its guard's verdict, or also the program's code. */
+static emk_status bind_to_guard(work *w, emk_accept_out *out, emk_error *e)
+{
+    const uint8_t level = w->ticket.policy.min_guard;
+    emk_status st = emk_client_guard_bindings(w->client, &w->bindings, e);
+
+    if (st != EMK_OK || !w->bindings.there || level < EMK_VAULT_BOUND_VERDICT)
+        return st;
+    out->bound = level;
+    out->binding = w->bindings.bytes[level - EMK_VAULT_BOUND_VERDICT];
+    return EMK_OK;
+}
+
 static emk_status write_vault(work *w, uint8_t vault_id[EMK_ID_LEN], emk_error *e)
 {
     emk_sink sink = emk_sink_from_fd(&w->fd);
@@ -194,7 +210,9 @@ static emk_status write_vault(work *w, uint8_t vault_id[EMK_ID_LEN], emk_error *
 
     if (w->lease.time > out.floor)
         out.floor = w->lease.time;
-    st = make_temp(w, emk_accept_vault_len(w->accept), e);
+    st = bind_to_guard(w, &out, e);
+    if (st == EMK_OK)
+        st = make_temp(w, emk_accept_vault_len(w->accept), e);
     if (st == EMK_OK)
         st = emk_accept_write(w->accept, &out, vault_id, e);
     if (st == EMK_OK)
@@ -207,11 +225,20 @@ static emk_status add_receipt(const work *w, emk_status outcome, emk_buf *receip
     const emk_client *cl = w->client;
     emk_receipt in = {.outcome = (uint8_t)outcome, .time = emk_client_now(cl), .guard = cl->guard};
 
+    emk_buf summary;
+    emk_status st;
+
     if (!receipt)
         return EMK_OK;
+    emk_buf_init(&summary, EMK_RECEIPT_SUMMARY_MAX);
     memcpy(in.ticket_id, w->ticket.id, sizeof in.ticket_id);
     memcpy(in.file_id, w->file_id, sizeof in.file_id);
-    return emk_receipt_sign(cl->crypto, &cl->signer, &in, receipt, e);
+    st = emk_client_guard_summary(cl, emk_span_of(in.ticket_id, sizeof in.ticket_id), &summary, e);
+    in.summary = emk_buf_span(&summary);
+    if (st == EMK_OK)
+        st = emk_receipt_sign(cl->crypto, &cl->signer, &in, receipt, e);
+    emk_buf_done(&summary);
+    return st;
 }
 
 static emk_status commit(work *w, const uint8_t vault_id[EMK_ID_LEN], emk_error *e)
@@ -292,6 +319,7 @@ emk_status emk_client_accept(emk_client *cl, const emk_client_delivery *in,
     w.now = emk_client_now(cl);
     if (w.now < w.ticket.issued)
         w.now = w.ticket.issued;
+    emk_client_guard_look(cl, true);
     st = emk_client_sweep(cl, &n_waiting, e);
     if (st == EMK_OK)
         st = deliver(&w, receipt, e);

@@ -190,8 +190,10 @@ emk_status emk_client_new(const emk_client_config *in, emk_client **out, emk_err
     cl->clock = in->clock ? in->clock : system_clock;
     cl->clock_self = in->clock_self;
     cl->guard = in->guard;
+    cl->watcher = in->watcher;
     cl->max_bytes = in->max_bytes;
     cl->max_entries = in->max_entries;
+    emk_buf_init(&cl->known, EMK_CLIENT_KNOWN_MAX);
     cl->n_former = in->n_former;
     if (in->n_former)
         memcpy(cl->former, in->former, in->n_former * EMK_DEVICE_ID_LEN);
@@ -206,6 +208,8 @@ emk_status emk_client_new(const emk_client_config *in, emk_client **out, emk_err
         st = emk_os_make_dir(cl->vault, e);
     if (st == EMK_OK)
         st = emk_watch_new(&cl->watch, e);
+    if (st == EMK_OK)
+        st = emk_client_guard_begin(cl, e);
     if (st == EMK_OK && in->watchdog)
         st = emk_watch_start(cl->watch, cl, e);
     if (st != EMK_OK) {
@@ -220,6 +224,7 @@ void emk_client_free(emk_client *cl)
 {
     if (!cl)
         return;
+    emk_client_guard_end(cl);
     emk_watch_stop(cl->watch);
     emk_watch_drop(cl->watch);
     while (cl->waiting) {
@@ -232,6 +237,7 @@ void emk_client_free(emk_client *cl)
     for (size_t i = 0; i < cl->n_issuers; i++)
         emk_verify_key_free(cl->issuers[i]);
     emk_kem_private_free(cl->device_key);
+    emk_buf_done(&cl->known);
     emk_free(cl->vault);
     emk_free(cl);
 }

@@ -66,13 +66,32 @@ static emk_status open_files(emk_entry *x, emk_error *e)
     return emk_source_from_fd(&x->fd, &x->source, e);
 }
 
+/* The right key, and it does not open: where the entry is bound to a guard, that is it most
+ * likely, and the answer is the same where it is damage.  [container 7.7] */
+static emk_status explain_bound(emk_client *cl, const emk_entry *x, emk_error *e)
+{
+    emk_vault_glance g;
+    emk_status st = emk_vault_look(cl->crypto, &x->source, &g, NULL);
+
+    if (st != EMK_OK || g.record.bound == 0)
+        return emk_fail_sealed(e);
+    st = emk_client_guard_check(cl, g.record.bound, e);
+    if (st != EMK_OK)
+        return st;
+    return emk_fail(e, EMK_E_KEY_LOST, "vault: sealed for another build of the app: fetch again",
+                    0);
+}
+
 /* An envelope that is sound as far as anybody can tell, and for a key that is not here, is not
  * damage: the key was cleared or deleted, or the file is from another device. */
 static emk_status open_vault(emk_client *cl, const uint8_t *lease_secret, emk_entry *x,
                              emk_error *e)
 {
-    emk_status st = EMK_E_SIGNATURE;
+    emk_status st = emk_client_guard_bindings(cl, &x->bindings, e);
 
+    if (st != EMK_OK)
+        return st;
+    st = EMK_E_SIGNATURE;
     for (size_t i = 0; i < cl->n_issuers && st == EMK_E_SIGNATURE; i++) {
         emk_vault_in in = {.file = &x->source,
                            .issuer = cl->issuers[i],
@@ -80,12 +99,17 @@ static emk_status open_vault(emk_client *cl, const uint8_t *lease_secret, emk_en
                            .lease_secret = lease_secret,
                            .noticed = &x->noticed};
 
+        for (size_t k = 0; k < 2 && x->bindings.there; k++)
+            in.bindings[k] = x->bindings.bytes[k];
+
         x->noticed = EMK_NOTICED_NOTHING;
         st = emk_vault_open(cl->crypto, &in, &x->vault, e);
     }
     if (st == EMK_E_SEALED && x->noticed == EMK_NOTICED_RECIPIENT)
         return emk_fail(e, EMK_E_KEY_LOST,
                         "vault: sealed to a key that is not here: enrol and fetch again", 0);
+    if (st == EMK_E_SEALED && x->noticed == EMK_NOTICED_HPKE)
+        return explain_bound(cl, x, e);
     return st;
 }
 

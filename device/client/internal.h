@@ -21,6 +21,9 @@ typedef struct emk_waiting {
 
 typedef struct emk_watch emk_watch;
 
+#define EMK_CLIENT_KNOWN_MAX ((size_t)64 * 4096)
+#define EMK_CLIENT_LEVELS 4u /* of the guard */
+
 struct emk_client {
     const emk_crypto *crypto;
     const emk_keystore *keystore;
@@ -40,7 +43,28 @@ struct emk_client {
     uint64_t max_bytes;
     uint32_t max_entries;
     emk_watch *watch;
+    emk_guard *watcher; /* NULL: none */
+    emk_buf known;      /* entries and their models: find.c */
 };
+
+/* guarding.c: without a guard these do nothing and find nothing. */
+/* EMK_E_POLICY when what was found refuses under this level, or the guard's own if higher. */
+emk_status emk_client_guard_check(const emk_client *cl, unsigned min_guard,
+                                  emk_error *e) EMK_MUST_CHECK;
+void emk_client_guard_look(const emk_client *cl, bool whole);
+/* The action under each level. */
+void emk_client_guard_verdicts(const emk_client *cl, uint8_t out[EMK_CLIENT_LEVELS]);
+/* Appends what the guard tells the issuer, bound to the nonce.  [messages 11] */
+emk_status emk_client_guard_summary(const emk_client *cl, emk_span nonce, emk_buf *out,
+                                    emk_error *e) EMK_MUST_CHECK;
+typedef struct emk_client_bindings {
+    bool there;
+    uint8_t bytes[2][EMK_HASH_LEN]; /* of levels 2 and 3 */
+} emk_client_bindings;
+emk_status emk_client_guard_bindings(const emk_client *cl, emk_client_bindings *out,
+                                     emk_error *e) EMK_MUST_CHECK;
+emk_status emk_client_guard_begin(emk_client *cl, emk_error *e) EMK_MUST_CHECK;
+void emk_client_guard_end(emk_client *cl);
 
 /* client.c */
 uint64_t emk_client_now(const emk_client *cl);
@@ -99,7 +123,8 @@ typedef struct emk_entry {
     int fd;
     emk_source source;
     emk_sink sink;
-    emk_noticed noticed; /* the vault keeps a pointer to it */
+    emk_noticed noticed;          /* the vault keeps pointers to this ... */
+    emk_client_bindings bindings; /* ... and to these */
     emk_vault *vault;
 } emk_entry;
 
@@ -140,6 +165,11 @@ uint64_t emk_entry_end(const emk_entry *x);
 /* The time that decides for a record.  [container 8.3] */
 uint64_t emk_entry_now(const emk_client *cl, const emk_record *record);
 
+/* find.c: opens the entry of a model that this asker may open: the highest release, then the latest
+ * accepted.  Judged; close with emk_entry_close. */
+emk_status emk_client_find(emk_client *cl, const char *model, const emk_client_ask *ask,
+                           emk_entry *x, emk_error *e) EMK_MUST_CHECK;
+
 /* open.c: what opening whole and opening tensors have in common.  `name` may be a model's.
  * judge, `memory` (which may fail), count, unlock, in this order; x stays open. */
 typedef struct emk_opening {
@@ -162,10 +192,11 @@ emk_status emk_client_map(const emk_policy *policy, emk_policy_memory asked, uin
 typedef struct emk_watched {
     struct emk_watched *next;
     uint8_t ticket_id[EMK_ID_LEN];
-    emk_os_map *map;  /* what is wiped; its owner frees it after emk_watch_remove */
-    int *copy;        /* descriptor of a copy, wiped too; -1: none */
-    uint64_t ends;    /* seconds since 1970 */
-    uint64_t ends_ns; /* by the clock that does not jump */
+    emk_os_map *map;   /* what is wiped; its owner frees it after emk_watch_remove */
+    int *copy;         /* descriptor of a copy, wiped too; -1: none */
+    uint64_t ends;     /* seconds since 1970 */
+    uint64_t ends_ns;  /* by the clock that does not jump */
+    uint8_t min_guard; /* of its policy, 0..3 */
     bool wiped;
 } emk_watched;
 
@@ -180,6 +211,8 @@ void emk_watch_add(emk_watch *w, emk_watched *item, uint64_t ends, uint64_t now)
 void emk_watch_remove(emk_watch *w, emk_watched *item);
 /* Moves the end of all that is open of a ticket; an end that is over wipes now. */
 void emk_watch_move(emk_watch *w, const uint8_t ticket_id[EMK_ID_LEN], uint64_t ends, uint64_t now);
+/* Wipes what does not stand these verdicts, by level. */
+void emk_watch_judge(emk_watch *w, const uint8_t verdicts[EMK_CLIENT_LEVELS]);
 uint64_t emk_watch_end_of(emk_watch *w, const emk_watched *item);
 bool emk_watch_is_wiped(emk_watch *w, const emk_watched *item);
 void emk_watch_take(emk_watch *w);

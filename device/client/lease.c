@@ -14,6 +14,7 @@ emk_status emk_client_lease_request(emk_client *cl, const char *name, emk_span s
 {
     emk_lease_request q = {.created = emk_client_now(cl), .guard = cl->guard, .summary = summary};
     emk_vault_glance g;
+    emk_buf own;
     emk_status st;
 
     st = emk_entry_look(cl, name, &g, e);
@@ -28,7 +29,16 @@ emk_status emk_client_lease_request(emk_client *cl, const char *name, emk_span s
     memcpy(q.ticket_id, g.ticket_id, sizeof q.ticket_id);
     memcpy(q.ticket_hash, g.ticket_hash, sizeof q.ticket_hash);
     memcpy(q.device_id, cl->device_id, sizeof q.device_id);
-    return emk_lease_request_sign(cl->crypto, &cl->signer, &q, out, e);
+    emk_buf_init(&own, EMK_LEASE_SUMMARY_MAX);
+    emk_client_guard_look(cl, false);
+    if (summary.len == 0)
+        st = emk_client_guard_summary(cl, emk_span_of(q.nonce, sizeof q.nonce), &own, e);
+    if (own.len)
+        q.summary = emk_buf_span(&own);
+    if (st == EMK_OK)
+        st = emk_lease_request_sign(cl->crypto, &cl->signer, &q, out, e);
+    emk_buf_done(&own);
+    return st;
 }
 
 static bool is_ours(const emk_client *cl, const uint8_t *device_id)
@@ -147,6 +157,13 @@ emk_status emk_client_lease_accept(emk_client *cl, emk_span message, emk_client_
     made.refusal = lease.refusal;
     made.until = lease.until;
     made.ends = lease.until;
+    /* A longer time is something new; a refusal is taken always. */
+    if (!lease.refusal) {
+        emk_client_guard_look(cl, false);
+        st = emk_client_guard_check(cl, 0, e);
+        if (st != EMK_OK)
+            return st;
+    }
     st = settle(cl, &lease, made.name, &made, e);
     if (st == EMK_OK)
         *out = made;

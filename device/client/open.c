@@ -95,11 +95,12 @@ static emk_status count(emk_client *cl, emk_entry *x, emk_opening *how, emk_erro
     return st;
 }
 
+/* With an entry that was judged. */
 static emk_status begin(emk_client *cl, emk_entry *x, emk_opening *how, emk_error *e)
 {
     emk_status st;
 
-    st = emk_entry_judge(cl, x, how->ask, e);
+    st = emk_client_guard_check(cl, emk_vault_policy(x->vault)->min_guard, e);
     /* An accept that was killed between its last steps is brought to its end. */
     if (st == EMK_OK)
         st = emk_client_release_raise(cl, emk_vault_identity(x->vault)->model,
@@ -114,80 +115,6 @@ static emk_status begin(emk_client *cl, emk_entry *x, emk_opening *how, emk_erro
     return st;
 }
 
-/* The best entry of a model so far. */
-typedef struct search {
-    emk_client *client;
-    emk_span model;
-    const emk_client_ask *ask;
-    char name[EMK_CLIENT_NAME_LEN + 1];
-    uint64_t release, accepted;
-    bool found;
-    emk_status refusal; /* of the first entry of this model that cannot be opened */
-    emk_error why;
-} search;
-
-static void consider(search *s, const char *name, const emk_entry *x)
-{
-    const emk_policy *policy = emk_vault_policy(x->vault);
-    const emk_record *record = emk_vault_record(x->vault);
-    emk_error why = {0};
-    emk_status st;
-
-    if (!emk_span_equal(emk_vault_identity(x->vault)->model, s->model))
-        return;
-    st = emk_entry_judge(s->client, x, s->ask, &why);
-    if (st != EMK_OK) {
-        if (s->refusal == EMK_OK) {
-            s->refusal = st;
-            s->why = why;
-        }
-        return;
-    }
-    if (s->found && (policy->release < s->release ||
-                     (policy->release == s->release && record->accepted <= s->accepted)))
-        return;
-    memcpy(s->name, name, sizeof s->name);
-    s->release = policy->release;
-    s->accepted = record->accepted;
-    s->found = true;
-}
-
-static emk_status search_one(void *self, const char *name, emk_error *e)
-{
-    search *s = self;
-    emk_error why = {0};
-    emk_entry x;
-    emk_status st;
-
-    (void)e;
-    st = emk_entry_open(s->client, name, &x, &why);
-    if (st == EMK_OK) {
-        consider(s, name, &x);
-        emk_entry_close(&x);
-    } else if (st != EMK_E_NOT_FOUND && s->refusal == EMK_OK) {
-        s->refusal = st; /* perhaps the one that was asked for: it is too damaged to tell */
-        s->why = why;
-    }
-    return EMK_OK;
-}
-
-static emk_status find_model(emk_client *cl, const char *model, const emk_client_ask *ask,
-                             char name[EMK_CLIENT_NAME_LEN + 1], emk_error *e)
-{
-    search s = {.client = cl, .model = emk_span_str(model), .ask = ask};
-    emk_status st;
-
-    st = emk_entry_names(cl, search_one, &s, e);
-    if (st != EMK_OK)
-        return st;
-    if (!s.found && s.refusal != EMK_OK)
-        return emk_fail(e, s.refusal, s.why.what, s.why.where);
-    if (!s.found)
-        return emk_fail(e, EMK_E_NOT_FOUND, "vault: no entry of this name or model", 0);
-    memcpy(name, s.name, sizeof s.name);
-    return EMK_OK;
-}
-
 static bool is_entry_name(const char *name)
 {
     uint8_t id[EMK_ID_LEN];
@@ -195,19 +122,32 @@ static bool is_entry_name(const char *name)
     return emk_client_unhex(name, id) && name[EMK_CLIENT_NAME_LEN] == '\0';
 }
 
+static emk_status open_by_name(emk_client *cl, const char *name, const emk_client_ask *ask,
+                               emk_entry *x, emk_error *e)
+{
+    emk_status st = emk_entry_open(cl, name, x, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = emk_entry_judge(cl, x, ask, e);
+    if (st != EMK_OK)
+        emk_entry_close(x);
+    return st;
+}
+
 emk_status emk_entry_open_for(emk_client *cl, const char *name, emk_opening *how, emk_entry *x,
                               emk_error *e)
 {
-    char found[EMK_CLIENT_NAME_LEN + 1];
     emk_status st;
 
-    if (!is_entry_name(name)) {
-        st = find_model(cl, name, how->ask, found, e);
-        if (st != EMK_OK)
-            return st;
-        name = found;
-    }
-    st = emk_entry_open(cl, name, x, e);
+    emk_client_guard_look(cl, true);
+    st = emk_client_guard_check(cl, 0, e);
+    if (st != EMK_OK)
+        return st;
+    if (!is_entry_name(name))
+        st = emk_client_find(cl, name, how->ask, x, e);
+    else
+        st = open_by_name(cl, name, how->ask, x, e);
     if (st != EMK_OK)
         return st;
     st = begin(cl, x, how, e);
@@ -265,6 +205,7 @@ static emk_status read_model(emk_entry *x, const emk_client_ask *ask, emk_opened
 static void put_on_watch(emk_client *cl, const emk_entry *x, emk_opened *o)
 {
     memcpy(o->watched.ticket_id, emk_vault_core(x->vault)->ticket_id, EMK_ID_LEN);
+    o->watched.min_guard = emk_vault_policy(x->vault)->min_guard;
     o->watched.map = &o->map;
     o->watched.copy = &o->copy;
     o->watch = emk_watch_hold(cl->watch);
@@ -289,6 +230,9 @@ emk_status emk_client_open(emk_client *cl, const char *name, const emk_client_as
         st = read_model(&x, ask, o, e);
         if (st == EMK_OK)
             put_on_watch(cl, &x, o);
+        /* What was found before it was on the list did not wipe it. */
+        if (st == EMK_OK)
+            st = emk_client_guard_check(cl, o->watched.min_guard, e);
         emk_entry_close(&x);
     }
     if (st != EMK_OK) {

@@ -25,6 +25,7 @@ typedef struct asking {
     emk_client *client;
     const emk_client_want *want;
     emk_buf certificate;
+    emk_buf summary; /* the guard's */
     uint16_t kem;
     uint8_t priv[EMK_KEM_PRIVATE_MAX];
 } asking;
@@ -51,8 +52,11 @@ static emk_status make_request(asking *a, emk_buf *out, emk_error *e)
     if (st != EMK_OK)
         return st;
     st = emk_kem_generate(cl->crypto, a->kem, a->priv, pub, e);
+    if (st == EMK_OK)
+        st = emk_client_guard_summary(cl, emk_span_of(q.nonce, sizeof q.nonce), &a->summary, e);
     if (st != EMK_OK)
         return st;
+    q.summary = emk_buf_span(&a->summary);
     q.request_key.kem = a->kem;
     q.request_key.public_key = emk_span_of(pub, emk_kem_public_len(a->kem));
     return emk_request_sign(cl->crypto, &cl->signer, &q, out, e);
@@ -94,6 +98,7 @@ emk_status emk_client_request(emk_client *cl, const emk_client_want *want, emk_b
     emk_status st;
 
     emk_buf_init(&a.certificate, EMK_CLIENT_CERTIFICATE_MAX);
+    emk_buf_init(&a.summary, EMK_REQUEST_SUMMARY_MAX);
     st = make_room(cl, e);
     if (st == EMK_OK)
         st = emk_client_certificate(cl, &a.certificate, e);
@@ -105,5 +110,6 @@ emk_status emk_client_request(emk_client *cl, const emk_client_want *want, emk_b
         out->len = before;
     emk_wipe(a.priv, sizeof a.priv);
     emk_buf_done(&a.certificate);
+    emk_buf_done(&a.summary);
     return st;
 }

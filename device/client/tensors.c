@@ -12,7 +12,10 @@ struct emk_tensors {
     emk_policy_memory asked;
     emk_os_map map; /* of the last tensor */
     emk_watched watched;
+    uint32_t n_reads;
 };
+
+#define PROBE_EVERY_READS 16u /* a look takes as long as decrypting a small tensor */
 
 static emk_status need_index(void *self, const emk_entry *x, emk_error *e)
 {
@@ -48,6 +51,7 @@ emk_status emk_client_open_tensors(emk_client *cl, const char *name, const emk_c
     t->asked = ask->memory;
     t->watch = emk_watch_hold(cl->watch);
     t->watched.map = &t->map;
+    t->watched.min_guard = t->policy.min_guard;
     memcpy(t->watched.ticket_id, emk_vault_core(t->entry.vault)->ticket_id, EMK_ID_LEN);
     emk_watch_add(t->watch, &t->watched, emk_entry_end(&t->entry), emk_client_now(cl));
     *out = t;
@@ -139,6 +143,11 @@ emk_status emk_tensors_read(emk_tensors *t, emk_span name, emk_span *bytes, emk_
     emk_status st;
 
     free_map(t);
+    if (t->n_reads++ % PROBE_EVERY_READS == 0)
+        emk_client_guard_look(t->client, false);
+    st = emk_client_guard_check(t->client, t->policy.min_guard, e);
+    if (st != EMK_OK)
+        return st;
     emk_client_tick(t->client, &ignored);
     if (emk_watch_is_wiped(t->watch, &t->watched))
         return emk_fail(e, EMK_E_POLICY, "policy: its time is over", emk_tensors_expires(t));

@@ -162,15 +162,26 @@ static bool is_withdrawn(emk_client *cl, const emk_watched *item)
     return st == EMK_E_NOT_FOUND || (st == EMK_OK && g.leased && g.asleep);
 }
 
+void emk_watch_judge(emk_watch *w, const uint8_t verdicts[EMK_CLIENT_LEVELS])
+{
+    emk_lock_take(w->lock);
+    for (emk_watched *item = w->first; item; item = item->next) {
+        if (verdicts[item->min_guard] >= EMK_GUARD_DO_WIPE)
+            wipe(item);
+    }
+    emk_lock_give(w->lock);
+}
+
 /* With the lock held. */
-static uint64_t tick(emk_watch *w, emk_client *cl)
+static uint64_t tick(emk_watch *w, emk_client *cl, const uint8_t *verdicts)
 {
     uint64_t now = emk_client_now(cl), mono = emk_os_monotonic_ns(), next = UINT64_MAX;
 
     for (emk_watched *item = w->first; item; item = item->next) {
         if (item->wiped)
             continue;
-        if (now >= item->ends || mono >= item->ends_ns || is_withdrawn(cl, item))
+        if (verdicts[item->min_guard] >= EMK_GUARD_DO_WIPE || now >= item->ends ||
+            mono >= item->ends_ns || is_withdrawn(cl, item))
             wipe(item);
         else if (item->ends < next)
             next = item->ends;
@@ -180,8 +191,12 @@ static uint64_t tick(emk_watch *w, emk_client *cl)
 
 void emk_client_tick(emk_client *cl, uint64_t *next)
 {
+    uint8_t verdicts[EMK_CLIENT_LEVELS];
+
+    /* Not with the lock held: the guard may be in the middle of a look. */
+    emk_client_guard_verdicts(cl, verdicts);
     emk_lock_take(cl->watch->lock);
-    *next = tick(cl->watch, cl);
+    *next = tick(cl->watch, cl, verdicts);
     emk_lock_give(cl->watch->lock);
 }
 
@@ -189,10 +204,18 @@ static void watch(void *self)
 {
     emk_watch *w = self;
 
+    uint8_t verdicts[EMK_CLIENT_LEVELS];
+
     emk_lock_take(w->lock);
     while (!w->stop) {
-        uint64_t next = tick(w, w->client);
+        uint64_t next;
 
+        emk_lock_give(w->lock);
+        emk_client_guard_verdicts(w->client, verdicts);
+        emk_lock_take(w->lock);
+        if (w->stop)
+            break;
+        next = tick(w, w->client, verdicts);
         if (next == UINT64_MAX)
             emk_lock_wait(w->lock);
         else

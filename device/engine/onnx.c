@@ -164,7 +164,7 @@ emk_status emk_onnx_open(emk_span model, const emk_onnx_options *options, emk_on
     emk_onnx *o;
     emk_status st = get_api(&in, &api, e);
 
-    if (st != EMK_OK)
+    if (st != EMK_OK || !api)
         return st;
     o = emk_alloc(1, sizeof *o);
     if (!o)

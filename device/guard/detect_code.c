@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define WINDOW     4096u
-#define ENGINE_MAX (256u * 1024u) /* bytes of an engine that one round looks at */
+#define ENGINE_MAX ((size_t)256 * 1024) /* bytes of an engine that one round looks at */
 
 static const char *const libc_names[] = {"libc.so", "libc-2.", "libc.musl", "ld-linux",
                                          "ld-musl", "ld-2.",   "linker",    NULL};

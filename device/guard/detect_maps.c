@@ -99,6 +99,7 @@ static void look(emk_guard_look *l)
 {
     emk_status st = emk_env_each_line(&l->env, MAPS, read_line, l, NULL);
 
+    l->memory->own_maps++;
     if (st != EMK_OK)
         emk_guard_blind(l, st, MAPS);
 }

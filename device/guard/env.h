@@ -45,6 +45,8 @@ bool emk_env_exists(const emk_env *env, const char *path);
 /* True when the time for this look is over. */
 bool emk_env_is_late(const emk_env *env);
 
+/* False when this process may not be dumped: then some of its files in /proc are root's. */
+bool emk_env_is_dumpable(void);
 /* Nanoseconds that this thread has used the CPU. */
 uint64_t emk_env_cpu_ns(void);
 /* Nanoseconds that go on while the machine sleeps. */

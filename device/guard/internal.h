@@ -4,6 +4,7 @@
 
 #include "core/base/os_thread.h"
 #include "device/guard/env.h"
+#include "device/guard/events.h"
 #include "device/guard/modules.h"
 
 #include <earmark/guard.h>
@@ -45,6 +46,8 @@ typedef struct emk_guard_memory {
     bool measured;
     uint64_t wall_s, boot_ns; /* when the guard was made */
     uint64_t step_floor_ns;   /* the fastest that the timing loop ever was */
+    emk_guard_events *events; /* who opens our memory; NULL: not watched */
+    unsigned own_maps;        /* times that we read our own map since events were taken */
 } emk_guard_memory;
 
 /* A detector is one file; the row of the table stands at its end. */
@@ -71,6 +74,17 @@ extern const emk_detector emk_detect_emulator;
 extern const emk_detector emk_detect_package;
 extern const emk_detector emk_detect_clock;
 extern const emk_detector emk_detect_screen;
+extern const emk_detector emk_detect_memory;
+
+/* What a binding is worked out from; borrowed. */
+typedef struct emk_guard_state {
+    const emk_guard_finding *findings;
+    size_t n;
+    const uint8_t *overrides;
+    const uint8_t *measurement;
+} emk_guard_state;
+emk_status emk_guard_bind_to(const emk_crypto *c, const emk_guard_state *s, emk_guard_level level,
+                             uint8_t out[EMK_GUARD_HASH_LEN], emk_error *e) EMK_MUST_CHECK;
 
 /* Notes a signal with what was seen; of two in one look the surer one stays. */
 void emk_guard_saw(emk_guard_look *l, emk_guard_signal s, emk_guard_confidence c,

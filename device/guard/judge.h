@@ -17,5 +17,8 @@
  * signal replaces what this table says of that signal alone. */
 emk_guard_action emk_guard_judge_findings(const emk_guard_finding *findings, size_t n,
                                           emk_guard_level level, const uint8_t *overrides);
+/* The finding that weighs most, to be named to people. */
+emk_guard_signal emk_guard_worst(const emk_guard_finding *findings, size_t n,
+                                 const uint8_t *overrides);
 
 #endif

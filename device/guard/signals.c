@@ -108,7 +108,47 @@ static const emk_guard_signal_info rows[EMK_GUARD_SIGNALS] = {
                                  "a service with an allowed name",
                                  "almost always somebody who needs it",
                                  "Nothing; the app's publisher can allow the service by name."},
+    [EMK_GUARD_MEMORY_READ] =
+        {"memory_read", EMK_GUARD_FAMILY_DEBUGGER,
+         "/proc/PID/mem was opened by anybody (gdb, a dumper); its maps alone are a hint",
+         "process_vm_readv; a kernel module; memfd_secret makes both read nothing",
+         "security agents that scan memory; for the maps: pmap, lsof, monitoring",
+         "Find out what reads the memory of this process."},
 };
+
+/* Written apart from the rows: they are shown on one line, with nothing behind. */
+static const char *const refusals[EMK_GUARD_SIGNALS] = {
+    [EMK_GUARD_BLIND] = "guard: it is kept from looking",
+    [EMK_GUARD_TRACER] = "guard: another process traces this one",
+    [EMK_GUARD_BREAKPOINT] = "guard: a breakpoint in our own code",
+    [EMK_GUARD_SINGLE_STEP] = "guard: code is stepped through",
+    [EMK_GUARD_AGENT_MAP] = "guard: an instrumentation agent is loaded",
+    [EMK_GUARD_AGENT_THREAD] = "guard: an instrumentation agent runs here",
+    [EMK_GUARD_AGENT_PIPE] = "guard: an instrumentation agent talks to this process",
+    [EMK_GUARD_AGENT_PORT] = "guard: an instrumentation server runs on this machine",
+    [EMK_GUARD_PRELOAD] = "guard: a library was preloaded",
+    [EMK_GUARD_FOREIGN_CODE] = "guard: executable memory that is no library's",
+    [EMK_GUARD_WRITABLE_CODE] = "guard: memory that is writable and executable",
+    [EMK_GUARD_HOOKED_CALL] = "guard: calls are hooked",
+    [EMK_GUARD_PATCHED_FUNCTION] = "guard: a library is patched in memory",
+    [EMK_GUARD_PATCHED_SELF] = "guard: our own code is patched",
+    [EMK_GUARD_CHANGED_SELF] = "guard: our own code changed",
+    [EMK_GUARD_ROOTED] = "guard: the device is rooted",
+    [EMK_GUARD_EMULATOR] = "guard: an emulator or virtual machine",
+    [EMK_GUARD_REPACKAGED] = "guard: the app is signed by somebody else",
+    [EMK_GUARD_INSTALLER] = "guard: the app came from elsewhere",
+    [EMK_GUARD_DEVELOPER] = "guard: debuggable app or developer settings",
+    [EMK_GUARD_CLOCK_BACK] = "guard: the clock was set back",
+    [EMK_GUARD_CLOCK_JUMP] = "guard: the clock was set forward",
+    [EMK_GUARD_SCREEN] = "guard: the screen is captured",
+    [EMK_GUARD_ACCESSIBILITY] = "guard: an accessibility service is not allowed",
+    [EMK_GUARD_MEMORY_READ] = "guard: another process read this one's memory",
+};
+
+const char *emk_guard_refusal(emk_guard_signal s)
+{
+    return (unsigned)s < EMK_GUARD_SIGNALS ? refusals[s] : "guard: refuses";
+}
 
 const emk_guard_signal_info *emk_guard_signal_about(emk_guard_signal s)
 {

@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -445,60 +444,6 @@ static void no_path_for_locked_memory(void **state)
 
 /* ---- memory ---- */
 
-static void locked_memory_is_refused_where_the_limit_is_too_low(void **state)
-{
-    struct rlimit old, low = {65536, 65536};
-    emk_client_ask ask;
-    emk_opened *o = NULL;
-    emk_error e = {0};
-    stage s;
-
-    (void)state;
-    stage_init(&s, NULL, false);
-    s.policy.memory = EMK_POLICY_MEMORY_LOCKED;
-    s.policy.max_opens = 1;
-    stage_install(&s);
-    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
-    low.rlim_max = old.rlim_max;
-    if (geteuid() == 0 || setrlimit(RLIMIT_MEMLOCK, &low) != 0) {
-        print_message("SKIP root locks what it likes\n");
-    } else {
-        ask = stage_ask(&s);
-        assert_status(emk_client_open(s.client, s.name, &ask, &o, &e), EMK_E_POLICY, &e);
-        assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &old), 0);
-    }
-    assert_ok(stage_open(&s, &e), &e); /* and the refusal did not use it up */
-    stage_done(&s);
-}
-
-static void secret_memory_is_given_or_refused_and_never_replaced(void **state)
-{
-    emk_client_ask ask;
-    emk_opened *o = NULL;
-    emk_error e = {0};
-    stage s;
-
-    (void)state;
-    stage_init(&s, NULL, false);
-    s.policy.memory = EMK_POLICY_MEMORY_SECRET;
-    stage_install(&s);
-    ask = stage_ask(&s);
-    if (emk_os_has_secret_memory()) {
-        uint64_t next;
-
-        assert_ok(emk_client_open(s.client, s.name, &ask, &o, &e), &e);
-        assert_int_equal(emk_opened_memory(o), EMK_POLICY_MEMORY_SECRET);
-        s.now = s.policy.expires;
-        emk_client_tick(s.client, &next);
-        assert_int_equal(emk_opened_bytes(o).p[0] | emk_opened_bytes(o).p[MODEL_LEN - 1], 0);
-        emk_opened_close(o);
-    } else {
-        assert_status(emk_client_open(s.client, s.name, &ask, &o, &e), EMK_E_POLICY, &e);
-        assert_string_equal(e.what, "policy: there is no secret memory for the model");
-    }
-    stage_done(&s);
-}
-
 /* ---- the watchdog ---- */
 
 typedef struct reader {
@@ -612,8 +557,6 @@ int main(void)
         emk_rule(a_tensor_is_read_without_the_rest), emk_rule(opening_tensors_is_an_open),
         emk_rule(tensors_end_with_the_policy), emk_rule(model_is_read_as_a_stream),
         emk_rule(model_is_read_by_a_path_that_goes_with_it), emk_rule(no_path_for_locked_memory),
-        emk_rule(locked_memory_is_refused_where_the_limit_is_too_low),
-        emk_rule(secret_memory_is_given_or_refused_and_never_replaced),
         emk_rule(watchdog_wipes_under_a_reader_without_a_fault),
         emk_rule(removed_entry_is_wiped_where_it_is_open),
         emk_rule(opened_model_outlives_its_client));

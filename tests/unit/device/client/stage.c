@@ -47,6 +47,7 @@ static void open_device(stage *s, bool poor)
                                 .clock = s->clock ? s->clock : clock_of,
                                 .clock_self = s,
                                 .guard = s->guard,
+                                .watcher = s->watcher,
                                 .max_bytes = s->max_bytes,
                                 .max_entries = s->max_entries,
                                 .watchdog = s->watchdog};
@@ -194,7 +195,7 @@ static uint64_t server_now(const stage *s)
 
 static void grant(stage *s, const emk_ticket *ticket)
 {
-    emk_lease_grant_in in = {&s->issuer, master, ticket, server_now(s)};
+    emk_lease_grant_in in = {&s->issuer, master, ticket, server_now(s), NULL};
     emk_error e = {0};
 
     s->lease.len = 0;

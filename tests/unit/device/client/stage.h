@@ -32,6 +32,7 @@ typedef struct stage {
     const emk_signer *also; /* pinned too, before the issuer; or NULL */
     uint64_t now;
     uint8_t guard;
+    emk_guard *watcher; /* NULL: none */
     uint64_t max_bytes;
     uint32_t max_entries;
     bool watchdog;
