@@ -378,6 +378,19 @@ emk_status emk_pkcs11_signer_create(const emk_crypto *c, const emk_pkcs11_source
     return st;
 }
 
+emk_status emk_pkcs11_signer_destroy(const emk_crypto *c, const emk_pkcs11_source *source,
+                                     emk_error *e)
+{
+    emk_pkcs11_signer *s = NULL;
+    emk_status st;
+
+    st = new_signer(c, source, &s, e);
+    if (st == EMK_OK)
+        st = emk_p11_destroy(&s->token, &s->key.name, e);
+    emk_pkcs11_signer_close(s);
+    return st;
+}
+
 emk_status emk_pkcs11_signer_open(const emk_crypto *c, const emk_pkcs11_source *source,
                                   emk_pkcs11_signer **out, emk_error *e)
 {

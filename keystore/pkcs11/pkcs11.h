@@ -63,6 +63,10 @@ typedef struct emk_pkcs11_signer emk_pkcs11_signer;
 emk_status emk_pkcs11_signer_create(const emk_crypto *c, const emk_pkcs11_source *source,
                                     emk_sign_alg alg, emk_error *e) EMK_MUST_CHECK;
 
+/* Removes it, or what is there of it, for good.  EMK_E_NOT_FOUND. */
+emk_status emk_pkcs11_signer_destroy(const emk_crypto *c, const emk_pkcs11_source *source,
+                                     emk_error *e) EMK_MUST_CHECK;
+
 /* Gives the key that the URI names; free with emk_pkcs11_signer_close.  Keeps c. */
 emk_status emk_pkcs11_signer_open(const emk_crypto *c, const emk_pkcs11_source *source,
                                   emk_pkcs11_signer **out, emk_error *e) EMK_MUST_CHECK;

@@ -144,7 +144,7 @@ emk_status emk_p11_connect(emk_p11_token *t, emk_error *e)
     if (t->pin_refused)
         return emk_fail(e, EMK_E_SEALED, "pkcs11: the PIN was refused before", 0);
     st = find_slot(t, &t->slot, e);
-    if (st != EMK_OK)
+    if (st != EMK_OK || !t->module)
         return st;
     rv = t->module->C_OpenSession(t->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
                                   &t->session);

@@ -318,11 +318,10 @@ static emk_status read_pcrs(emk_tpm2_link *l, uint32_t pcrs, uint8_t values[24][
     return EMK_OK;
 }
 
-emk_status emk_tpm2_pcr_digest(const emk_crypto *c, const char *tcti, uint32_t pcrs,
-                               uint8_t digest[32], emk_error *e)
+emk_status emk_tpm2_pcr_values(const char *tcti, uint32_t pcrs, uint8_t out[EMK_TPM2_VALUES_MAX],
+                               size_t *len, emk_error *e)
 {
     uint8_t values[24][32];
-    emk_span parts[24];
     emk_tpm2_link l;
     size_t n = 0;
     emk_status st;
@@ -338,7 +337,22 @@ emk_status emk_tpm2_pcr_digest(const emk_crypto *c, const char *tcti, uint32_t p
         return st;
     for (uint32_t i = 0; i < 24; i++) {
         if (pcrs >> i & 1)
-            parts[n++] = emk_span_of(values[i], 32);
+            memcpy(out + 32 * n++, values[i], 32);
     }
-    return emk_sha256(c, parts, n, digest, e);
+    *len = 32 * n;
+    return EMK_OK;
+}
+
+emk_status emk_tpm2_pcr_digest(const emk_crypto *c, const char *tcti, uint32_t pcrs,
+                               uint8_t digest[32], emk_error *e)
+{
+    uint8_t values[EMK_TPM2_VALUES_MAX];
+    emk_span all;
+    size_t len;
+    emk_status st = emk_tpm2_pcr_values(tcti, pcrs, values, &len, e);
+
+    if (st != EMK_OK)
+        return st;
+    all = emk_span_of(values, len);
+    return emk_sha256(c, &all, 1, digest, e);
 }

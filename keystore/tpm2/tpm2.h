@@ -26,6 +26,7 @@
 #define EMK_TPM2_MESSAGE_LEN 52u  /* bytes that an authority signs for a policy */
 #define EMK_TPM2_NONCE_MAX   32u  /* bytes in a quote */
 #define EMK_TPM2_ATTEST_MAX  512u
+#define EMK_TPM2_VALUES_MAX  768u        /* bytes: SHA-256 of all PCRs */
 #define EMK_TPM2_PCRS        0x00FFFFFFu /* the PCRs there may be: 0 .. 23, SHA-256 bank */
 
 typedef struct emk_tpm2_options {
@@ -53,6 +54,11 @@ emk_status emk_tpm2_open(const emk_crypto *c, const char *dir, const emk_tpm2_op
  * EMK_E_NOT_FOUND when dir has no keys. */
 emk_status emk_tpm2_destroy(const emk_crypto *c, const char *dir, const emk_tpm2_options *options,
                             emk_error *e) EMK_MUST_CHECK;
+
+/* Fills out with the present values of the PCRs whose bits are set, in order, 32 bytes each, and
+ * *len. */
+emk_status emk_tpm2_pcr_values(const char *tcti, uint32_t pcrs, uint8_t out[EMK_TPM2_VALUES_MAX],
+                               size_t *len, emk_error *e) EMK_MUST_CHECK;
 
 /* Fills digest with SHA-256 over the present values of the PCRs whose bits are set. */
 emk_status emk_tpm2_pcr_digest(const emk_crypto *c, const char *tcti, uint32_t pcrs,
