@@ -356,7 +356,7 @@ static emk_status check_usage(const emk_play_policy *policy, emk_error *e)
     for (size_t i = 0; i < policy->n_digests; i++)
         if (policy->digests[i].len != DIGEST_LEN)
             return emk_fail(e, EMK_E_USAGE, "play_integrity: digests", i);
-    if ((policy->nonce.len == 0) == (policy->request_hash.len == 0))
+    if (policy->nonce.len == 0 && policy->request_hash.len == 0)
         return emk_fail(e, EMK_E_USAGE, "play_integrity: a nonce or a request hash", 0);
     return EMK_OK;
 }
@@ -382,11 +382,11 @@ static emk_status check_request(const emk_play_policy *policy, const payload *p,
         return emk_fail(e, EMK_E_SIGNATURE, "play_integrity: requested by another package", 0);
     if (p->has_nonce == p->has_hash)
         return emk_fail(e, EMK_E_FORMAT, "play_integrity: a nonce or a requestHash", 0);
-    if (policy->nonce.len > 0 &&
-        (!p->has_nonce || !emk_span_equal(policy->nonce, emk_span_of(p->nonce, p->nonce_len))))
+    if (p->has_nonce && (policy->nonce.len == 0 ||
+                         !emk_span_equal(policy->nonce, emk_span_of(p->nonce, p->nonce_len))))
         return emk_fail(e, EMK_E_SIGNATURE, "play_integrity: another nonce", 0);
-    if (policy->request_hash.len > 0 &&
-        (!p->has_hash || !emk_span_equal(policy->request_hash, emk_span_str(p->request_hash))))
+    if (p->has_hash && (policy->request_hash.len == 0 ||
+                        !emk_span_equal(policy->request_hash, emk_span_str(p->request_hash))))
         return emk_fail(e, EMK_E_SIGNATURE, "play_integrity: another request hash", 0);
     return check_time(policy, p, e);
 }

@@ -31,7 +31,8 @@ typedef enum emk_play_device {
     EMK_PLAY_ANY      /* say what it is, refuse nothing */
 } emk_play_device;
 
-/* What the caller expects: nonce or request_hash, one of them. */
+/* What the caller expects: nonce for a classic request, request_hash for a standard one; both where
+ * the caller knows either, and a payload has exactly one. */
 typedef struct emk_play_policy {
     const char *package;
     emk_span digests[EMK_PLAY_DIGESTS_MAX]; /* SHA-256 of certificates the app may be signed by */

@@ -216,12 +216,13 @@ static bool is_anchor(const emk_x509 *cert, const emk_safetynet_policy *policy)
 
 /* Google sends a root along, signed by an older one: the chain ends where an anchor begins. */
 static emk_status check_chain(const emk_crypto *c, const emk_safetynet_policy *policy,
-                              const emk_jws *jws, emk_x509 *leaf, emk_error *e)
+                              const emk_jws *jws, emk_x509 *leaf, const emk_x509 **root,
+                              emk_error *e)
 {
     emk_x509_rules rules = {
         .roots = policy->roots, .n_roots = policy->n_roots, .time_s = policy->time_s};
     emk_x509 chain[EMK_JWS_X5C_MAX];
-    size_t n = 0;
+    size_t n = 0, at = 0;
     emk_status st = EMK_OK;
 
     if (jws->n_certs == 0)
@@ -233,10 +234,12 @@ static emk_status check_chain(const emk_crypto *c, const emk_safetynet_policy *p
         n = i + 1;
     }
     if (st == EMK_OK)
-        st = emk_x509_verify_chain(c, chain, n, &rules, NULL, e);
-    if (st == EMK_OK)
-        *leaf = chain[0];
-    return st;
+        st = emk_x509_verify_chain(c, chain, n, &rules, &at, e);
+    if (st != EMK_OK)
+        return st;
+    *leaf = chain[0];
+    *root = &policy->roots[at];
+    return EMK_OK;
 }
 
 static emk_status check_signature(const emk_crypto *c, const emk_jws *jws, const emk_x509 *leaf,
@@ -334,6 +337,8 @@ emk_status emk_safetynet_verify(const emk_crypto *c, const emk_safetynet_policy 
 {
     payload p = {.wanted = &policy->app_digest};
     emk_jws jws = {0};
+    const emk_x509 *root = NULL;
+    emk_claims out;
     emk_x509 leaf;
     emk_status st;
 
@@ -342,7 +347,7 @@ emk_status emk_safetynet_verify(const emk_crypto *c, const emk_safetynet_policy 
         return st;
     st = emk_jws_parse(&RULES, token, &jws, e);
     if (st == EMK_OK)
-        st = check_chain(c, policy, &jws, &leaf, e);
+        st = check_chain(c, policy, &jws, &leaf, &root, e);
     if (st == EMK_OK)
         st = check_host(&leaf, policy->host ? policy->host : EMK_SAFETYNET_HOST, e);
     if (st == EMK_OK)
@@ -351,8 +356,12 @@ emk_status emk_safetynet_verify(const emk_crypto *c, const emk_safetynet_policy 
         st = read_payload(jws.payload, &p, e);
     if (st == EMK_OK)
         st = check_payload(policy, &p, e);
+    if (st == EMK_OK) {
+        fill(&p, &leaf, &out);
+        st = emk_simulated_judge(root, policy->simulated, &out, e);
+    }
     if (st == EMK_OK)
-        fill(&p, &leaf, claims);
+        *claims = out;
     emk_jws_done(&jws);
     return st;
 }

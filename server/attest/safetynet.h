@@ -8,6 +8,7 @@
 
 #include "core/crypto/x509.h"
 #include "server/attest/attest.h"
+#include "server/attest/simulated.h"
 
 #define EMK_SAFETYNET_HOST      "attest.android.com"
 #define EMK_SAFETYNET_TOKEN_MAX 32768u /* bytes */
@@ -27,6 +28,7 @@ typedef struct emk_safetynet_policy {
     emk_span app_digest; /* SHA-256 of the app's signing certificate; with package, 32 bytes */
     bool device;         /* refuse unless ctsProfileMatch and basicIntegrity */
     bool hardware;       /* and unless evaluationType says HARDWARE_BACKED */
+    emk_simulated_mode simulated;
 } emk_safetynet_policy;
 
 /* Verifies a token and fills claims.  EMK_E_USAGE for an impossible policy; EMK_E_FORMAT,

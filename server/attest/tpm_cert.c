@@ -3,6 +3,7 @@
  * signature, in a pool that is trusted for nothing.  What is found is then verified like any
  * chain. */
 #include "core/codec/der.h"
+#include "core/crypto/rsa.h"
 #include "server/attest/tpm.h"
 
 #define PATH_TRIES_MAX 32u /* signatures tried while looking for a path */
@@ -234,6 +235,17 @@ static emk_status strip(emk_span in, emk_span *out, emk_error *e)
     return EMK_OK;
 }
 
+/* Infineon's chips of some years made RSA keys whose factors can be found: whoever did that is as
+ * good as the chip.  A key of another kind is not looked at here. */
+static emk_status check_key(const emk_crypto *c, const emk_x509 *cert, emk_error *e)
+{
+    emk_rsa_public *key = NULL;
+    emk_status st = emk_rsa_public_from_spki(c, cert->spki, &key, e);
+
+    emk_rsa_public_free(key);
+    return st == EMK_E_UNSUPPORTED ? EMK_OK : st;
+}
+
 emk_status emk_tpm_ek_verify(const emk_crypto *c, const emk_tpm_roots *roots, emk_span der,
                              const emk_x509_list *sent, emk_tpm_ek *out, emk_error *e)
 {
@@ -246,6 +258,8 @@ emk_status emk_tpm_ek_verify(const emk_crypto *c, const emk_tpm_roots *roots, em
         st = emk_x509_parse(own, &ek.cert, e);
     if (st == EMK_OK)
         st = check_leaf(&ek.cert, OID_EK, &ek.vendor, e);
+    if (st == EMK_OK)
+        st = check_key(c, &ek.cert, e);
     if (st == EMK_OK)
         st = verify_path(c, roots, &ek.cert, sent, &ek.root, e);
     if (st != EMK_OK)
@@ -270,6 +284,8 @@ emk_status emk_tpm_aik_verify(const emk_crypto *c, const emk_tpm_roots *roots,
     if (!chain->v[0].has_constraints)
         return emk_fail(e, EMK_E_POLICY, "tpm: attestation key without basicConstraints", 0);
     st = check_leaf(&chain->v[0], OID_AIK, &vendor, e);
+    if (st == EMK_OK)
+        st = check_key(c, &chain->v[0], e);
     above = (emk_x509_list){chain->v + 1, chain->n - 1};
     if (st == EMK_OK)
         st = verify_path(c, roots, &chain->v[0], &above, &root, e);

@@ -240,33 +240,49 @@ static emk_status make_credential(const emk_crypto *c, const emk_tpm_ek *ek,
     return st;
 }
 
-emk_status emk_tpm_enrol_begin(const emk_crypto *c, const emk_tpm_roots *roots,
-                               const emk_tpm_hello *hello, emk_tpm_pending *pending,
-                               emk_tpm_credential *credential, emk_error *e)
+/* What both steps know of the first message. */
+typedef struct opening {
+    emk_tpm_pending pending;
+    emk_tpm_name name;
+    emk_tpm_ek ek;
+} opening;
+
+static emk_status check_hello(const emk_crypto *c, const emk_tpm_roots *roots,
+                              const emk_tpm_hello *hello, opening *out, emk_error *e)
 {
     emk_tpm_pending p = {.ak_len = hello->ak.len, .made_s = roots->time_s};
     emk_tpm_public ak;
-    emk_tpm_name name;
-    emk_tpm_ek ek;
     emk_status st;
 
     st = read_ak(hello->ak, &ak, e);
     if (st == EMK_OK)
-        st = verify_ek(c, roots, hello, &ek, e);
+        st = verify_ek(c, roots, hello, &out->ek, e);
     if (st == EMK_OK)
-        st = emk_tpm_public_name(c, &ak, &name, e);
+        st = emk_tpm_public_name(c, &ak, &out->name, e);
     if (st == EMK_OK)
-        st = emk_sha256(c, &ek.cert.spki, 1, p.ek_thumbprint, e);
-    if (st == EMK_OK)
-        st = make_credential(c, &ek, &name, &p, credential, e);
+        st = emk_sha256(c, &out->ek.cert.spki, 1, p.ek_thumbprint, e);
     if (st != EMK_OK)
         return st;
     memcpy(p.ak, hello->ak.p, hello->ak.len);
-    p.sha1_ek = ek.sha1;
-    p.simulated = emk_simulated_is_root(ek.root);
+    p.sha1_ek = out->ek.sha1;
+    p.simulated = emk_simulated_is_root(out->ek.root);
     p.simulated_counts = roots->simulated == EMK_SIMULATED_COUNTS;
-    *pending = p;
+    out->pending = p;
     return EMK_OK;
+}
+
+emk_status emk_tpm_enrol_begin(const emk_crypto *c, const emk_tpm_roots *roots,
+                               const emk_tpm_hello *hello, emk_tpm_pending *pending,
+                               emk_tpm_credential *credential, emk_error *e)
+{
+    opening o;
+    emk_status st = check_hello(c, roots, hello, &o, e);
+
+    if (st == EMK_OK)
+        st = make_credential(c, &o.ek, &o.name, &o.pending, credential, e);
+    if (st == EMK_OK)
+        *pending = o.pending;
+    return st;
 }
 
 /* --- second step ------------------------------------------------------------------------------ */
@@ -426,6 +442,22 @@ emk_status emk_tpm_enrol_finish(const emk_crypto *c, const emk_tpm_policy *polic
     if (state)
         *state = (emk_tpm_state){quote.reset_count, quote.restart_count, quote.firmware};
     return EMK_OK;
+}
+
+emk_status emk_tpm_enrol_check(const emk_crypto *c, const emk_tpm_roots *roots,
+                               const emk_tpm_policy *policy, const emk_tpm_kept *kept,
+                               emk_claims *claims, emk_error *e)
+{
+    opening o;
+    emk_status st;
+
+    if (kept->secret.len != EMK_TPM_SECRET_LEN)
+        return emk_fail(e, EMK_E_USAGE, "tpm: what the credential held", kept->secret.len);
+    st = check_hello(c, roots, kept->hello, &o, e);
+    if (st == EMK_OK)
+        st = emk_sha256(c, &kept->secret, 1, o.pending.secret_hash, e);
+    return st == EMK_OK ? emk_tpm_enrol_finish(c, policy, &o.pending, kept->proof, claims, NULL, e)
+                        : st;
 }
 
 emk_status emk_tpm_state_check(const emk_tpm_state *before, const emk_tpm_state *now, emk_error *e)

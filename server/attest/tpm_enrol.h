@@ -103,6 +103,20 @@ emk_status emk_tpm_enrol_finish(const emk_crypto *c, const emk_tpm_policy *polic
                                 emk_claims *claims, emk_tpm_state *state,
                                 emk_error *e) EMK_MUST_CHECK;
 
+/* An enrolment that was kept: both messages, and what the credential between them held. */
+typedef struct emk_tpm_kept {
+    const emk_tpm_hello *hello;
+    emk_span secret; /* EMK_TPM_SECRET_LEN bytes */
+    const emk_tpm_proof *proof;
+} emk_tpm_kept;
+
+/* Verifies one as both steps would have at the times of roots and policy, and fills claims.  That
+ * the secret was for this TPM and never elsewhere is the word of who kept it.  EMK_E_USAGE for
+ * another length of the secret; else as above. */
+emk_status emk_tpm_enrol_check(const emk_crypto *c, const emk_tpm_roots *roots,
+                               const emk_tpm_policy *policy, const emk_tpm_kept *kept,
+                               emk_claims *claims, emk_error *e) EMK_MUST_CHECK;
+
 /* EMK_E_STALE when a later quote says that the TPM was reset less often than before: it is
  * another TPM, or one that was put back. */
 emk_status emk_tpm_state_check(const emk_tpm_state *before, const emk_tpm_state *now,

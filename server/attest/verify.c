@@ -2,6 +2,7 @@
  * roots and lists, and holds the claims to what every kind must satisfy. */
 #include <earmark/verify.h>
 
+#include "core/codec/base64url.h"
 #include "core/crypto/hash.h"
 #include "core/crypto/x509.h"
 #include "server/attest/android_key.h"
@@ -11,6 +12,7 @@
 #include "server/attest/play_integrity.h"
 #include "server/attest/roots.h"
 #include "server/attest/safetynet.h"
+#include "server/attest/tpm_enrol.h"
 
 #define POINT_LEN     65u
 #define CHALLENGE_MIN 16u
@@ -74,7 +76,9 @@ static emk_status app_attest(job *j, emk_error *e)
     emk_app_attest_key key;
     emk_status st = anchors(j, EMK_ROLE_APP_ATTEST, &roots, e);
 
-    if (st == EMK_OK)
+    if (st == EMK_OK && p->challenge_is_hash)
+        in.client_data_hash = p->challenge;
+    else if (st == EMK_OK)
         st = emk_sha256(j->c, &p->challenge, 1, hash, e);
     if (st != EMK_OK)
         return st;
@@ -193,8 +197,13 @@ static emk_status play_integrity(job *j, emk_error *e)
                               .min_version = p->min_app_version,
                               .licensed = p->licensed,
                               .allow_testing = p->allow_testing};
-    emk_status st;
+    char text[EMK_BASE64URL_CHARS(CHALLENGE_MAX) + 1];
+    size_t len = 0;
+    emk_status st = emk_base64url_encode(p->challenge, text, sizeof text, &len, e);
 
+    if (st != EMK_OK)
+        return st;
+    policy.request_hash = emk_span_of(text, len);
     for (size_t i = 0; i < p->n_app_digests; i++)
         policy.digests[i] = p->app_digests[i];
     if (p->weak_device)
@@ -220,7 +229,8 @@ static emk_status safetynet(job *j, emk_error *e)
                                    .nonce = p->challenge,
                                    .package = p->app,
                                    .device = !p->weak_device,
-                                   .hardware = p->strong_device};
+                                   .hardware = p->strong_device,
+                                   .simulated = (emk_simulated_mode)p->simulated};
     const emk_bundle *roots = NULL;
     emk_status st;
 
@@ -238,6 +248,48 @@ static emk_status safetynet(job *j, emk_error *e)
         if (st != EMK_E_POLICY)
             break;
     }
+    return st;
+}
+
+static emk_tpm_policy tpm_policy(const emk_attest_policy *p)
+{
+    return (emk_tpm_policy){
+        .time_s = p->time_s,
+        .binding = p->challenge,
+        .signing = p->tpm_signing,
+        .agreement = p->tpm_agreement,
+        .pcrs = {.n = 1, .banks = {{.hash = EMK_TPM_ALG_SHA256, .pcrs = p->tpm_pcrs}}},
+        .good = p->tpm_good,
+        .n_good = p->n_tpm_good};
+}
+
+static emk_status tpm(job *j, emk_error *e)
+{
+    const emk_attest_policy *p = j->policy;
+    const emk_tpm_policy policy = tpm_policy(p);
+    const emk_bundle *roots = NULL, *pool;
+    emk_tpm_hello hello;
+    emk_tpm_proof proof;
+    emk_tpm_kept kept = {.hello = &hello, .secret = p->tpm_secret, .proof = &proof};
+    emk_tpm_roots trusted = {.time_s = p->time_s,
+                             .sha1_leaf = p->tpm_sha1,
+                             .simulated = (emk_simulated_mode)p->simulated};
+    emk_status st = anchors(j, EMK_ROLE_TPM, &roots, e);
+
+    if (st == EMK_OK)
+        st = emk_tpm_hello_read(j->in->hello, &hello, e);
+    if (st == EMK_OK)
+        st = emk_tpm_proof_read(j->in->object, &proof, e);
+    if (st != EMK_OK)
+        return st;
+    pool = emk_attest_roots_bundle(j->roots, EMK_ROLE_TPM_POOL);
+    trusted.roots = roots->certs;
+    trusted.n_roots = roots->n;
+    trusted.pool = pool->certs;
+    trusted.n_pool = pool->n;
+    st = emk_tpm_enrol_check(j->c, &trusted, &policy, &kept, &j->claims, e);
+    if (st == EMK_OK)
+        memcpy(j->key.point, p->tpm_signing.p, POINT_LEN);
     return st;
 }
 
@@ -275,9 +327,11 @@ static emk_status run_kind(job *j, emk_error *e)
         return play_integrity(j, e); /* it says nothing of a key: the challenge binds it */
     case EMK_ATTEST_SAFETYNET:
         return safetynet(j, e);
+    case EMK_ATTEST_TPM:
+        st = tpm(j, e);
+        return st == EMK_OK ? compare_key(j, e) : st;
     default:
-        return emk_fail(e, EMK_E_USAGE, "attest: this kind has calls of its own",
-                        (unsigned)j->in->kind);
+        return emk_fail(e, EMK_E_USAGE, "attest: there is no such kind", (unsigned)j->in->kind);
     }
 }
 

@@ -184,14 +184,14 @@ void fake_make_assertion(const forge *f, const fake_assertion *x, emk_buf *out)
     emk_buf_init(&sig, ROOM);
     front(f, x->app_id, 0x40, x->counter, &auth);
     forge_hex(&auth, either(x->tail, ""));
-    hash_of(f, emk_buf_span(&auth), emk_span_str(either(x->hash, FAKE_HASH)), nonce);
+    hash_of(f, emk_buf_span(&auth), hash_text(x->signed_hash, x->hash), nonce);
     if (x->digest_signed) { /* as if the nonce were the digest: the message is what it hashes */
-        forge_raw(&auth, emk_span_str(FAKE_HASH));
+        forge_raw(&auth, hash_text(x->signed_hash, x->hash));
         msg = emk_buf_span(&auth);
     }
     forge_sign(f, x->key ? x->key : 2, msg, &sig);
     if (x->digest_signed)
-        auth.len -= strlen(FAKE_HASH);
+        auth.len -= hash_text(x->signed_hash, x->hash).len;
     emk_cbor_put_map(&w, x->double_key ? 3 : 2);
     for (int i = 0; i < 1 + x->double_key; i++) {
         put_text(&w, "signature");

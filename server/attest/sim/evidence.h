@@ -31,6 +31,7 @@ void fake_make_attestation(const forge *f, const fake_app_attest *x, emk_buf *ob
                            uint8_t key_id[32]);
 
 typedef struct fake_assertion {
+    emk_span signed_hash; /* bytes that stand for the client data's hash */
     const char *app_id, *tail, *hash;
     uint32_t counter; /* as it is */
     size_t key;       /* 0: the right one, 2 */

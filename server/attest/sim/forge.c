@@ -69,6 +69,24 @@ static void byte(emk_buf *b, size_t v)
     forge_raw(b, emk_span_of(&one, 1));
 }
 
+void forge_base64(emk_buf *b, emk_span in, bool url)
+{
+    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+    for (size_t i = 0; i < in.len; i += 3) {
+        size_t left = in.len - i, n = left > 2 ? 3 : left;
+        uint32_t v = (uint32_t)in.p[i] << 16 | (uint32_t)(left > 1 ? in.p[i + 1] : 0) << 8 |
+                     (left > 2 ? in.p[i + 2] : 0);
+
+        for (size_t j = 0; j < 4; j++) {
+            uint32_t digit = v >> (18 - 6 * j) & 63;
+            char last = digit == 62 ? (url ? '-' : '+') : (url ? '_' : '/');
+
+            byte(b, j > n ? '=' : digit < 62 ? (uint8_t)DIGITS[digit] : (uint8_t)last);
+        }
+    }
+}
+
 static void length(emk_buf *b, size_t len)
 {
     if (len >= 0x100) {

@@ -31,6 +31,8 @@ void forge_context(emk_buf *b, uint32_t number, emk_span contents);
 void forge_uint(emk_buf *b, uint8_t tag, uint64_t v);
 void forge_raw(emk_buf *b, emk_span s);
 void forge_hex(emk_buf *b, const char *hex);
+/* Base64 with padding, in the alphabet for URLs where `url`. */
+void forge_base64(emk_buf *b, emk_span in, bool url);
 /* Wraps all that b holds. */
 void forge_wrap(emk_buf *b, uint8_t tag);
 

@@ -5,7 +5,6 @@
 
 #define PAYLOAD_MAX 16384u
 #define NONCE_MAX   64u
-#define NONCE_CHARS (NONCE_MAX / 3 * 4 + 5)
 
 static const char *either(const char *given, const char *right)
 {
@@ -28,36 +27,21 @@ static void member(emk_buf *b, const char *name, const char *value, const char *
     text(b, behind);
 }
 
-static void encode(emk_span in, char out[NONCE_CHARS])
-{
-    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    size_t n = 0;
-
-    for (size_t i = 0; i < in.len; i += 3) {
-        size_t left = in.len - i;
-        uint32_t v = (uint32_t)in.p[i] << 16 | (uint32_t)(left > 1 ? in.p[i + 1] : 0) << 8 |
-                     (left > 2 ? in.p[i + 2] : 0);
-
-        out[n++] = DIGITS[v >> 18];
-        out[n++] = DIGITS[v >> 12 & 63];
-        out[n++] = left > 1 ? DIGITS[v >> 6 & 63] : '=';
-        out[n++] = left > 2 ? DIGITS[v & 63] : '=';
-    }
-    out[n] = 0;
-}
-
 static void details(const fake_play *x, emk_buf *b)
 {
     const char *package = either(x->package, "com.example.cam");
-    char nonce[NONCE_CHARS];
 
-    encode(x->signed_hash, nonce);
     text(b, "{\"requestDetails\":{");
     member(b, "requestPackageName", either(x->request_package, package), ",");
-    if (x->request_hash)
+    if (x->request_hash) {
         member(b, "requestHash", x->request_hash, ",");
-    else
-        member(b, "nonce", either(x->nonce, nonce), ",");
+    } else if (x->nonce) {
+        member(b, "nonce", x->nonce, ",");
+    } else {
+        text(b, "\"nonce\":\"");
+        forge_base64(b, x->signed_hash, true);
+        text(b, "\",");
+    }
     member(b, "timestampMillis", either(x->timestamp_ms, "1800000000000"), "},");
 }
 

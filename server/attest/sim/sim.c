@@ -7,6 +7,7 @@
 #include "core/crypto/kdf.h"
 #include "server/attest/sim/evidence.h"
 #include "server/attest/sim/play_evidence.h"
+#include "server/attest/sim/safetynet_evidence.h"
 #include "server/attest/sim/tpm_evidence.h"
 #include "server/attest/simulated.h"
 
@@ -85,6 +86,34 @@ static const row PLAY[] = {
     ROW(fake_play, signer, NUMBER_SIZE),  ROW(fake_play, no_testing, FLAG),
 };
 
+static const row SAFETYNET[] = {
+    ROW(fake_safetynet, alg, TEXT),
+    ROW(fake_safetynet, header_extra, TEXT),
+    ROW(fake_safetynet, nonce, TEXT),
+    ROW(fake_safetynet, timestamp_ms, TEXT),
+    ROW(fake_safetynet, package, TEXT),
+    ROW(fake_safetynet, digest, TEXT),
+    ROW(fake_safetynet, cts, TEXT),
+    ROW(fake_safetynet, basic, TEXT),
+    ROW(fake_safetynet, evaluation, TEXT),
+    ROW(fake_safetynet, payload_extra, TEXT),
+    ROW(fake_safetynet, san, HEX),
+    ROW(fake_safetynet, leaf_to, TEXT),
+    ROW(fake_safetynet, issuer, TEXT),
+    ROW(fake_safetynet, signer, NUMBER_SIZE),
+    ROW(fake_safetynet, leaf_signer, NUMBER_SIZE),
+    ROW(fake_safetynet, no_certs, FLAG),
+    ROW(fake_safetynet, root_only, FLAG),
+    ROW(fake_safetynet, leaf_signature, FLAG),
+};
+
+static const row ASSERTION[] = {
+    ROW(fake_assertion, app_id, TEXT),     ROW(fake_assertion, tail, HEX),
+    ROW(fake_assertion, hash, TEXT),       ROW(fake_assertion, counter, NUMBER32),
+    ROW(fake_assertion, key, NUMBER_SIZE), ROW(fake_assertion, digest_signed, FLAG),
+    ROW(fake_assertion, double_key, FLAG),
+};
+
 static const row TPM[] = {
     ROW(fake_tpm, ek_purpose, HEX),
     ROW(fake_tpm, ek_name, HEX),
@@ -104,21 +133,56 @@ static const row TPM[] = {
     ROW(fake_tpm, pcr_values, HEX),
     ROW(fake_tpm, secret_wrong, FLAG),
     ROW(fake_tpm, swap_keys, FLAG),
+    ROW(fake_tpm, middle_no_ca, FLAG),
+    ROW(fake_tpm, ek_name_not_critical, FLAG),
+    ROW(fake_tpm, ak_name_alg, NUMBER16),
+    ROW(fake_tpm, ak_type, NUMBER16),
+    ROW(fake_tpm, ak_curve, NUMBER16),
+    ROW(fake_tpm, ak_cut, NUMBER_SIZE),
+    ROW(fake_tpm, secret_short, FLAG),
     ROW(fake_tpm, quote.magic, NUMBER32),
     ROW(fake_tpm, quote.type, NUMBER16),
     ROW(fake_tpm, quote.extra, HEX),
+    ROW(fake_tpm, quote.tail, HEX),
+    ROW(fake_tpm, quote.cut, NUMBER_SIZE),
+    ROW(fake_tpm, quote.signer, NUMBER_SIZE),
+    ROW(fake_tpm, quote.sig_scheme, NUMBER16),
+    ROW(fake_tpm, quote.sig_hash, NUMBER16),
+    ROW(fake_tpm, quote.sig_tail, HEX),
+    ROW(fake_tpm, quote.bad_signature, FLAG),
+    ROW(fake_tpm, quote.zero_r, FLAG),
     ROW(fake_tpm, quote.selection, HEX),
     ROW(fake_tpm, quote.digest, HEX),
-    ROW(fake_tpm, quote.signer, NUMBER_SIZE),
-    ROW(fake_tpm, quote.bad_signature, FLAG),
+    ROW(fake_tpm, signing.magic, NUMBER32),
+    ROW(fake_tpm, signing.type, NUMBER16),
     ROW(fake_tpm, signing.extra, HEX),
+    ROW(fake_tpm, signing.tail, HEX),
+    ROW(fake_tpm, signing.cut, NUMBER_SIZE),
+    ROW(fake_tpm, signing.signer, NUMBER_SIZE),
+    ROW(fake_tpm, signing.sig_scheme, NUMBER16),
+    ROW(fake_tpm, signing.sig_hash, NUMBER16),
+    ROW(fake_tpm, signing.sig_tail, HEX),
+    ROW(fake_tpm, signing.bad_signature, FLAG),
+    ROW(fake_tpm, signing.zero_r, FLAG),
+    ROW(fake_tpm, signing.name, HEX),
     ROW(fake_tpm, signing.attributes, NUMBER32),
     ROW(fake_tpm, signing.key, NUMBER_SIZE),
-    ROW(fake_tpm, signing.signer, NUMBER_SIZE),
+    ROW(fake_tpm, signing.key_tail, HEX),
+    ROW(fake_tpm, agreement.magic, NUMBER32),
+    ROW(fake_tpm, agreement.type, NUMBER16),
     ROW(fake_tpm, agreement.extra, HEX),
+    ROW(fake_tpm, agreement.tail, HEX),
+    ROW(fake_tpm, agreement.cut, NUMBER_SIZE),
+    ROW(fake_tpm, agreement.signer, NUMBER_SIZE),
+    ROW(fake_tpm, agreement.sig_scheme, NUMBER16),
+    ROW(fake_tpm, agreement.sig_hash, NUMBER16),
+    ROW(fake_tpm, agreement.sig_tail, HEX),
+    ROW(fake_tpm, agreement.bad_signature, FLAG),
+    ROW(fake_tpm, agreement.zero_r, FLAG),
+    ROW(fake_tpm, agreement.name, HEX),
     ROW(fake_tpm, agreement.attributes, NUMBER32),
     ROW(fake_tpm, agreement.key, NUMBER_SIZE),
-    ROW(fake_tpm, agreement.signer, NUMBER_SIZE),
+    ROW(fake_tpm, agreement.key_tail, HEX),
 };
 
 typedef struct table {
@@ -126,9 +190,13 @@ typedef struct table {
     size_t n;
 } table;
 
-static table table_of(emk_attest_kind kind)
+static table table_of(emk_attest_kind kind, bool assertion)
 {
+    if (assertion)
+        return (table){ASSERTION, sizeof ASSERTION / sizeof ASSERTION[0]};
     switch (kind) {
+    case EMK_ATTEST_SAFETYNET:
+        return (table){SAFETYNET, sizeof SAFETYNET / sizeof SAFETYNET[0]};
     case EMK_ATTEST_APP_ATTEST:
         return (table){APP_ATTEST, sizeof APP_ATTEST / sizeof APP_ATTEST[0]};
     case EMK_ATTEST_ANDROID_KEY:
@@ -142,13 +210,13 @@ static table table_of(emk_attest_kind kind)
     }
 }
 
-const char *emk_sim_field_name(emk_attest_kind kind, size_t i, const char **values)
+const char *emk_sim_field_name(emk_attest_kind kind, bool assertion, size_t i, const char **values)
 {
     static const char *const WORDS[] = {[TEXT] = "text",          [HEX] = "hex",
                                         [NUMBER32] = "number",    [NUMBER_INT] = "number",
                                         [NUMBER_SIZE] = "number", [NUMBER16] = "number",
                                         [FLAG] = "flag"};
-    table t = table_of(kind);
+    table t = table_of(kind, assertion);
 
     if (i >= t.n)
         return NULL;
@@ -226,7 +294,7 @@ static bool put_value(const row *r, const char *value, void *into)
 
 static emk_status set_fields(const emk_sim_request *q, void *into, emk_error *e)
 {
-    table t = table_of(q->kind);
+    table t = table_of(q->kind, q->assertion);
 
     if (q->n_fields > EMK_SIM_FIELDS_MAX)
         return emk_fail(e, EMK_E_USAGE, "sim: fields", q->n_fields);
@@ -279,6 +347,11 @@ emk_span emk_sim_signing_key(const emk_sim *s)
     return forge_public(&s->f, 5);
 }
 
+emk_span emk_sim_app_key(const emk_sim *s)
+{
+    return forge_public(&s->f, 2);
+}
+
 emk_span emk_sim_agreement_key(const emk_sim *s)
 {
     return forge_public(&s->f, 6);
@@ -301,37 +374,15 @@ static emk_status append_text(emk_buf *b, const char *text, emk_error *e)
     return emk_buf_append(b, emk_span_str(text), e);
 }
 
-/* in: at most PEM_LINE bytes. */
-static void encode_line(emk_span in, char line[PEM_LINE / 3 * 4 + 1])
-{
-    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = 0;
-
-    for (size_t i = 0; i < in.len; i += 3) {
-        size_t left = in.len - i;
-        uint32_t v = (uint32_t)in.p[i] << 16 | (uint32_t)(left > 1 ? in.p[i + 1] : 0) << 8 |
-                     (left > 2 ? in.p[i + 2] : 0);
-
-        line[n++] = DIGITS[v >> 18];
-        line[n++] = DIGITS[v >> 12 & 63];
-        line[n++] = left > 1 ? DIGITS[v >> 6 & 63] : '=';
-        line[n++] = left > 2 ? DIGITS[v & 63] : '=';
-    }
-    line[n] = 0;
-}
-
 static emk_status append_pem(emk_buf *pem, emk_span der, emk_error *e)
 {
     emk_status st = append_text(pem, "-----BEGIN CERTIFICATE-----\n", e);
 
     for (size_t at = 0; at < der.len && st == EMK_OK; at += PEM_LINE) {
         size_t n = der.len - at < PEM_LINE ? der.len - at : PEM_LINE;
-        char line[PEM_LINE / 3 * 4 + 1];
 
-        encode_line(emk_span_of(der.p + at, n), line);
-        st = append_text(pem, line, e);
-        if (st == EMK_OK)
-            st = append_text(pem, "\n", e);
+        forge_base64(pem, emk_span_of(der.p + at, n), false);
+        st = append_text(pem, "\n", e);
     }
     return st == EMK_OK ? append_text(pem, "-----END CERTIFICATE-----\n", e) : st;
 }
@@ -383,6 +434,28 @@ static emk_status make_app_attest(const emk_sim *s, const emk_sim_request *q, em
         return st;
     fake_make_attestation(&s->f, &x, part(out, "object.cbor"), id);
     return emk_buf_append(part(out, "key_id.bin"), emk_span_of(id, sizeof id), e);
+}
+
+static emk_status make_assertion(const emk_sim *s, const emk_sim_request *q, emk_sim_evidence *out,
+                                 emk_error *e)
+{
+    fake_assertion x = {.counter = 1};
+    emk_status st = set_fields(q, &x, e);
+
+    if (st == EMK_OK)
+        x.signed_hash = x.hash ? emk_span_str(x.hash) : q->hash;
+    if (st == EMK_OK)
+        fake_make_assertion(&s->f, &x, part(out, "assertion.cbor"));
+    return st;
+}
+
+static emk_status make_safetynet(const emk_sim *s, const emk_sim_request *q, emk_sim_evidence *out,
+                                 emk_error *e)
+{
+    fake_safetynet x = {.signed_hash = q->hash};
+    emk_status st = set_fields(q, &x, e);
+
+    return st == EMK_OK ? fake_make_safetynet(&s->f, &x, part(out, "token.jws"), e) : st;
 }
 
 static emk_status make_android(const emk_sim *s, const emk_sim_request *q, emk_sim_evidence *out,
@@ -443,25 +516,92 @@ static emk_status make_tpm_hello(const emk_sim *s, const fake_tpm *x, emk_sim_ev
     return st;
 }
 
-static emk_status make_tpm(const emk_sim *s, const emk_sim_request *q, emk_sim_evidence *out,
-                           emk_error *e)
+/* Proof to a credential; fields of the hello do not touch it, so that one defect is one. */
+static emk_status make_tpm_proof(const emk_sim *s, const emk_sim_request *q, const fake_tpm *x,
+                                 emk_sim_evidence *out, emk_error *e)
 {
+    const fake_tpm later = {.quote = x->quote,
+                            .signing = x->signing,
+                            .agreement = x->agreement,
+                            .pcr_values = x->pcr_values,
+                            .secret_wrong = x->secret_wrong,
+                            .secret_short = x->secret_short,
+                            .swap_keys = x->swap_keys};
     fake_tpm_proof made;
     emk_tpm_proof proof;
-    fake_tpm x = {0};
-    emk_status st = set_fields(q, &x, e);
+    emk_status st = fake_make_tpm_proof(&s->f, &later, q->credential, q->hash, &made, e);
 
-    if (st != EMK_OK)
-        return st;
-    if (!q->credential)
-        return make_tpm_hello(s, &x, out, e);
-    st = fake_make_tpm_proof(&s->f, &x, q->credential, q->hash, &made, e);
     if (st != EMK_OK)
         return st;
     proof = fake_tpm_proof_of(&made);
     st = emk_tpm_proof_write(&proof, part(out, "proof.cbor"), e);
     fake_tpm_proof_done(&made);
     return st;
+}
+
+/* What a server would answer to a right hello, with this secret in it. */
+static emk_status make_credential(const emk_sim *s, emk_span secret, emk_tpm_credential *out,
+                                  emk_error *e)
+{
+    static const fake_tpm RIGHT = {.no_middle = false};
+    fake_tpm_hello made;
+    emk_tpm_credential_in in = {.secret = secret};
+    emk_tpm_public ak;
+    emk_tpm_name name;
+    emk_x509 ek;
+    emk_status st;
+
+    fake_make_tpm_hello(&s->f, &RIGHT, &made);
+    st = emk_x509_parse(emk_buf_span(&made.ek), &ek, e);
+    if (st == EMK_OK)
+        st = emk_tpm_public_read(emk_buf_span(&made.ak), &ak, e);
+    if (st == EMK_OK)
+        st = emk_tpm_public_name(s->f.crypto, &ak, &name, e);
+    in.ek_spki = ek.spki;
+    in.name = &name;
+    if (st == EMK_OK)
+        st = emk_tpm_credential_make(s->f.crypto, &in, out, e);
+    fake_tpm_hello_done(&made);
+    return st;
+}
+
+static emk_status make_tpm_whole(const emk_sim *s, const emk_sim_request *q, const fake_tpm *x,
+                                 emk_sim_evidence *out, emk_error *e)
+{
+    emk_tpm_credential credential;
+    emk_sim_request later = *q;
+    emk_status st = make_tpm_hello(s, x, out, e);
+
+    if (st == EMK_OK)
+        st = make_credential(s, q->secret, &credential, e);
+    if (st != EMK_OK)
+        return st;
+    later.credential = &credential;
+    st = make_tpm_proof(s, &later, x, out, e);
+    if (st == EMK_OK)
+        st = emk_buf_append(part(out, "id_object.bin"),
+                            emk_span_of(credential.id_object, credential.id_object_len), e);
+    if (st == EMK_OK)
+        st = emk_buf_append(part(out, "enc_secret.bin"),
+                            emk_span_of(credential.enc_secret, credential.enc_secret_len), e);
+    if (st == EMK_OK)
+        st = emk_buf_append(part(out, "signing_key.bin"), emk_sim_signing_key(s), e);
+    return st == EMK_OK
+               ? emk_buf_append(part(out, "agreement_key.bin"), emk_sim_agreement_key(s), e)
+               : st;
+}
+
+static emk_status make_tpm(const emk_sim *s, const emk_sim_request *q, emk_sim_evidence *out,
+                           emk_error *e)
+{
+    fake_tpm x = {0};
+    emk_status st = set_fields(q, &x, e);
+
+    if (st != EMK_OK)
+        return st;
+    if (q->credential)
+        return make_tpm_proof(s, q, &x, out, e);
+    return q->secret.len > 0 ? make_tpm_whole(s, q, &x, out, e) : make_tpm_hello(s, &x, out, e);
 }
 
 emk_status emk_sim_make(const emk_sim *s, const emk_sim_request *request, emk_sim_evidence *out,
@@ -474,7 +614,11 @@ emk_status emk_sim_make(const emk_sim *s, const emk_sim_request *request, emk_si
         return emk_fail(e, EMK_E_USAGE, "sim: what is signed over", request->hash.len);
     switch (request->kind) {
     case EMK_ATTEST_APP_ATTEST:
-        st = make_app_attest(s, request, &made, e);
+        st = request->assertion ? make_assertion(s, request, &made, e)
+                                : make_app_attest(s, request, &made, e);
+        break;
+    case EMK_ATTEST_SAFETYNET:
+        st = make_safetynet(s, request, &made, e);
         break;
     case EMK_ATTEST_ANDROID_KEY:
         st = make_android(s, request, &made, e);

@@ -40,18 +40,23 @@ typedef struct emk_sim_field {
 } emk_sim_field;
 
 typedef struct emk_sim_request {
-    emk_attest_kind kind;        /* APP_ATTEST, ANDROID_KEY, PLAY_INTEGRITY, TPM */
+    emk_attest_kind kind;        /* all but NONE */
     emk_span hash;               /* what is signed over: client data hash, challenge, or binding;
                                   * 1..64 bytes */
     const emk_sim_field *fields; /* borrowed */
     size_t n_fields;
     const emk_tpm_credential *credential; /* TPM: NULL asks for the hello, else for the proof */
+    emk_span secret;                      /* TPM: 32 bytes; the whole enrolment, with this in the
+                                           * credential */
+    bool assertion;                       /* App Attest: an assertion by the attested key */
 } emk_sim_request;
 
 /* One file of evidence. */
 typedef struct emk_sim_part {
     const char *name; /* "object.cbor", "key_id.bin", "chain.pem", "token.jwe",
-                       * "decryption.key", "verification.spki", "hello.cbor", "proof.cbor" */
+                       * "decryption.key", "verification.spki", "token.jws", "hello.cbor",
+                       * "proof.cbor", "id_object.bin", "enc_secret.bin", "signing_key.bin",
+                       * "agreement_key.bin", "assertion.cbor" */
     emk_buf bytes;    /* owned */
 } emk_sim_part;
 
@@ -69,10 +74,12 @@ void emk_sim_evidence_done(emk_sim_evidence *x);
 
 /* Lends the name of field number i of a kind, and what its values are ("text", "hex", "number",
  * "flag"); NULL when there are no more. */
-const char *emk_sim_field_name(emk_attest_kind kind, size_t i, const char **values);
+const char *emk_sim_field_name(emk_attest_kind kind, bool assertion, size_t i, const char **values);
 
 /* Lends the simulated TPM's device keys, 65 bytes each: what a policy must expect. */
 emk_span emk_sim_signing_key(const emk_sim *s);
 emk_span emk_sim_agreement_key(const emk_sim *s);
+/* The same of the key that App Attest evidence is about. */
+emk_span emk_sim_app_key(const emk_sim *s);
 
 #endif

@@ -134,7 +134,7 @@ static const struct defect {
     {"\"nonce\":", "\"requestHash\":\"x\",\"nonce\":", EMK_E_FORMAT,
      "play_integrity: a nonce or a requestHash"},
     {"\"nonce\":", "\"nonsense\":", EMK_E_FORMAT, "play_integrity: a nonce or a requestHash"},
-    {"\"nonce\":", "\"requestHash\":", EMK_E_SIGNATURE, "play_integrity: another nonce"},
+    {"\"nonce\":", "\"requestHash\":", EMK_E_SIGNATURE, "play_integrity: another request hash"},
     {"\"nonce\":", "\"nonce\":\"AAAA\",\"nonce\":", EMK_E_FORMAT, "jose: member comes twice"},
     {"\"nonce\":", "\"\\u006eonce\":\"AAAA\",\"nonce\":", EMK_E_FORMAT, "jose: member comes twice"},
     {"1800000000123", "1799999399000", EMK_E_STALE, "play_integrity: timestampMillis is too old"},

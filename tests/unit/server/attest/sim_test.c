@@ -216,12 +216,12 @@ static void lists_its_fields(void **state)
     size_t n = 0;
 
     (void)state;
-    while (emk_sim_field_name(EMK_ATTEST_TPM, n, &values)) {
+    while (emk_sim_field_name(EMK_ATTEST_TPM, false, n, &values)) {
         assert_non_null(values);
         n++;
     }
     assert_true(n > 30);
-    assert_null(emk_sim_field_name(EMK_ATTEST_NONE, 0, &values));
+    assert_null(emk_sim_field_name(EMK_ATTEST_NONE, false, 0, &values));
 }
 
 static void another_seed_is_another_root(void **state)

@@ -177,7 +177,8 @@ static void impossible_policies_are_usage(void **state)
     assert_status(verify(NULL, &p, EMK_ATTEST_APP_ATTEST, NONE, &e), EMK_E_USAGE, &e);
     p = good_policy();
     assert_status(verify(NULL, &p, EMK_ATTEST_APP_ATTEST, NONE, &e), EMK_E_NOT_FOUND, &e);
-    assert_status(verify(NULL, &p, EMK_ATTEST_TPM, NONE, &e), EMK_E_USAGE, &e);
+    assert_status(verify(NULL, &p, EMK_ATTEST_TPM, NONE, &e), EMK_E_NOT_FOUND, &e);
+    assert_status(verify(NULL, &p, (emk_attest_kind)99, NONE, &e), EMK_E_USAGE, &e);
     assert_status(verify(NULL, &p, EMK_ATTEST_PLAY_INTEGRITY, NONE, &e), EMK_E_USAGE, &e);
     assert_status(verify(NULL, &p, EMK_ATTEST_SAFETYNET, NONE, &e), EMK_E_POLICY, &e);
 }
