@@ -120,7 +120,7 @@ uint64_t emk_fraud_field_hash(emk_fraud_engine *en, emk_fraud_field f)
 }
 
 /* Hashes that nobody can predict, mixed so that tenants and kinds share nothing.
- * [Steele and others: SplitMix64, the finaliser] */
+ * (Steele and others: SplitMix64, the finaliser) */
 uint64_t emk_fraud_entity_key(const emk_fraud_ruleset *rs, emk_fraud_entity what, uint64_t tenant,
                               uint64_t id)
 {

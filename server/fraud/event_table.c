@@ -158,7 +158,8 @@ emk_fraud_trust emk_fraud_trust_of(emk_fraud_field f, emk_fraud_type t)
 
 static bool named(const char *name, emk_span s)
 {
-    return strlen(name) == s.len && memcmp(name, s.p, s.len) == 0;
+    return s.len > 0 && name[0] == (char)s.p[0] && strlen(name) == s.len &&
+           memcmp(name, s.p, s.len) == 0;
 }
 
 bool emk_fraud_type_find(emk_span name, emk_fraud_type *out)

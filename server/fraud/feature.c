@@ -5,22 +5,21 @@
  * so it covers at most the window and at least 11/12 of it. */
 #include "server/fraud/internal.h"
 
-#define HLL_CELLS 256u
-#define LEASES    16u
-#define SEEN      8u
+#define HLL_CELLS 64u
+#define LEASES    6u
+#define SEEN      4u
 #define EWMA      3u    /* an average moves by 1/8 */
 #define CV_MAX    10000 /* thousandths */
 #define KMH_MAX   INT64_C(1000000000)
 
 typedef struct count_state {
-    uint32_t last; /* bucket */
-    uint16_t b[BUCKETS];
-    uint32_t pad;
+    uint32_t last;      /* bucket */
+    uint8_t b[BUCKETS]; /* 255 and more are 255 */
 } count_state;
 
 typedef struct sum_state {
     uint64_t last;
-    int64_t b[BUCKETS];
+    uint32_t b[BUCKETS]; /* in sum_unit, rounded up; stops at its end */
 } sum_state;
 
 /* places x uint32_t, then places x uint8_t, then the HyperLogLog's cells follow. */
@@ -167,11 +166,11 @@ static void count_move(count_state *s, uint32_t bucket)
 static void count_add(const feature *f, count_state *s, uint64_t now)
 {
     uint32_t bucket = (uint32_t)(now / f->bucket_ms);
-    uint16_t *b;
+    uint8_t *b;
 
     count_move(s, bucket);
     b = &s->b[bucket % BUCKETS];
-    *b = (uint16_t)(*b + (*b < UINT16_MAX));
+    *b = (uint8_t)(*b + (*b < UINT8_MAX));
 }
 
 static value count_read(const feature *f, const count_state *s, uint64_t now)
@@ -185,6 +184,12 @@ static value count_read(const feature *f, const count_state *s, uint64_t now)
     return whole(sum);
 }
 
+/* Thousandths of one unit of a sum: hundredths, and KiB of what is counted in bytes. */
+static int64_t sum_unit(const feature *f)
+{
+    return f->of == EMK_FRAUD_F_BYTES ? 1024000 : 10;
+}
+
 static void sum_add(const feature *f, sum_state *s, int64_t v, uint64_t now)
 {
     uint64_t bucket = now / f->bucket_ms;
@@ -193,7 +198,8 @@ static void sum_add(const feature *f, sum_state *s, int64_t v, uint64_t now)
     for (uint64_t i = 1; i <= gap && i <= BUCKETS; i++)
         s->b[(s->last + i) % BUCKETS] = 0;
     s->last = bucket;
-    s->b[bucket % BUCKETS] = emk_fraud_add(s->b[bucket % BUCKETS], v);
+    v = v / sum_unit(f) + (v % sum_unit(f) != 0) + s->b[bucket % BUCKETS];
+    s->b[bucket % BUCKETS] = v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
 }
 
 static value sum_read(const feature *f, const sum_state *s, uint64_t now)
@@ -202,8 +208,8 @@ static value sum_read(const feature *f, const sum_state *s, uint64_t now)
     int64_t sum = 0;
 
     for (uint64_t age = 0; age + gap < BUCKETS; age++)
-        sum = emk_fraud_add(sum, s->b[(s->last + BUCKETS - age) % BUCKETS]);
-    return known(sum);
+        sum += s->b[(s->last + BUCKETS - age) % BUCKETS];
+    return known(sum * sum_unit(f));
 }
 
 /* ---- distinct ---- */
@@ -284,7 +290,7 @@ static void distinct_add(const feature *f, distinct_state *s, uint64_t h, uint64
 }
 
 /* Cells filled so far, as the number of different things that fill so many on average: a sum
- * that needs no logarithm; beyond 2.5 x 256 the harmonic mean.  [Flajolet and others 2007] */
+ * that needs no logarithm; beyond 2.5 x 64 the harmonic mean.  (Flajolet and others, 2007) */
 static uint64_t hll_read(const hll_cell *cell, uint8_t bucket)
 {
     uint64_t sum = 0, estimate, low = 0;
@@ -297,12 +303,12 @@ static uint64_t hll_read(const hll_cell *cell, uint8_t bucket)
         sum += UINT64_C(1) << (40 - (rank < 40 ? rank : 40));
         empty += rank == 0;
     }
-    /* 0.7182725932 * 256 * 256 * 2^40 / sum */
-    estimate = (UINT64_C(47072) << 40) / (sum ? sum : 1);
+    /* 0.709 * 64 * 64 * 2^40 / sum */
+    estimate = (UINT64_C(2904) << 40) / (sum ? sum : 1);
     if (estimate > HLL_CELLS * 5 / 2 || empty == 0)
         return estimate;
     for (uint32_t k = empty + 1; k <= HLL_CELLS; k++)
-        low += (UINT64_C(256) << 16) / k;
+        low += ((uint64_t)HLL_CELLS << 16) / k;
     return (low + (1u << 15)) >> 16;
 }
 

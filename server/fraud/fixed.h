@@ -5,7 +5,7 @@
 
 #include "core/base/span.h"
 
-/* SipHash-2-4 of one string.  [Aumasson, Bernstein: SipHash] */
+/* SipHash-2-4 of one string.  (Aumasson, Bernstein: SipHash) */
 uint64_t emk_fraud_siphash(const uint64_t key[2], emk_span s);
 
 /* v * 2^(-dt/half), rounded down; v when half is 0. */

@@ -113,7 +113,7 @@ emk_status emk_fraud_replay(const emk_crypto *c, const emk_fraud_ruleset *rs, em
                             const emk_fraud_replay_options *o, emk_fraud_replay_report *out,
                             emk_error *e) EMK_MUST_CHECK;
 
-/* 95 % interval of k of n, in millionths.  [Wilson 1927] */
+/* 95 % interval of k of n, in millionths.  (Wilson, 1927) */
 void emk_fraud_wilson(uint64_t k, uint64_t n, uint64_t *low, uint64_t *high);
 
 /* Whether a shadow rule may go live as far as numbers can say. */

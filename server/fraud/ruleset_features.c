@@ -408,7 +408,7 @@ emk_status emk_fraud_add_seen(loader *l, const emk_yaml_node *n, emk_fraud_entit
 
 /* ---- lists ---- */
 
-/* Days since 1970 of a date.  [Hinnant: chrono-compatible low-level date algorithms] */
+/* Days since 1970 of a date.  (Hinnant: chrono-compatible low-level date algorithms) */
 static int64_t days_of(int64_t y, int64_t m, int64_t d)
 {
     int64_t era, of_era, of_year;

@@ -10,7 +10,7 @@ typedef struct place {
     uint64_t ts, number, offset, len;
 } place;
 
-/* [Steele and others: SplitMix64] */
+/* (Steele and others: SplitMix64) */
 uint64_t trace_random(trace *t)
 {
     uint64_t x = t->random += UINT64_C(0x9e3779b97f4a7c15);

@@ -6,7 +6,6 @@
 #include "server/yaml/yaml.h"
 
 #include "core/base/alloc.h"
-#include "core/codec/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -175,7 +174,8 @@ static emk_status add_scalar(builder *b, const yaml_event_t *ev)
         return refuse(b, EMK_E_UNSUPPORTED, "yaml: anchors and tags are not allowed");
     if (text.len > EMK_YAML_SCALAR_MAX)
         return refuse(b, EMK_E_LIMIT, "yaml: this text is too long");
-    if (memchr(text.p, 0, text.len) || !emk_utf8_check(text))
+    /* That it is UTF-8 libyaml has seen to. */
+    if (memchr(text.p, 0, text.len))
         return refuse(b, EMK_E_FORMAT, "yaml: this is no text");
     st = new_node(b, EMK_YAML_SCALAR, &n);
     if (st != EMK_OK)

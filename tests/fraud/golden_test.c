@@ -4,7 +4,7 @@
 #include "server/fraud/trace.h"
 #include "tests/support/test.h"
 
-#define GOLDEN "9d5eceb326c6612da0df2ed4c3816898b1ca5a269501d99f83dced2248011e16"
+#define GOLDEN "69adfcd1280ad69e1430a255ad2d9450795dd6b453fe08065c16cd5b28c9eea2"
 
 static emk_crypto *crypto;
 static emk_fraud_ruleset *rules;

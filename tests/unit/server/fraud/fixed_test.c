@@ -2,7 +2,7 @@
 #include "server/fraud/fixed.h"
 #include "tests/support/test.h"
 
-/* [Aumasson, Bernstein: SipHash, appendix A] and the first vectors of its reference table. */
+/* (Aumasson, Bernstein: SipHash, appendix A) and the first vectors of its reference table. */
 static void siphash_gives_the_published_values(void **state)
 {
     uint8_t key[16], in[15];
