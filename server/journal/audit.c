@@ -256,7 +256,7 @@ static emk_status put_compare(void *self, const emk_tile *t, emk_span bytes, emk
 
     if (t->level == EMK_TILE_ENTRIES) /* read from there */
         return EMK_OK;
-    emk_buf_init(&have, EMK_TILE_WIDTH * EMK_TREE_HASH_LEN);
+    emk_buf_init(&have, (size_t)EMK_TILE_WIDTH * EMK_TREE_HASH_LEN);
     st = emk_tile_read(u->a->dir, t, &have, e);
     if (st == EMK_E_NOT_FOUND)
         find(&u->r->completeness, EMK_AUDIT_INCOMPLETE, "a tile is missing", u->p.size - 1);
@@ -485,6 +485,10 @@ emk_status emk_audit_verify(const emk_crypto *c, const emk_audit *a, emk_audit_r
 
     if (!u)
         return emk_fail(e, EMK_E_NO_MEMORY, "audit: memory", sizeof *u);
+    if (!emk_os_exists(a->dir)) {
+        emk_free(u);
+        return emk_fail(e, EMK_E_NOT_FOUND, "audit: there is no such log", 0);
+    }
     *u = (auditor){.c = c, .a = a, .r = &r};
     u->p.put = put_compare;
     u->p.put_self = u;

@@ -54,8 +54,8 @@ typedef struct emk_audit {
 } emk_audit;
 
 /* Reads the whole log and fills *out.  EMK_OK whatever was found; else the log could not be
- * looked at: EMK_E_IO, EMK_E_NO_MEMORY, EMK_E_CRYPTO, EMK_E_SIGNATURE or EMK_E_FORMAT of the
- * checkpoint that is to be trusted. */
+ * looked at: EMK_E_NOT_FOUND, EMK_E_IO, EMK_E_NO_MEMORY, EMK_E_CRYPTO, EMK_E_SIGNATURE or
+ * EMK_E_FORMAT of the checkpoint that is to be trusted. */
 emk_status emk_audit_verify(const emk_crypto *c, const emk_audit *a, emk_audit_report *out,
                             emk_error *e) EMK_MUST_CHECK;
 

@@ -25,7 +25,7 @@ void emk_chunk_free(emk_chunk *c)
 
 static emk_span tile_bytes(const emk_publisher *p, unsigned level)
 {
-    return emk_span_of(p->tile[level], p->n[level] * EMK_TREE_HASH_LEN);
+    return emk_span_of(p->tile[level], (size_t)p->n[level] * EMK_TREE_HASH_LEN);
 }
 
 static uint64_t tile_index(const emk_publisher *p, unsigned level)

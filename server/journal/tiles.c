@@ -114,8 +114,8 @@ emk_status emk_tile_write(const char *dir, const emk_tile *t, emk_span bytes, em
 
 emk_status emk_tile_read(const char *dir, const emk_tile *t, emk_buf *out, emk_error *e)
 {
-    size_t max =
-        t->level == EMK_TILE_ENTRIES ? EMK_TILE_BUNDLE_MAX : EMK_TILE_WIDTH * EMK_TREE_HASH_LEN;
+    size_t max = t->level == EMK_TILE_ENTRIES ? EMK_TILE_BUNDLE_MAX
+                                              : (size_t)EMK_TILE_WIDTH * EMK_TREE_HASH_LEN;
     char rel[EMK_TILE_PATH_MAX], path[PATH_CAP];
     emk_status st;
 
@@ -160,10 +160,10 @@ static emk_status load_tile(emk_tile_reader *r, emk_tile t, emk_error *e)
         return EMK_OK;
     if (t.width == 0)
         return emk_fail(e, EMK_E_USAGE, "journal: beyond the tree", t.index);
-    emk_buf_init(&bytes, EMK_TILE_WIDTH * EMK_TREE_HASH_LEN);
+    emk_buf_init(&bytes, (size_t)EMK_TILE_WIDTH * EMK_TREE_HASH_LEN);
     r->have.width = 0;
     st = emk_tile_read(r->dir, &t, &bytes, e);
-    if (st == EMK_OK && bytes.len != t.width * EMK_TREE_HASH_LEN)
+    if (st == EMK_OK && bytes.len != (size_t)t.width * EMK_TREE_HASH_LEN)
         st = emk_fail(e, EMK_E_FORMAT, "journal: length of a tile", t.index);
     if (st == EMK_OK) {
         memcpy(r->hashes, bytes.p, bytes.len);

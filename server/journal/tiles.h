@@ -15,7 +15,7 @@
 #define EMK_TILE_HEIGHT     8u
 #define EMK_TILE_LEVELS     8u
 #define EMK_TILE_ENTRIES    EMK_TILE_LEVELS /* instead of a level: a bundle of entries */
-#define EMK_TILE_BUNDLE_MAX (EMK_TILE_WIDTH * (EMK_JOURNAL_RECORD_MAX + 2u))
+#define EMK_TILE_BUNDLE_MAX ((size_t)EMK_TILE_WIDTH * (EMK_JOURNAL_RECORD_MAX + 2u))
 #define EMK_TILE_PATH_MAX   96u
 
 typedef struct emk_tile {

@@ -61,8 +61,8 @@ static bool is_blob_name(const char *name)
 {
     size_t len = strlen(name);
 
-    return len % 2 == 0 && len >= 2 * EMK_BLOB_ID_MIN && len <= 2 * EMK_BLOB_ID_MAX &&
-           strspn(name, "0123456789abcdef") == len;
+    return len % 2 == 0 && len >= (size_t)2 * EMK_BLOB_ID_MIN &&
+           len <= (size_t)2 * EMK_BLOB_ID_MAX && strspn(name, "0123456789abcdef") == len;
 }
 
 static emk_status reserve(directory *d, uint64_t bytes, emk_error *e)

@@ -56,16 +56,16 @@ emk_status emk_counters_refund(const emk_counters *c, const emk_limit *limit, ui
     return st == EMK_OK ? c->ops->refund(c->self, limit, now_ns, e) : st;
 }
 
-emk_status emk_counters_replay(const emk_counters *c, const emk_counter_key *key, uint64_t counter,
-                               uint64_t until_ns, uint64_t now_ns, emk_replay *out, emk_error *e)
+emk_status emk_counters_replay(const emk_counters *c, const emk_replay_ask *ask, uint64_t now_ns,
+                               emk_replay *out, emk_error *e)
 {
-    emk_status st = check_call(key, now_ns, e);
+    emk_status st = check_call(&ask->key, now_ns, e);
 
     if (st != EMK_OK)
         return st;
-    if (counter == 0 || counter > COUNTER_MAX)
-        return emk_fail(e, EMK_E_USAGE, "counters: a request's counter", counter);
-    return c->ops->replay(c->self, key, counter, until_ns, now_ns, out, e);
+    if (ask->counter == 0 || ask->counter > COUNTER_MAX)
+        return emk_fail(e, EMK_E_USAGE, "counters: a request's counter", ask->counter);
+    return c->ops->replay(c->self, ask, now_ns, out, e);
 }
 
 emk_status emk_counters_replay_seed(const emk_counters *c, const emk_counter_key *key,
@@ -93,8 +93,8 @@ emk_status emk_counters_once(const emk_counters *c, const emk_counter_key *key, 
     return st == EMK_OK ? c->ops->once(c->self, key, until_ns, now_ns, e) : st;
 }
 
-emk_status emk_counters_lease_take(const emk_counters *c, const emk_counter_lease *lease, uint64_t now_ns,
-                                   uint64_t *id, emk_error *e)
+emk_status emk_counters_lease_take(const emk_counters *c, const emk_counter_lease *lease,
+                                   uint64_t now_ns, uint64_t *id, emk_error *e)
 {
     emk_status st = check_call(&lease->key, now_ns, e);
 
@@ -105,8 +105,8 @@ emk_status emk_counters_lease_take(const emk_counters *c, const emk_counter_leas
     return c->ops->lease_take(c->self, lease, now_ns, id, e);
 }
 
-emk_status emk_counters_lease_keep(const emk_counters *c, const emk_counter_lease *lease, uint64_t id,
-                                   uint64_t now_ns, emk_error *e)
+emk_status emk_counters_lease_keep(const emk_counters *c, const emk_counter_lease *lease,
+                                   uint64_t id, uint64_t now_ns, emk_error *e)
 {
     emk_status st = check_call(&lease->key, now_ns, e);
 

@@ -51,6 +51,13 @@ typedef struct emk_limit_state {
     uint64_t reset_ns;  /* until all of burst is there again */
 } emk_limit_state;
 
+/* A request's counter, asked of the window of its device. */
+typedef struct emk_replay_ask {
+    emk_counter_key key;
+    uint64_t counter;  /* 1..2^63 */
+    uint64_t until_ns; /* the window then lives at least so long */
+} emk_replay_ask;
+
 /* What emk_counters_replay tells beside its status. */
 typedef struct emk_replay {
     uint64_t store; /* 0, or: make this bound durable for the device BEFORE the request has any
@@ -77,18 +84,18 @@ typedef struct emk_counters_ops {
     emk_status (*take)(void *self, const emk_limit *limits, size_t n, uint64_t now_ns,
                        emk_limit_state *states, emk_error *e);
     emk_status (*refund)(void *self, const emk_limit *limit, uint64_t now_ns, emk_error *e);
-    emk_status (*replay)(void *self, const emk_counter_key *key, uint64_t counter,
-                         uint64_t until_ns, uint64_t now_ns, emk_replay *out, emk_error *e);
+    emk_status (*replay)(void *self, const emk_replay_ask *ask, uint64_t now_ns, emk_replay *out,
+                         emk_error *e);
     emk_status (*replay_seed)(void *self, const emk_counter_key *key, uint64_t bound,
                               uint64_t until_ns, uint64_t now_ns, emk_error *e);
     emk_status (*replay_stored)(void *self, const emk_counter_key *key, uint64_t bound,
                                 emk_error *e);
     emk_status (*once)(void *self, const emk_counter_key *key, uint64_t until_ns, uint64_t now_ns,
                        emk_error *e);
-    emk_status (*lease_take)(void *self, const emk_counter_lease *lease, uint64_t now_ns, uint64_t *id,
-                             emk_error *e);
-    emk_status (*lease_keep)(void *self, const emk_counter_lease *lease, uint64_t id, uint64_t now_ns,
-                             emk_error *e);
+    emk_status (*lease_take)(void *self, const emk_counter_lease *lease, uint64_t now_ns,
+                             uint64_t *id, emk_error *e);
+    emk_status (*lease_keep)(void *self, const emk_counter_lease *lease, uint64_t id,
+                             uint64_t now_ns, emk_error *e);
     void (*lease_give)(void *self, const emk_counter_key *key, uint64_t id);
     void (*stats)(void *self, emk_counters_stats *out);
     /* NULL: the back end keeps its state elsewhere. */
@@ -113,14 +120,12 @@ emk_status emk_counters_take(const emk_counters *c, const emk_limit *limits, siz
 emk_status emk_counters_refund(const emk_counters *c, const emk_limit *limit, uint64_t now_ns,
                                emk_error *e) EMK_MUST_CHECK;
 
-/* Takes a request's counter (1..2^63) into the window of its device, which then lives until
- * until_ns at least.  EMK_OK: it is fresh; see emk_replay.store.  EMK_E_USED: this counter was
- * there already.  EMK_E_STALE: too far behind to know.  EMK_E_NOT_FOUND: the window is not in
- * memory: seed it from the stored bound and ask again.  EMK_E_LIMIT: no place.  *out is filled on
- * EMK_OK, EMK_E_USED and EMK_E_STALE. */
-emk_status emk_counters_replay(const emk_counters *c, const emk_counter_key *key, uint64_t counter,
-                               uint64_t until_ns, uint64_t now_ns, emk_replay *out,
-                               emk_error *e) EMK_MUST_CHECK;
+/* Takes a request's counter into the window of its device.  EMK_OK: it is fresh; see
+ * emk_replay.store.  EMK_E_USED: this counter was there already.  EMK_E_STALE: too far behind to
+ * know.  EMK_E_NOT_FOUND: the window is not in memory: seed it from the stored bound and ask again.
+ * EMK_E_LIMIT: no place.  *out is filled on EMK_OK, EMK_E_USED and EMK_E_STALE. */
+emk_status emk_counters_replay(const emk_counters *c, const emk_replay_ask *ask, uint64_t now_ns,
+                               emk_replay *out, emk_error *e) EMK_MUST_CHECK;
 /* Makes the window, with everything up to the bound (0: a new device) taken.  A window that is
  * there already stays as it is. */
 emk_status emk_counters_replay_seed(const emk_counters *c, const emk_counter_key *key,
@@ -137,11 +142,11 @@ emk_status emk_counters_once(const emk_counters *c, const emk_counter_key *key, 
 
 /* Work in flight.  Fills *id (never 0).  EMK_E_BUSY when lease->max are out already; EMK_E_LIMIT:
  * no place. */
-emk_status emk_counters_lease_take(const emk_counters *c, const emk_counter_lease *lease, uint64_t now_ns,
-                                   uint64_t *id, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_counters_lease_take(const emk_counters *c, const emk_counter_lease *lease,
+                                   uint64_t now_ns, uint64_t *id, emk_error *e) EMK_MUST_CHECK;
 /* The heartbeat: it now ends at lease->until_ns.  EMK_E_NOT_FOUND when it has ended already. */
-emk_status emk_counters_lease_keep(const emk_counters *c, const emk_counter_lease *lease, uint64_t id,
-                                   uint64_t now_ns, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_counters_lease_keep(const emk_counters *c, const emk_counter_lease *lease,
+                                   uint64_t id, uint64_t now_ns, emk_error *e) EMK_MUST_CHECK;
 /* Ends it.  One that has ended already is fine. */
 void emk_counters_lease_give(const emk_counters *c, const emk_counter_key *key, uint64_t id);
 

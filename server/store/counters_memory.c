@@ -226,12 +226,12 @@ static emk_status slide(emk_place *p, uint64_t counter, emk_error *e)
     return EMK_OK;
 }
 
-static emk_status memory_replay(void *self, const emk_counter_key *key, uint64_t counter,
-                                uint64_t until_ns, uint64_t now_ns, emk_replay *out, emk_error *e)
+static emk_status memory_replay(void *self, const emk_replay_ask *ask, uint64_t now_ns,
+                                emk_replay *out, emk_error *e)
 {
     memory *m = self;
     uint8_t hash[EMK_PLACE_KEY];
-    emk_place_shard *s = enter(m, WINDOWS, key, hash);
+    emk_place_shard *s = enter(m, WINDOWS, &ask->key, hash);
     emk_place *p = emk_place_find(s, hash);
     uint64_t now = emk_place_now(s, now_ns);
     emk_status st;
@@ -240,12 +240,12 @@ static emk_status memory_replay(void *self, const emk_counter_key *key, uint64_t
         emk_lock_give(s->lock);
         return emk_fail(e, EMK_E_NOT_FOUND, "counters: no window in memory", 0);
     }
-    st = slide(p, counter, e);
-    p->until = later(p->until, until_ns);
+    st = slide(p, ask->counter, e);
+    p->until = later(p->until, ask->until_ns);
     *out = (emk_replay){.next = p->a + 1};
     /* The same bound for all that ask meanwhile; what is not yet stored does not count. */
-    if (st == EMK_OK && counter > p->c)
-        out->store = (counter / EMK_REPLAY_AHEAD + 1) * EMK_REPLAY_AHEAD;
+    if (st == EMK_OK && ask->counter > p->c)
+        out->store = (ask->counter / EMK_REPLAY_AHEAD + 1) * EMK_REPLAY_AHEAD;
     emk_lock_give(s->lock);
     return st;
 }

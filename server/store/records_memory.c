@@ -111,7 +111,7 @@ static emk_status make_room(memory *m, size_t extra, emk_error *e)
         return EMK_OK;
     if (cap < m->n + extra)
         cap = m->n + extra;
-    items = emk_realloc(m->items, cap, sizeof *items);
+    items = emk_realloc(m->items, cap, sizeof(item *)); /* NOLINT */
     if (!items)
         return emk_fail(e, EMK_E_NO_MEMORY, "records: memory", cap);
     m->items = items;
@@ -123,7 +123,7 @@ static void take_out(memory *m, size_t at)
 {
     item_free(m->items[at]);
     m->n--;
-    memmove(&m->items[at], &m->items[at + 1], (m->n - at) * sizeof m->items[0]);
+    memmove(&m->items[at], &m->items[at + 1], (m->n - at) * sizeof(item *)); /* NOLINT */
 }
 
 static void apply(memory *m, const emk_record_change *c, item *fresh)
@@ -139,7 +139,7 @@ static void apply(memory *m, const emk_record_change *c, item *fresh)
     if (old) {
         item_free(old);
     } else {
-        memmove(&m->items[at + 1], &m->items[at], (m->n - at) * sizeof m->items[0]);
+        memmove(&m->items[at + 1], &m->items[at], (m->n - at) * sizeof(item *)); /* NOLINT */
         m->n++;
     }
     m->items[at] = fresh;

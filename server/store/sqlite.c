@@ -62,12 +62,12 @@ static const char *const WRITE_SQL[N_WRITE] = {
     "SELECT number FROM meta WHERE name = 'sequence'",
     "UPDATE meta SET number = ?1 WHERE name = 'sequence'",
     "SELECT version FROM record WHERE kind = ?1 AND id = ?2",
-    "INSERT INTO record (kind, id, owner, value, version, expires)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (kind, id) DO UPDATE SET"
-    " owner = ?3, value = ?4, version = ?5, expires = ?6",
+    ("INSERT INTO record (kind, id, owner, value, version, expires)"
+     " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (kind, id) DO UPDATE SET"
+     " owner = ?3, value = ?4, version = ?5, expires = ?6"),
     "DELETE FROM record WHERE kind = ?1 AND id = ?2",
-    "DELETE FROM record WHERE rowid IN"
-    " (SELECT rowid FROM record WHERE expires > 0 AND expires <= ?1 LIMIT ?2)",
+    ("DELETE FROM record WHERE rowid IN"
+     " (SELECT rowid FROM record WHERE expires > 0 AND expires <= ?1 LIMIT ?2)"),
 };
 
 #define N_STATEMENTS_MAX N_WRITE

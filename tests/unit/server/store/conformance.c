@@ -340,29 +340,36 @@ static void a_window_takes_each_counter_once(const emk_counters *c)
     emk_replay r = {0};
     emk_error e = {0};
 
-    assert_status(emk_counters_replay(c, &k, 1, until, now, &r, &e), EMK_E_NOT_FOUND, &e);
+    assert_status(emk_counters_replay(c, &(emk_replay_ask){k, 1, until}, now, &r, &e),
+                  EMK_E_NOT_FOUND, &e);
     assert_ok(emk_counters_replay_seed(c, &k, 0, until, now, &e), &e);
-    assert_ok(emk_counters_replay(c, &k, 1, until, now, &r, &e), &e);
+    assert_ok(emk_counters_replay(c, &(emk_replay_ask){k, 1, until}, now, &r, &e), &e);
     assert_int_equal(r.store, 1024);
-    assert_ok(emk_counters_replay(c, &k, 3, until, now, &r, &e), &e);
+    assert_ok(emk_counters_replay(c, &(emk_replay_ask){k, 3, until}, now, &r, &e), &e);
     assert_int_equal(r.store, 1024); /* not stored yet */
     assert_ok(emk_counters_replay_stored(c, &k, 1024, &e), &e);
-    assert_ok(emk_counters_replay(c, &k, 2, until, now, &r, &e), &e);
+    assert_ok(emk_counters_replay(c, &(emk_replay_ask){k, 2, until}, now, &r, &e), &e);
     assert_int_equal(r.store, 0);
-    assert_status(emk_counters_replay(c, &k, 2, until, now, &r, &e), EMK_E_USED, &e);
-    assert_status(emk_counters_replay(c, &k, 3, until, now, &r, &e), EMK_E_USED, &e);
+    assert_status(emk_counters_replay(c, &(emk_replay_ask){k, 2, until}, now, &r, &e), EMK_E_USED,
+                  &e);
+    assert_status(emk_counters_replay(c, &(emk_replay_ask){k, 3, until}, now, &r, &e), EMK_E_USED,
+                  &e);
     assert_int_equal(r.next, 4);
-    assert_ok(emk_counters_replay(c, &k, 1000, until, now, &r, &e), &e);
-    assert_ok(emk_counters_replay(c, &k, 937, until, now, &r, &e), &e);
-    assert_status(emk_counters_replay(c, &k, 936, until, now, &r, &e), EMK_E_STALE, &e);
-    assert_ok(emk_counters_replay(c, &k, 1025, until, now, &r, &e), &e);
+    assert_ok(emk_counters_replay(c, &(emk_replay_ask){k, 1000, until}, now, &r, &e), &e);
+    assert_ok(emk_counters_replay(c, &(emk_replay_ask){k, 937, until}, now, &r, &e), &e);
+    assert_status(emk_counters_replay(c, &(emk_replay_ask){k, 936, until}, now, &r, &e),
+                  EMK_E_STALE, &e);
+    assert_ok(emk_counters_replay(c, &(emk_replay_ask){k, 1025, until}, now, &r, &e), &e);
     assert_int_equal(r.store, 2048);
     /* After a loss of memory everything up to the bound is taken. */
-    assert_status(emk_counters_replay(c, &k, 2000, until, until, &r, &e), EMK_E_NOT_FOUND, &e);
+    assert_status(emk_counters_replay(c, &(emk_replay_ask){k, 2000, until}, until, &r, &e),
+                  EMK_E_NOT_FOUND, &e);
     assert_ok(emk_counters_replay_seed(c, &k, 2048, until + S, until, &e), &e);
-    assert_status(emk_counters_replay(c, &k, 2048, until + S, until, &r, &e), EMK_E_USED, &e);
-    assert_status(emk_counters_replay(c, &k, 1026, until + S, until, &r, &e), EMK_E_STALE, &e);
-    assert_ok(emk_counters_replay(c, &k, 2049, until + S, until, &r, &e), &e);
+    assert_status(emk_counters_replay(c, &(emk_replay_ask){k, 2048, until + S}, until, &r, &e),
+                  EMK_E_USED, &e);
+    assert_status(emk_counters_replay(c, &(emk_replay_ask){k, 1026, until + S}, until, &r, &e),
+                  EMK_E_STALE, &e);
+    assert_ok(emk_counters_replay(c, &(emk_replay_ask){k, 2049, until + S}, until, &r, &e), &e);
 }
 
 static void once_is_once_until_its_time(const emk_counters *c)

@@ -341,7 +341,7 @@ static void a_snapshot_is_good_for_one_start(void **state)
     assert_ok(emk_counters_open_memory(&o, &c, &e), &e);
     assert_ok(emk_counters_take(&c, &l, 1, 50 * S, &s, &e), &e);
     assert_ok(emk_counters_replay_seed(&c, &k, 0, 90 * S, 50 * S, &e), &e);
-    assert_ok(emk_counters_replay(&c, &k, 5, 90 * S, 50 * S, &r, &e), &e);
+    assert_ok(emk_counters_replay(&c, &(emk_replay_ask){k, 5, 90 * S}, 50 * S, &r, &e), &e);
     assert_ok(emk_counters_save(&c, path, 50 * S, 1000, &e), &e);
     emk_counters_close(&c);
     /* Booted anew: the steady clock is at 3 s, two seconds later by the time of day. */
@@ -350,8 +350,9 @@ static void a_snapshot_is_good_for_one_start(void **state)
     l.cost = 0;
     assert_ok(emk_counters_take(&c, &l, 1, 3 * S, &s, &e), &e);
     assert_int_equal(s.remaining, 4);
-    assert_status(emk_counters_replay(&c, &k, 5, 4 * S, 3 * S, &r, &e), EMK_E_USED, &e);
-    assert_ok(emk_counters_replay(&c, &k, 4, 4 * S, 3 * S, &r, &e), &e);
+    assert_status(emk_counters_replay(&c, &(emk_replay_ask){k, 5, 4 * S}, 3 * S, &r, &e),
+                  EMK_E_USED, &e);
+    assert_ok(emk_counters_replay(&c, &(emk_replay_ask){k, 4, 4 * S}, 3 * S, &r, &e), &e);
     assert_status(emk_counters_restore(&c, path, 3 * S, 1002, &e), EMK_E_NOT_FOUND, &e);
     assert_ok(emk_counters_save(&c, path, 3 * S, 1002, &e), &e);
     assert_status(emk_counters_restore(&c, path, 3 * S, 1002, &e), EMK_E_USAGE, &e); /* in use */
