@@ -174,7 +174,7 @@ static emk_gate_reason signature_reason(const emk_gate_pass *p, const emk_device
 /* Whoever comes here holds the key: from here on the truth may be told. */
 static emk_gate_reason standing_reason(const emk_gate_pass *p, const emk_known_device *device)
 {
-    if (device->record.revoked)
+    if (device->record.revoked && !p->rule->takes_revoked_device)
         return EMK_GATE_DEVICE_REVOKED;
     if (device->record.not_after <= p->rq->now_s && !p->rule->takes_expired_device)
         return EMK_GATE_DEVICE_EXPIRED;

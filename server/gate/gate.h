@@ -37,6 +37,8 @@ typedef struct emk_gate_rule {
     bool checks_binding;       /* enrolment: a token bound to a key is taken without its proof, and
                                 * the handler holds who.jkt against the key being enrolled */
     bool takes_expired_device; /* attestation: a device whose certificate is over may come here */
+    bool takes_revoked_device; /* leases: a revoked device is refused in a signed message, by the
+                                * handler, which must look */
 } emk_gate_rule;
 
 typedef struct emk_gate_config {

@@ -1,6 +1,7 @@
 #include "server/gate/limits.h"
 
 #include "core/base/alloc.h"
+#include "core/base/os_thread.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,10 +12,16 @@
 #define SOFT_PART      5u /* a fifth left */
 #define JITTER_DIVISOR 5u
 
-struct emk_limits {
-    const emk_counters *counters;
+/* The rules are copied whole for each request, so that all its steps go by the same numbers. */
+typedef struct rule_table {
     emk_limit_rule rules[EMK_LIMIT_RULES_MAX];
     size_t n_rules;
+} rule_table;
+
+struct emk_limits {
+    const emk_counters *counters;
+    emk_lock *lock; /* of the table's numbers */
+    rule_table table;
     emk_concurrency_rule concurrency[EMK_CONCURRENCY_RULES_MAX];
     size_t n_concurrency;
     atomic_int highest_class;
@@ -55,11 +62,11 @@ static emk_status rules_copy(emk_limits *l, const emk_limits_config *config, emk
         for (size_t k = 0; k < i; k++)
             if (strcmp(config->rules[k].name, config->rules[i].name) == 0)
                 return emk_fail(e, EMK_E_USAGE, "limits: a name twice", i);
-        l->rules[i] = config->rules[i];
-        if (l->rules[i].burst == 0)
-            l->rules[i].burst = l->rules[i].quota;
+        l->table.rules[i] = config->rules[i];
+        if (l->table.rules[i].burst == 0)
+            l->table.rules[i].burst = l->table.rules[i].quota;
     }
-    l->n_rules = config->n_rules;
+    l->table.n_rules = config->n_rules;
     for (size_t i = 0; i < config->n_concurrency; i++) {
         const emk_concurrency_rule *r = &config->concurrency[i];
 
@@ -88,6 +95,8 @@ emk_status emk_limits_new(const emk_limits_config *config, emk_limits **out, emk
     l->counters = config->counters;
     atomic_init(&l->highest_class, EMK_GATE_CLASSES - 1);
     st = rules_copy(l, config, e);
+    if (st == EMK_OK)
+        st = emk_lock_new(&l->lock, e);
     if (st != EMK_OK) {
         emk_free(l);
         return st;
@@ -98,7 +107,50 @@ emk_status emk_limits_new(const emk_limits_config *config, emk_limits **out, emk
 
 void emk_limits_free(emk_limits *l)
 {
+    if (l)
+        emk_lock_free(l->lock);
     emk_free(l);
+}
+
+static void table_get(const emk_limits *l, rule_table *out)
+{
+    emk_lock_take(l->lock);
+    memcpy(out->rules, l->table.rules, l->table.n_rules * sizeof out->rules[0]);
+    emk_lock_give(l->lock);
+    out->n_rules = l->table.n_rules;
+}
+
+size_t emk_limits_rules(const emk_limits *l, emk_limit_rule out[EMK_LIMIT_RULES_MAX])
+{
+    emk_lock_take(l->lock);
+    memcpy(out, l->table.rules, l->table.n_rules * sizeof out[0]);
+    emk_lock_give(l->lock);
+    return l->table.n_rules;
+}
+
+emk_status emk_limits_change(emk_limits *l, const char *name, const emk_limit_change *to,
+                             emk_error *e)
+{
+    for (size_t i = 0; i < l->table.n_rules; i++) {
+        emk_limit_rule r;
+
+        if (strcmp(l->table.rules[i].name, name) != 0)
+            continue;
+        emk_lock_take(l->lock);
+        r = l->table.rules[i];
+        emk_lock_give(l->lock);
+        r.quota = to->quota;
+        r.window_s = to->window_s;
+        r.burst = to->burst ? to->burst : to->quota;
+        r.shadow = to->shadow;
+        if (!rule_is_sound(&r))
+            return emk_fail(e, EMK_E_USAGE, "limits: these numbers make no sense", i);
+        emk_lock_take(l->lock);
+        l->table.rules[i] = r;
+        emk_lock_give(l->lock);
+        return EMK_OK;
+    }
+    return emk_fail(e, EMK_E_NOT_FOUND, "limits: no such limit", 0);
 }
 
 /* ---- whom a rule counts ---- */
@@ -192,7 +244,7 @@ static void batch_begin(batch *b)
     b->n = 0;
 }
 
-static void batch_add(batch *b, const emk_limits *l, size_t rule, const key *k, uint64_t cost)
+static void batch_add(batch *b, const rule_table *l, size_t rule, const key *k, uint64_t cost)
 {
     const emk_limit_rule *r = &l->rules[rule];
     emk_limit *limit = &b->limits[b->n];
@@ -217,7 +269,7 @@ static bool is_tighter(const emk_limit_state *a, const emk_limit_state *b)
     return a->remaining * b->limit < b->remaining * a->limit;
 }
 
-static void batch_answer(const batch *b, const emk_limits *l, emk_limits_answer *out)
+static void batch_answer(const batch *b, const rule_table *l, emk_limits_answer *out)
 {
     const emk_limit_state *tightest = &b->states[0];
     size_t which = 0;
@@ -240,26 +292,26 @@ static void batch_answer(const batch *b, const emk_limits *l, emk_limits_answer 
     out->soft = tightest->remaining * SOFT_PART < tightest->limit;
 }
 
-/* A limit in shadow is asked alone: it must neither hold up the others nor be held up. */
-static void shadow_take(const emk_limits *l, size_t rule, const key *k, uint64_t cost,
-                        uint64_t now_ns, emk_limits_answer *out)
-{
-    batch b = {0};
-
-    batch_add(&b, l, rule, k, cost);
-    if (emk_counters_take(l->counters, b.limits, 1, now_ns, b.states, NULL) == EMK_OK &&
-        b.states[0].limited)
-        out->shadow_hits++;
-}
-
 static uint64_t cost_of(const emk_limit_rule *r, const emk_limits_ask *ask)
 {
     return r->unit == EMK_LIMIT_COST ? ask->cost : 1;
 }
 
+/* A limit in shadow is asked alone: it must neither hold up the others nor be held up. */
+static void shadow_take(const emk_counters *counters, const rule_table *l, size_t rule,
+                        const key *k, const emk_limits_ask *ask, emk_limits_answer *out)
+{
+    batch b = {0};
+
+    batch_add(&b, l, rule, k, cost_of(&l->rules[rule], ask));
+    if (emk_counters_take(counters, b.limits, 1, ask->now_ns, b.states, NULL) == EMK_OK &&
+        b.states[0].limited)
+        out->shadow_hits++;
+}
+
 /* Collects the live rules of one kind into *b; shadow ones are asked on the way. */
-static emk_status collect(const emk_limits *l, const emk_limits_ask *ask, batch *b,
-                          emk_limits_answer *out, emk_error *e)
+static emk_status collect(const emk_counters *counters, const rule_table *l,
+                          const emk_limits_ask *ask, batch *b, emk_limits_answer *out, emk_error *e)
 {
     key k;
 
@@ -271,7 +323,7 @@ static emk_status collect(const emk_limits *l, const emk_limits_ask *ask, batch 
             !key_of(r->name, r->by, ask, &k))
             continue;
         if (r->shadow) {
-            shadow_take(l, i, &k, cost, ask->now_ns, out);
+            shadow_take(counters, l, i, &k, ask, out);
             continue;
         }
         if (b->n == EMK_LIMITS_MAX)
@@ -285,21 +337,23 @@ emk_status emk_limits_take(const emk_limits *l, const emk_limits_ask *ask, emk_l
                            emk_error *e)
 {
     emk_limits_answer answer = {0};
+    rule_table t;
     batch b;
     emk_status st;
 
     batch_begin(&b);
-    st = collect(l, ask, &b, &answer, e);
+    table_get(l, &t);
+    st = collect(l->counters, &t, ask, &b, &answer, e);
     if (st == EMK_OK && b.n > 0)
         st = emk_counters_take(l->counters, b.limits, b.n, ask->now_ns, b.states, e);
     if (st != EMK_OK)
         return st;
-    batch_answer(&b, l, &answer);
+    batch_answer(&b, &t, &answer);
     *out = answer;
     return EMK_OK;
 }
 
-static void collect_failures(const emk_limits *l, const emk_limits_ask *ask, uint64_t cost,
+static void collect_failures(const rule_table *l, const emk_limits_ask *ask, uint64_t cost,
                              batch *b)
 {
     key k;
@@ -317,11 +371,13 @@ emk_status emk_limits_look(const emk_limits *l, const emk_limits_ask *ask, emk_l
                            emk_error *e)
 {
     emk_limits_answer answer = {0};
+    rule_table t;
     batch b;
     emk_status st;
 
     batch_begin(&b);
-    collect_failures(l, ask, 0, &b);
+    table_get(l, &t);
+    collect_failures(&t, ask, 0, &b);
     if (b.n > 0) {
         st = emk_counters_take(l->counters, b.limits, b.n, ask->now_ns, b.states, e);
         if (st != EMK_OK)
@@ -331,17 +387,19 @@ emk_status emk_limits_look(const emk_limits *l, const emk_limits_ask *ask, emk_l
         b.states[i].limited = b.states[i].remaining == 0;
         b.states[i].retry_ns = b.limits[i].unit_ns;
     }
-    batch_answer(&b, l, &answer);
+    batch_answer(&b, &t, &answer);
     *out = answer;
     return EMK_OK;
 }
 
 void emk_limits_failed(const emk_limits *l, const emk_limits_ask *ask)
 {
+    rule_table t;
     batch b;
 
     batch_begin(&b);
-    collect_failures(l, ask, 1, &b);
+    table_get(l, &t);
+    collect_failures(&t, ask, 1, &b);
     /* One at a time: a full one must not keep the others from counting. */
     for (size_t i = 0; i < b.n; i++)
         (void)!emk_counters_take(l->counters, &b.limits[i], 1, ask->now_ns, b.states, NULL);
@@ -349,17 +407,19 @@ void emk_limits_failed(const emk_limits *l, const emk_limits_ask *ask)
 
 void emk_limits_refund(const emk_limits *l, const emk_limits_ask *ask, uint32_t units)
 {
+    rule_table t;
     key k;
 
-    for (size_t i = 0; i < l->n_rules && units > 0; i++) {
-        const emk_limit_rule *r = &l->rules[i];
+    table_get(l, &t);
+    for (size_t i = 0; i < t.n_rules && units > 0; i++) {
+        const emk_limit_rule *r = &t.rules[i];
         batch b;
 
         if (r->unit != EMK_LIMIT_COST || r->shadow || !rule_applies(r, ask) ||
             !key_of(r->name, r->by, ask, &k))
             continue;
         batch_begin(&b);
-        batch_add(&b, l, i, &k, units);
+        batch_add(&b, &t, i, &k, units);
         (void)!emk_counters_refund(l->counters, &b.limits[0], ask->now_ns, NULL);
     }
 }
@@ -442,13 +502,16 @@ static void policy_append(char *out, const emk_limit_rule *r)
 void emk_limits_policy_write(const emk_limits *l, const emk_limits_answer *a,
                              char out[EMK_LIMIT_HEADER_MAX])
 {
+    rule_table t;
+
     out[0] = 0;
-    for (size_t i = 0; a->any && i < l->n_rules; i++)
-        if (strcmp(l->rules[i].name, a->name) == 0)
-            policy_append(out, &l->rules[i]);
-    for (size_t i = 0; a->any && i < l->n_rules; i++)
-        if ((a->applied >> i & 1) != 0 && strcmp(l->rules[i].name, a->name) != 0)
-            policy_append(out, &l->rules[i]);
+    table_get(l, &t);
+    for (size_t i = 0; a->any && i < t.n_rules; i++)
+        if (strcmp(t.rules[i].name, a->name) == 0)
+            policy_append(out, &t.rules[i]);
+    for (size_t i = 0; a->any && i < t.n_rules; i++)
+        if ((a->applied >> i & 1) != 0 && strcmp(t.rules[i].name, a->name) != 0)
+            policy_append(out, &t.rules[i]);
 }
 
 void emk_limits_state_write(const emk_limits_answer *a, char out[EMK_LIMIT_HEADER_MAX])

@@ -5,7 +5,8 @@
  * the strict one does not drain the others; the tightest is what the answer tells.  A limit in
  * shadow is counted and never refuses.
  *
- * Thread rule: shared by all threads; the table is immutable. */
+ * Thread rule: shared by all threads.  Which rules there are never changes; how much they allow
+ * may, at any time (emk_limits_change), and one request sees the old numbers or the new ones. */
 #ifndef EMK_SERVER_GATE_LIMITS_H
 #define EMK_SERVER_GATE_LIMITS_H
 
@@ -80,6 +81,19 @@ typedef struct emk_limits emk_limits;
 emk_status emk_limits_new(const emk_limits_config *config, emk_limits **out,
                           emk_error *e) EMK_MUST_CHECK;
 void emk_limits_free(emk_limits *l);
+
+/* What may change of a rule while requests run. */
+typedef struct emk_limit_change {
+    uint64_t quota, window_s, burst; /* burst 0: quota */
+    bool shadow;
+} emk_limit_change;
+
+/* From now on the rule `name` allows that much.  What was counted so far stays counted.
+ * EMK_E_NOT_FOUND for a name that no rule has; EMK_E_USAGE for numbers that make no sense. */
+emk_status emk_limits_change(emk_limits *l, const char *name, const emk_limit_change *to,
+                             emk_error *e) EMK_MUST_CHECK;
+/* Fills out with the rules as they count now, up to EMK_LIMIT_RULES_MAX; returns their number. */
+size_t emk_limits_rules(const emk_limits *l, emk_limit_rule out[EMK_LIMIT_RULES_MAX]);
 
 /* One request. */
 typedef struct emk_limits_ask {
