@@ -12,12 +12,29 @@ uint64_t emk_api_now(const emk_api *api)
 
 const emk_route_table *emk_api_tables(size_t *n)
 {
-    static emk_route_table tables[3];
+    static const emk_route_table *const GROUPS[] = {
+        &emk_routes_meta,
+        &emk_routes_challenges,
+        &emk_routes_devices,
+        &emk_routes_attestations,
+        &emk_routes_tickets,
+        &emk_routes_leases,
+        &emk_routes_receipts,
+        &emk_routes_events,
+        &emk_routes_models,
+        &emk_routes_seals,
+        &emk_routes_blobs,
+        &emk_routes_admin_access,
+        &emk_routes_admin_people,
+        &emk_routes_admin_person,
+        &emk_routes_admin_rules,
+        &emk_routes_admin_audit,
+    };
+    static emk_route_table tables[sizeof GROUPS / sizeof GROUPS[0]];
 
-    tables[0] = emk_routes_meta;
-    tables[1] = emk_routes_challenges;
-    tables[2] = emk_routes_devices;
-    *n = sizeof tables / sizeof tables[0];
+    *n = sizeof GROUPS / sizeof GROUPS[0];
+    for (size_t i = 0; i < *n; i++)
+        tables[i] = *GROUPS[i];
     return tables;
 }
 

@@ -5,6 +5,8 @@
 #ifndef EMK_SERVER_API_API_H
 #define EMK_SERVER_API_API_H
 
+#include "server/api/attestation.h"
+#include "server/api/decide.h"
 #include "server/api/keyholder.h"
 #include "server/api/kinds.h"
 #include "server/api/metrics.h"
@@ -24,6 +26,12 @@ typedef struct emk_api_settings {
     uint32_t blob_ttl_s;       /* life of a sealed model */
     uint32_t idempotency_s;    /* how long an answer is given again */
     bool allow_no_attestation; /* kind "none" enrols, at level 0 */
+    bool ticket_without_token; /* a device alone asks for its user; else the token is shown too */
+    uint32_t devices_per_user; /* 0: any number */
+    uint32_t use_life_s;       /* life of a model that a backend makes for a use; 0: none are */
+    uint32_t use_cost;         /* units of one */
+    uint64_t model_max;        /* bytes of a model, published or sealed; 0: what a container takes */
+    const emk_api_attestation *attestation; /* NULL: only "none", where that is allowed */
     emk_span root_certificate; /* of the issuer key by the root; empty: the issuer is the root */
 } emk_api_settings;
 
@@ -42,10 +50,13 @@ typedef struct emk_api {
     emk_keyholder keyholder;
     const emk_verify_key *issuer; /* the keyholder's public key, parsed once */
     emk_metrics *metrics;
+    emk_decider decider;
+    struct emk_seals *seals; /* sealing.h; NULL: this server does not seal */
     emk_api_settings settings;
     const char *origin_host;       /* authority of settings.origin */
     uint64_t (*clock)(void *self); /* seconds since 1970 */
     void *clock_self;
+    struct emk_admin *admin; /* admin.h; NULL: no operators' routes but login */
     void *daemon; /* server/daemon's own, for the routes of the internal listener */
 } emk_api;
 
@@ -56,6 +67,20 @@ uint64_t emk_api_now(const emk_api *api);
 extern const emk_route_table emk_routes_meta;       /* well-known, openapi.json */
 extern const emk_route_table emk_routes_challenges; /* challenges */
 extern const emk_route_table emk_routes_devices;    /* enrolment */
+extern const emk_route_table emk_routes_attestations;
+extern const emk_route_table emk_routes_tickets;
+extern const emk_route_table emk_routes_leases;
+extern const emk_route_table emk_routes_receipts;
+extern const emk_route_table emk_routes_events;
+extern const emk_route_table emk_routes_models;     /* the catalogue */
+extern const emk_route_table emk_routes_seals;      /* sealing for backends */
+extern const emk_route_table emk_routes_blobs;      /* sealed models, to be fetched */
+
+extern const emk_route_table emk_routes_admin_access; /* login, operators, service keys */
+extern const emk_route_table emk_routes_admin_people; /* users, devices, tickets, decisions */
+extern const emk_route_table emk_routes_admin_person; /* export, erasure, legal hold */
+extern const emk_route_table emk_routes_admin_rules;  /* lists, limits, firewall */
+extern const emk_route_table emk_routes_admin_audit;  /* audit log, numbers */
 
 /* Lends all of them. */
 const emk_route_table *emk_api_tables(size_t *n);

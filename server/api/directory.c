@@ -21,7 +21,24 @@ enum device_key {
     D_AGREEMENT = 8,
     D_KIND = 9,
     D_PLATFORM = 10,
-    D_ENROLLED = 11
+    D_ENROLLED = 11,
+    D_TENANT = 12,
+    D_APP = 13,
+    D_ATTESTED = 14,
+    D_EVIDENCE_UNTIL = 15,
+    D_WARNINGS = 16,
+    D_KEY_HOME = 17,
+    D_BOOT = 18,
+    D_TRAITS = 19,
+    D_OS_VERSION = 20,
+    D_OS_PATCH = 21,
+    D_APP_KEY = 22,
+    D_APP_KEY_ID = 23,
+    D_APP_COUNTER = 24,
+    D_EK = 25,
+    D_TPM_RESETS = 26,
+    D_TPM_RESTARTS = 27,
+    D_TPM_FIRMWARE = 28
 };
 enum service_key { S_NAME = 1, S_HASH = 2, S_SCOPES = 3, S_NOT_AFTER = 4, S_REVOKED = 5 };
 enum operator_key { O_PASSWORD = 1, O_SCOPES = 2, O_GENERATION = 3, O_DISABLED = 4 };
@@ -74,24 +91,29 @@ static uint64_t read_max(emk_cbor_reader *r, uint64_t max)
 /* Fetches a record's value and reads its map with `field`. */
 typedef void (*field_fn)(emk_cbor_reader *r, int64_t key, void *out);
 
+static emk_status read_map(emk_span value, field_fn field, void *out, emk_error *e)
+{
+    emk_cbor_reader r;
+    int64_t key;
+
+    emk_cbor_reader_init(&r, value);
+    emk_cbor_enter_map(&r);
+    while (emk_cbor_next_key(&r, &key))
+        field(&r, key, out);
+    emk_cbor_leave(&r);
+    return emk_cbor_finish(&r, e);
+}
+
 static emk_status get_map(const emk_records *records, emk_kind kind, emk_span id, field_fn field,
                           void *out, emk_record_info *info, emk_error *e)
 {
-    emk_cbor_reader r;
     emk_buf value;
-    int64_t key;
     emk_status st;
 
     emk_buf_init(&value, EMK_RECORD_VALUE_MAX);
     st = emk_records_get(records, kind, id, info, &value, e);
-    if (st == EMK_OK) {
-        emk_cbor_reader_init(&r, emk_buf_span(&value));
-        emk_cbor_enter_map(&r);
-        while (emk_cbor_next_key(&r, &key))
-            field(&r, key, out);
-        emk_cbor_leave(&r);
-        st = emk_cbor_finish(&r, e);
-    }
+    if (st == EMK_OK)
+        st = read_map(emk_buf_span(&value), field, out, e);
     emk_buf_done(&value);
     return st;
 }
@@ -118,6 +140,35 @@ emk_status emk_user_owner(const emk_crypto *c, const char *user, uint8_t owner[3
     return emk_sha256(c, parts, 2, owner, e);
 }
 
+static void put_fixed(emk_writer *w, int key, const uint8_t *p, size_t len)
+{
+    put_key(w, key);
+    emk_cbor_put_bytes(w, emk_span_of(p, len));
+}
+
+/* Fields that came later than the first eleven; a device that was not attested has none. */
+#define ATTESTED_FIELDS 16u
+
+static void put_attested(emk_writer *w, const emk_device_record *d)
+{
+    put_text(w, D_APP, d->app);
+    put_uint(w, D_ATTESTED, d->attested);
+    put_uint(w, D_EVIDENCE_UNTIL, d->evidence_until);
+    put_uint(w, D_WARNINGS, d->warnings);
+    put_uint(w, D_KEY_HOME, d->key_home);
+    put_uint(w, D_BOOT, d->boot);
+    put_uint(w, D_TRAITS, d->traits);
+    put_uint(w, D_OS_VERSION, d->os_version);
+    put_uint(w, D_OS_PATCH, d->os_patch);
+    put_fixed(w, D_APP_KEY, d->app_key, sizeof d->app_key);
+    put_fixed(w, D_APP_KEY_ID, d->app_key_id, sizeof d->app_key_id);
+    put_uint(w, D_APP_COUNTER, d->app_counter);
+    put_fixed(w, D_EK, d->ek_thumbprint, sizeof d->ek_thumbprint);
+    put_uint(w, D_TPM_RESETS, d->tpm_resets);
+    put_uint(w, D_TPM_RESTARTS, d->tpm_restarts);
+    put_uint(w, D_TPM_FIRMWARE, d->tpm_firmware);
+}
+
 emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
                                   const emk_device_record *d, uint64_t expect,
                                   emk_device_change *out, emk_error *e)
@@ -128,7 +179,7 @@ emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
     if (st != EMK_OK)
         return st;
     emk_writer_init(&w, out->value, sizeof out->value);
-    emk_cbor_put_map(&w, 11);
+    emk_cbor_put_map(&w, 12 + (d->attested ? ATTESTED_FIELDS : 0));
     put_uint(&w, D_ALG, d->gate.alg);
     put_key(&w, D_SIGNING);
     emk_cbor_put_bytes(&w, emk_span_of(d->gate.signing_key, emk_sign_public_len(d->gate.alg)));
@@ -142,6 +193,9 @@ emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
     put_uint(&w, D_KIND, d->attestation_kind);
     put_text(&w, D_PLATFORM, d->platform);
     put_uint(&w, D_ENROLLED, d->enrolled);
+    put_text(&w, D_TENANT, d->gate.tenant);
+    if (d->attested)
+        put_attested(&w, d);
     if (w.full)
         return emk_fail(e, EMK_E_LIMIT, "device record: too long", w.pos);
     out->change = (emk_record_change){.op = EMK_RECORD_PUT,
@@ -174,6 +228,72 @@ static void read_agreement(emk_cbor_reader *r, emk_device_record *d)
     if (key.len > 0)
         memcpy(d->agreement, key.p, key.len);
     d->agreement_len = key.len;
+}
+
+static void attested_field(emk_cbor_reader *r, int64_t key, emk_device_record *d)
+{
+    switch (key) {
+    case D_APP:
+        read_text(r, d->app, sizeof d->app);
+        break;
+    case D_ATTESTED:
+        d->attested = emk_cbor_read_uint(r);
+        break;
+    case D_EVIDENCE_UNTIL:
+        d->evidence_until = emk_cbor_read_uint(r);
+        break;
+    case D_WARNINGS:
+        d->warnings = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case D_KEY_HOME:
+        d->key_home = (uint32_t)read_max(r, UINT8_MAX);
+        break;
+    case D_BOOT:
+        d->boot = (uint32_t)read_max(r, UINT8_MAX);
+        break;
+    case D_TRAITS:
+        d->traits = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case D_OS_VERSION:
+        d->os_version = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case D_OS_PATCH:
+        d->os_patch = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    default:
+        emk_cbor_fail(r, EMK_E_UNSUPPORTED, "device record: unknown key", (uint64_t)key);
+        break;
+    }
+}
+
+static void vendor_field(emk_cbor_reader *r, int64_t key, emk_device_record *d)
+{
+    switch (key) {
+    case D_APP_KEY:
+        emk_cbor_read_fixed(r, d->app_key, sizeof d->app_key);
+        break;
+    case D_APP_KEY_ID:
+        emk_cbor_read_fixed(r, d->app_key_id, sizeof d->app_key_id);
+        break;
+    case D_APP_COUNTER:
+        d->app_counter = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case D_EK:
+        emk_cbor_read_fixed(r, d->ek_thumbprint, sizeof d->ek_thumbprint);
+        break;
+    case D_TPM_RESETS:
+        d->tpm_resets = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case D_TPM_RESTARTS:
+        d->tpm_restarts = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case D_TPM_FIRMWARE:
+        d->tpm_firmware = emk_cbor_read_uint(r);
+        break;
+    default:
+        attested_field(r, key, d);
+        break;
+    }
 }
 
 static void device_field(emk_cbor_reader *r, int64_t key, void *out)
@@ -214,19 +334,19 @@ static void device_field(emk_cbor_reader *r, int64_t key, void *out)
     case D_ENROLLED:
         d->enrolled = emk_cbor_read_uint(r);
         break;
+    case D_TENANT:
+        read_text(r, d->gate.tenant, sizeof d->gate.tenant);
+        break;
     default:
-        emk_cbor_fail(r, EMK_E_UNSUPPORTED, "device record: unknown key", (uint64_t)key);
+        vendor_field(r, key, d);
         break;
     }
 }
 
-emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device_record *out,
-                          uint64_t *version, emk_error *e)
+emk_status emk_device_read(emk_span value, emk_device_record *out, emk_error *e)
 {
     emk_device_record d = {.kem = 0};
-    emk_record_info info;
-    emk_status st = get_map(r, EMK_KIND_DEVICE, emk_span_of(id, EMK_GATE_DEVICE_ID_LEN),
-                            device_field, &d, &info, e);
+    emk_status st = read_map(value, device_field, &d, e);
 
     if (st != EMK_OK)
         return st;
@@ -234,9 +354,25 @@ emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device
     if (emk_sign_public_len(d.gate.alg) == 0)
         return emk_fail(e, EMK_E_FORMAT, "device record: no signing key", 0);
     *out = d;
-    if (version)
-        *version = info.version;
     return EMK_OK;
+}
+
+emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device_record *out,
+                          uint64_t *version, emk_error *e)
+{
+    emk_record_info info;
+    emk_buf value;
+    emk_status st;
+
+    emk_buf_init(&value, EMK_RECORD_VALUE_MAX);
+    st = emk_records_get(r, EMK_KIND_DEVICE, emk_span_of(id, EMK_GATE_DEVICE_ID_LEN), &info, &value,
+                         e);
+    if (st == EMK_OK)
+        st = emk_device_read(emk_buf_span(&value), out, e);
+    if (st == EMK_OK && version)
+        *version = info.version;
+    emk_buf_done(&value);
+    return st;
 }
 
 emk_status emk_service_put(const emk_records *r, emk_kind kind, emk_span id,

@@ -9,6 +9,7 @@
 #include "server/store/records.h"
 
 #define EMK_PLATFORM_MAX 128u /* bytes */
+#define EMK_APP_MAX      255u
 
 /* What is kept of a device.  Its record's owner is the hash of its user's name. */
 typedef struct emk_device_record {
@@ -19,7 +20,27 @@ typedef struct emk_device_record {
     uint8_t attestation_kind;
     char platform[EMK_PLATFORM_MAX + 1];
     uint64_t enrolled;
+    /* What its attestation proved; zeros where there was none. */
+    char app[EMK_APP_MAX + 1]; /* as the claims name it */
+    uint64_t attested;         /* when, by our clock */
+    uint64_t evidence_until;   /* of the evidence; 0: it does not say */
+    uint32_t warnings;         /* 1 << emk_attest_warning */
+    uint32_t key_home, boot;   /* emk_attest_key_home, emk_attest_boot */
+    uint32_t traits;           /* emk_device_trait */
+    uint32_t os_version, os_patch;
+    uint8_t app_key[65]; /* App Attest: the key of its assertions */
+    uint8_t app_key_id[32];
+    uint32_t app_counter;      /* of the last assertion */
+    uint8_t ek_thumbprint[32]; /* TPM: of the endorsement key */
+    uint32_t tpm_resets, tpm_restarts;
+    uint64_t tpm_firmware;
 } emk_device_record;
+
+typedef enum emk_device_trait {
+    EMK_DEVICE_LOCKED = 1,    /* the bootloader */
+    EMK_DEVICE_CERTIFIED = 2, /* a service vouches for it */
+    EMK_DEVICE_HAS_TPM = 4    /* the TPM's fields are there */
+} emk_device_trait;
 
 /* A change for emk_records_commit that puts the device; value and owner live in the caller's
  * buffers.  EMK_E_LIMIT when value is too small. */
@@ -36,6 +57,8 @@ emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
  * what the store says. */
 emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device_record *out,
                           uint64_t *version, emk_error *e) EMK_MUST_CHECK;
+/* From a record's value. */
+emk_status emk_device_read(emk_span value, emk_device_record *out, emk_error *e) EMK_MUST_CHECK;
 /* The owner under which a user's devices are found. */
 emk_status emk_user_owner(const emk_crypto *c, const char *user, uint8_t owner[32],
                           emk_error *e) EMK_MUST_CHECK;

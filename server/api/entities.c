@@ -142,8 +142,9 @@ const emk_entity_shape emk_list_shape = {EMK_KIND_LIST, "list", LIST, sizeof LIS
 
 static const emk_entity_field LIMIT[] = {
     TEXT(1, emk_limit_entity, name, "name"),   UINT(2, emk_limit_entity, burst, "burst"),
-    UINT(3, emk_limit_entity, per_s, "per_s"), BOOL(4, emk_limit_entity, shadow, "shadow"),
+    UINT(3, emk_limit_entity, per_s, "window_s"), BOOL(4, emk_limit_entity, shadow, "shadow"),
     TEXT(5, emk_limit_entity, by, "by"),       TIME(6, emk_limit_entity, changed_s, "changed"),
+    UINT(7, emk_limit_entity, quota, "quota"),
 };
 const emk_entity_shape emk_limit_shape = {EMK_KIND_LIMIT, "limit", LIMIT,
                                           sizeof LIMIT / sizeof LIMIT[0], sizeof(emk_limit_entity)};
@@ -168,14 +169,30 @@ const emk_entity_shape emk_decision_shape = {EMK_KIND_DECISION, "decision", DECI
 static const emk_entity_field EVENTS[] = {
     UINT(1, emk_events_entity, next, "next"),     FIXED(2, emk_events_entity, last, "last"),
     UINT(3, emk_events_entity, n_gaps, "n_gaps"), UINT(4, emk_events_entity, n_forged, "n_forged"),
-    TIME(5, emk_events_entity, last_s, "last"),
+    TIME(5, emk_events_entity, last_s, "last_time"),
 };
 const emk_entity_shape emk_events_shape = {EMK_KIND_EVENT_CHAIN, "events", EVENTS,
                                            sizeof EVENTS / sizeof EVENTS[0],
                                            sizeof(emk_events_entity)};
 
+static const emk_entity_field PENDING[] = {
+    FIXED(1, emk_tpm_pending_entity, device, "device"),
+    BYTES(2, emk_tpm_pending_entity, ak, "ak"),
+    INNER(3, emk_tpm_pending_entity, ek_thumbprint, "ek"),
+    INNER(4, emk_tpm_pending_entity, secret_hash, "secret"),
+    TIME(5, emk_tpm_pending_entity, made_s, "made"),
+    BOOL(6, emk_tpm_pending_entity, sha1_ek, "sha1_ek"),
+    BOOL(7, emk_tpm_pending_entity, simulated, "simulated"),
+    BOOL(8, emk_tpm_pending_entity, simulated_counts, "simulated_counts"),
+    TEXT(9, emk_tpm_pending_entity, app, "app"),
+};
+const emk_entity_shape emk_tpm_pending_shape = {EMK_KIND_TPM_PENDING, "tpm_pending", PENDING,
+                                                sizeof PENDING / sizeof PENDING[0],
+                                                sizeof(emk_tpm_pending_entity)};
+
 const emk_entity_shape *const emk_entity_shapes[] = {
     &emk_user_shape, &emk_ticket_shape, &emk_model_shape,    &emk_blob_shape,   &emk_wall_shape,
     &emk_list_shape, &emk_limit_shape,  &emk_decision_shape, &emk_events_shape,
+    &emk_tpm_pending_shape,
 };
 const size_t emk_n_entity_shapes = sizeof emk_entity_shapes / sizeof emk_entity_shapes[0];

@@ -103,10 +103,11 @@ typedef struct emk_list_entity {
 /* A limit that is not as configured; id = its name. */
 typedef struct emk_limit_entity {
     char name[EMK_NAME_CAP];
-    uint64_t burst, per_s; /* units, and seconds in which they come back */
+    uint64_t burst, per_s; /* units at once, and the seconds that quota is for */
     bool shadow;
     char by[EMK_NAME_CAP];
     uint64_t changed_s;
+    uint64_t quota; /* units in per_s */
 } emk_limit_entity;
 
 /* A decision of the engine, kept to be explained; owner = the user. */
@@ -133,6 +134,17 @@ typedef struct emk_events_entity {
     uint64_t last_s;
 } emk_events_entity;
 
+/* A TPM that enrols, between its two steps; id = SHA-256 of the challenge. */
+typedef struct emk_tpm_pending_entity {
+    uint8_t device[32];
+    EMK_ENTITY_BYTES_OF(512) ak; /* TPMT_PUBLIC */
+    uint8_t ek_thumbprint[32];
+    uint8_t secret_hash[32];
+    uint64_t made_s;
+    bool sha1_ek, simulated, simulated_counts;
+    char app[EMK_REASON_CAP];
+} emk_tpm_pending_entity;
+
 extern const emk_entity_shape emk_user_shape;
 extern const emk_entity_shape emk_ticket_shape;
 extern const emk_entity_shape emk_model_shape;
@@ -142,6 +154,7 @@ extern const emk_entity_shape emk_list_shape;
 extern const emk_entity_shape emk_limit_shape;
 extern const emk_entity_shape emk_decision_shape;
 extern const emk_entity_shape emk_events_shape;
+extern const emk_entity_shape emk_tpm_pending_shape;
 
 /* All of them, for tests and for exports. */
 extern const emk_entity_shape *const emk_entity_shapes[];

@@ -1,8 +1,10 @@
 #include "server/api/frame.h"
 
+#include "core/base/os_time.h"
 #include "core/codec/base64url.h"
 #include "core/crypto/hash.h"
 #include "core/crypto/random.h"
+#include "server/api/admin.h"
 
 #include <string.h>
 
@@ -201,6 +203,7 @@ emk_frame_step emk_frame_open(emk_call *call, const emk_router *router)
 
 void emk_frame_run(emk_call *call)
 {
+    uint64_t from_ns = emk_os_monotonic_ns();
     emk_error e = {0};
     emk_status st;
 
@@ -213,6 +216,9 @@ void emk_frame_run(emk_call *call)
         call->error = e;
     }
     add_fields(call);
+    if (!(call->route->flags & EMK_ROUTE_INTERNAL))
+        emk_admin_saw(call->api->admin, call->gate_asked ? &call->gate.client : NULL,
+                      call->response.status, emk_os_monotonic_ns() - from_ns);
 }
 
 void emk_frame_refuse(emk_call *call, emk_api_problem why)

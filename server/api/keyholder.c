@@ -33,6 +33,15 @@ emk_status emk_keyholder_lease_secret(const emk_keyholder *k, const uint8_t tick
     return k->ops->lease_secret(k->self, ticket_id, epoch, out, e);
 }
 
+emk_status emk_keyholder_lease_key(const emk_keyholder *k, const uint8_t ticket_id[16],
+                                   uint64_t *epoch, uint8_t out[EMK_KEYHOLDER_LEASE_KEY],
+                                   emk_error *e)
+{
+    if (!k->ops->lease_key)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: no leases", 0);
+    return k->ops->lease_key(k->self, ticket_id, epoch, out, e);
+}
+
 emk_status emk_keyholder_storage_new(const emk_keyholder *k, const uint8_t object[32],
                                      uint8_t key[EMK_KEYHOLDER_STORAGE_LEN],
                                      uint8_t wrapped[EMK_KEYHOLDER_WRAPPED_LEN], emk_error *e)

@@ -12,6 +12,7 @@
 #include "core/seal/cose.h"
 
 #define EMK_KEYHOLDER_LEASE_LEN   32u
+#define EMK_KEYHOLDER_LEASE_KEY   65u /* bytes of a lease key, public */
 #define EMK_KEYHOLDER_STORAGE_LEN 32u
 #define EMK_KEYHOLDER_WRAPPED_LEN 61u /* version, nonce, key, tag */
 #define EMK_KEYHOLDER_MAC_LEN     32u
@@ -41,6 +42,9 @@ typedef struct emk_keyholder_ops {
     emk_status (*storage_open)(void *self, const uint8_t object[32],
                                const uint8_t wrapped[EMK_KEYHOLDER_WRAPPED_LEN],
                                uint8_t key[EMK_KEYHOLDER_STORAGE_LEN], emk_error *e);
+    /* The public lease key of a ticket under the present master, and that one's number. */
+    emk_status (*lease_key)(void *self, const uint8_t ticket_id[16], uint64_t *epoch,
+                            uint8_t out[EMK_KEYHOLDER_LEASE_KEY], emk_error *e);
 } emk_keyholder_ops;
 
 typedef struct emk_keyholder {
@@ -66,6 +70,10 @@ emk_status emk_keyholder_signer(const emk_crypto *c, const emk_keyholder *k,
 emk_status emk_keyholder_lease_secret(const emk_keyholder *k, const uint8_t ticket_id[16],
                                       uint64_t epoch, uint8_t out[EMK_KEYHOLDER_LEASE_LEN],
                                       emk_error *e) EMK_MUST_CHECK;
+/* What goes into a ticket whose policy wants a lease: see emk_ticket.lease_key. */
+emk_status emk_keyholder_lease_key(const emk_keyholder *k, const uint8_t ticket_id[16],
+                                   uint64_t *epoch, uint8_t out[EMK_KEYHOLDER_LEASE_KEY],
+                                   emk_error *e) EMK_MUST_CHECK;
 /* `object` is a hash that names the stored model: a key wrapped for one opens no other. */
 emk_status emk_keyholder_storage_new(const emk_keyholder *k, const uint8_t object[32],
                                      uint8_t key[EMK_KEYHOLDER_STORAGE_LEN],

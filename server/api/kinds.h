@@ -21,7 +21,11 @@ typedef enum emk_kind {
     EMK_KIND_WALL = 14,        /* a prefix as text; - */
     EMK_KIND_LIST = 15,        /* hash of list and value; the list's name */
     EMK_KIND_LIMIT = 16,       /* name; - */
-    EMK_KIND_DECISION = 17     /* decision id; user */
+    EMK_KIND_DECISION = 17,    /* decision id; user */
+    EMK_KIND_TPM_PENDING = 18, /* hash of a challenge; -: a TPM enrolment between its steps */
+    EMK_KIND_APP_KEY = 19,     /* id of an App Attest key; device id; empty */
+    EMK_KIND_REQUEST = 20,     /* hash of a request that was answered; ticket id; empty */
+    EMK_KIND_STORED = 21       /* object with files and no model yet, or no more; -; empty */
 } emk_kind;
 
 #endif

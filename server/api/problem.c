@@ -38,6 +38,7 @@ static const row ROWS[EMK_API_PROBLEMS] = {
     [EMK_API_UNSUPPORTED] = {501, "/problems/unsupported", "This server cannot do that."},
     [EMK_API_UNAVAILABLE] = {503, "/problems/unavailable", "Try again later."},
     [EMK_API_DRAINING] = {503, "/problems/draining", "This server is going down."},
+    [EMK_API_NO_STORAGE] = {507, "/problems/storage", "There is no room for it."},
 };
 
 const char *emk_api_problem_uri(emk_api_problem p)

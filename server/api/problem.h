@@ -30,6 +30,7 @@ typedef enum emk_api_problem {
     EMK_API_UNSUPPORTED,         /* 501: not by this build */
     EMK_API_UNAVAILABLE,         /* 503: something this hangs on is not there; try again */
     EMK_API_DRAINING,            /* 503: this server is going down; another one is not */
+    EMK_API_NO_STORAGE,          /* 507: no room for what was sent */
     EMK_API_PROBLEMS
 } emk_api_problem;
 

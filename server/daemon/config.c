@@ -7,8 +7,8 @@
 
 #define NAMES_MAX 64u
 #define LINE_MAX  1024u
-#define DAY_S     86400u
-#define YEAR_S    (366u * DAY_S)
+#define DAY_S     UINT64_C(86400)
+#define YEAR_S    (366 * DAY_S)
 
 typedef enum kind {
     TEXT,    /* const char *; absent: NULL */
@@ -21,7 +21,8 @@ typedef enum kind {
     NETS,    /* list; proxies */
     ISSUERS, /* list of mappings */
     LIMITS,
-    CONCURRENCY
+    CONCURRENCY,
+    APPS
 } kind;
 
 typedef struct option {
@@ -38,6 +39,7 @@ typedef struct option {
 static const char *const LOG_LEVELS[] = {"error", "warning", "info", "debug", NULL};
 static const char *const FIELDS[] = {"none", "x-forwarded-for", "forwarded", NULL};
 static const char *const SOURCES[] = {"file", "pkcs11", "tpm2", NULL};
+static const char *const STALE[] = {"refuse", "level_0", "warn", NULL};
 static const char *const BY[] = {"all", "route", "net", "user", "device", "name", "tenant", NULL};
 static const char *const UNITS[] = {"requests", "cost", "failures", NULL};
 
@@ -128,10 +130,43 @@ static const option OPTIONS[] = {
      "How long a sealed model waits to be fetched."},
     {"api", "blob_quota", BYTES, AT(blob_quota), "0", 0, UINT64_C(1) << 50, NULL, false,
      "Bytes of all stored models; 0: what the disk has."},
-    {"api", "idempotency_life", SECONDS, AT(idempotency_s), "24h", 60, 30u * DAY_S, NULL, false,
+    {"api", "idempotency_life", SECONDS, AT(idempotency_s), "24h", 60, 30 * DAY_S, NULL, false,
      "How long a request with an `Idempotency-Key` gets its first answer again."},
     {"api", "attestation_none", FLAG, AT(attestation_none), "false", 0, 0, NULL, false,
      "Enrol devices that prove nothing, at level 0."},
+    {"api", "devices_per_user", COUNT, AT(devices_per_user), "10", 0, 1000, NULL, false,
+     "Devices that a user may have, revoked ones not counted; 0: any number."},
+    {"api", "ticket_without_token", FLAG, AT(ticket_without_token), "false", 0, 0, NULL, false,
+     "A device asks for tickets without showing its user's token; with `--dev` always."},
+    {"api", "use_life", SECONDS, AT(use_life_s), "30d", 0, 10 * YEAR_S, NULL, false,
+     "How long a model that a backend makes for one use may be opened; 0: no tickets for uses."},
+    {"api", "use_cost", COUNT, AT(use_cost), "10", 0, 1000000, NULL, false,
+     "Cost units of a ticket for a use."},
+    {"fraud", "rules", TEXT, AT(fraud_rules), "", 0, 0, NULL, false,
+     "Rule set of the fraud engine; empty: the one that is shipped. Read again by a reload, and "
+     "used once it has passed its own tests."},
+    {"fraud", "draft", TEXT, AT(fraud_draft), "", 0, 0, NULL, false,
+     "A rule set that runs beside it: its answers are stored, and hold for the share of users that "
+     "its `rollout` names."},
+    {"fraud", "users", COUNT, AT(fraud_users), "65536", 16, 1u << 22, NULL, false,
+     "Users, and as many devices, that the engine remembers at once; about 3 KiB each pair."},
+    {"fraud", "snapshot", SECONDS, AT(fraud_snapshot_s), "5m", 10, DAY_S, NULL, false,
+     "How often the engine's state is written, so that a restart is short."},
+    {"attestation", "roots", TEXT, AT(attest_roots), "", 0, 0, NULL, false,
+     "Folder of anchors and lists that `earmark attest update` keeps; read at the start."},
+    {"attestation", "stale", CHOICE, AT(attest_stale), "refuse", 0, 0, STALE, false,
+     "What an old revocation list does: nobody enrols, at level 0 only, or with a warning."},
+    {"attestation", "sha1_ek", FLAG, AT(attest_sha1_ek), "false", 0, 0, NULL, false,
+     "Take TPMs whose endorsement certificate is signed over SHA-1."},
+    {"attestation", "pcrs", COUNT, AT(attest_pcrs), "0", 0, 0xFFFFFF, NULL, false,
+     "PCRs of the SHA-256 bank that a TPM must quote, bit n for PCR n; 0: PCR 0 to 7."},
+    {"attestation", "pcr_values", TEXT, AT(attest_good), "", 0, 0, NULL, false,
+     "Allowed SHA-256 digests of their values, in hex, with spaces between; none: level 1."},
+    {"attestation", "apps", APPS, AT(apps), "", 0, EMK_CONFIG_APPS_MAX, NULL, false,
+     "Apps whose devices enrol: a list of `id`, `kinds` (words with spaces between) and optionally "
+     "`digests` (SHA-256 of Android signing certificates, hex), `min_level`, `min_os_patch` "
+     "(YYYYMM), `min_version`, `development`, `unverified_boot`, `retired`, and the files "
+     "`play_decryption` and `play_verification`."},
     {"audit", "origin", TEXT, AT(audit_origin), "", 0, 0, NULL, false,
      "Name of the audit log in its checkpoints; empty: made from `server.origin`. Never change "
      "it."},
@@ -338,6 +373,82 @@ static emk_status need_seconds(const reading *r, const emk_yaml_node *m, const c
     return st;
 }
 
+static emk_status may_flag(const reading *r, const emk_yaml_node *m, const char *key, bool *out)
+{
+    const emk_yaml_node *n = emk_yaml_get(m, key);
+
+    return n ? emk_yaml_bool(n, out, r->d, r->e) : EMK_OK;
+}
+
+static emk_status may_u64(const reading *r, const emk_yaml_node *m, const char *key, uint64_t max,
+                          uint64_t *out)
+{
+    const emk_yaml_node *n = emk_yaml_get(m, key);
+
+    return n ? emk_yaml_u64(n, max, out, r->d, r->e) : EMK_OK;
+}
+
+static emk_status may_text(const reading *r, const emk_yaml_node *m, const char *key,
+                           const char **out)
+{
+    const emk_yaml_node *n = emk_yaml_get(m, key);
+
+    return n ? keep_text(r, n, out) : EMK_OK;
+}
+
+static emk_status app_rules(const reading *r, const emk_yaml_node *m, emk_config_app *out)
+{
+    emk_status st = may_u64(r, m, "min_level", 3, &out->min_level);
+
+    if (st == EMK_OK)
+        st = may_u64(r, m, "min_os_patch", 999912, &out->min_os_patch);
+    if (st == EMK_OK)
+        st = may_u64(r, m, "min_version", UINT32_MAX, &out->min_version);
+    if (st == EMK_OK)
+        st = may_flag(r, m, "development", &out->development);
+    if (st == EMK_OK)
+        st = may_flag(r, m, "unverified_boot", &out->unverified_boot);
+    return st == EMK_OK ? may_flag(r, m, "retired", &out->retired) : st;
+}
+
+static emk_status take_app(const reading *r, const emk_yaml_node *m)
+{
+    static const char *const KEYS[] = {"id",
+                                       "kinds",
+                                       "digests",
+                                       "min_level",
+                                       "min_os_patch",
+                                       "min_version",
+                                       "development",
+                                       "retired",
+                                       "unverified_boot",
+                                       "play_decryption",
+                                       "play_verification",
+                                       NULL};
+    emk_config_app *out = &r->c->apps[r->c->n_apps];
+    emk_status st = emk_yaml_check_keys(m, KEYS, r->d, r->e);
+
+    if (st == EMK_OK && r->c->n_apps == EMK_CONFIG_APPS_MAX)
+        st = emk_yaml_refuse(m, r->d, r->e, "configuration: too many", "too many apps");
+    if (st != EMK_OK)
+        return st;
+    *out = (emk_config_app){.id = NULL};
+    st = need_text(r, m, "id", &out->id);
+    if (st == EMK_OK)
+        st = need_text(r, m, "kinds", &out->kinds);
+    if (st == EMK_OK)
+        st = may_text(r, m, "digests", &out->digests);
+    if (st == EMK_OK)
+        st = may_text(r, m, "play_decryption", &out->play_decryption);
+    if (st == EMK_OK)
+        st = may_text(r, m, "play_verification", &out->play_verification);
+    if (st == EMK_OK)
+        st = app_rules(r, m, out);
+    if (st == EMK_OK)
+        r->c->n_apps++;
+    return st;
+}
+
 static emk_status limit_extras(const reading *r, const emk_yaml_node *m, emk_limit_rule *rule)
 {
     const emk_yaml_node *n;
@@ -453,6 +564,8 @@ static emk_status take_option(const reading *r, const emk_yaml_node *n, const op
         return take_list(r, n, take_limit);
     case CONCURRENCY:
         return take_list(r, n, take_concurrency);
+    case APPS:
+        return take_list(r, n, take_app);
     }
     return EMK_OK;
 }
@@ -610,7 +723,9 @@ emk_status emk_config_dev(const char *dir, emk_config *out, emk_error *e)
     c->connections_net = 0; /* all of it is this machine */
     c->data = emk_arena_format(&c->arena, "%s/data", dir);
     c->keys_dir = emk_arena_format(&c->arena, "%s/keys", dir);
-    if (st == EMK_OK && (!c->data || !c->keys_dir))
+    c->attest_roots = emk_arena_format(&c->arena, "%s/roots", dir);
+    c->apps[c->n_apps++] = (emk_config_app){.id = EMK_CONFIG_DEV_APP, .kinds = "app_attest tpm"};
+    if (st == EMK_OK && (!c->data || !c->keys_dir || !c->attest_roots))
         st = emk_fail(e, EMK_E_NO_MEMORY, "configuration: memory", 0);
     if (st == EMK_OK)
         st = default_audit_origin(&r);
@@ -668,6 +783,40 @@ static emk_status put_issuers(const emk_config *c, emk_buf *out, emk_error *e)
     return st == EMK_OK ? put(out, e, "\n") : st;
 }
 
+static emk_status put_app_text(emk_buf *out, const char *name, const char *text, emk_error *e)
+{
+    return text ? put(out, e, "\n      %s: \"%s\"", name, text) : EMK_OK;
+}
+
+static emk_status put_app(const emk_config_app *a, emk_buf *out, emk_error *e)
+{
+    emk_status st = put(out, e, "\n    - id: \"%s\"\n      kinds: \"%s\"", a->id, a->kinds);
+
+    if (st == EMK_OK)
+        st = put_app_text(out, "digests", a->digests, e);
+    if (st == EMK_OK)
+        st = put_app_text(out, "play_decryption", a->play_decryption, e);
+    if (st == EMK_OK)
+        st = put_app_text(out, "play_verification", a->play_verification, e);
+    if (st == EMK_OK)
+        st = put(out, e,
+                 "\n      min_level: %" PRIu64 "\n      min_os_patch: %" PRIu64
+                 "\n      min_version: %" PRIu64
+                 "\n      development: %s\n      unverified_boot: %s\n      retired: %s",
+                 a->min_level, a->min_os_patch, a->min_version, a->development ? "true" : "false",
+                 a->unverified_boot ? "true" : "false", a->retired ? "true" : "false");
+    return st;
+}
+
+static emk_status put_apps(const emk_config *c, emk_buf *out, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < c->n_apps; i++)
+        st = put_app(&c->apps[i], out, e);
+    return st == EMK_OK ? put(out, e, "\n") : st;
+}
+
 static emk_status put_limits(const emk_config *c, emk_buf *out, emk_error *e)
 {
     emk_status st = EMK_OK;
@@ -714,6 +863,8 @@ static bool is_empty(const emk_config *c, const option *o)
         return c->n_limits == 0;
     case CONCURRENCY:
         return c->n_concurrency == 0;
+    case APPS:
+        return c->n_apps == 0;
     default:
         return false;
     }
@@ -739,6 +890,8 @@ static emk_status put_value(const emk_config *c, const option *o, emk_buf *out, 
         return put_limits(c, out, e);
     case CONCURRENCY:
         return put_concurrency(c, out, e);
+    case APPS:
+        return put_apps(c, out, e);
     default:
         format_value(o, *(const uint64_t *)p, text);
         return put(out, e, " %s\n", text);
@@ -784,6 +937,7 @@ static const char *unit_of(const option *o)
     case ISSUERS:
     case LIMITS:
     case CONCURRENCY:
+    case APPS:
         return "list";
     case TEXT:
         break;

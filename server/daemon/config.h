@@ -4,13 +4,16 @@
 #define EMK_SERVER_DAEMON_CONFIG_H
 
 #include "server/api/arena.h"
+#include "server/api/attestation.h"
 #include "server/daemon/http.h"
 #include "server/daemon/keyholder.h"
 #include "server/daemon/log.h"
 #include "server/yaml/yaml.h"
 
-#define EMK_CONFIG_TEXT_MAX    (256u * 1024u)
+#define EMK_CONFIG_TEXT_MAX    ((size_t)256 * 1024)
 #define EMK_CONFIG_ISSUERS_MAX 8u
+#define EMK_CONFIG_APPS_MAX    EMK_API_APPS_MAX
+#define EMK_CONFIG_DEV_APP     "dev.example.app" /* of --dev: simulators' evidence counts there */
 #define EMK_CONFIG_NETS_MAX    64u
 #define EMK_CONFIG_LIMITS_MAX  EMK_LIMIT_RULES_MAX
 
@@ -20,6 +23,13 @@ typedef struct emk_config_issuer {
     const char *audience;
     const char *jwks_file;
 } emk_config_issuer;
+
+typedef struct emk_config_app {
+    const char *id, *kinds, *digests;
+    uint64_t min_level, min_os_patch, min_version;
+    bool development, unverified_boot, retired;
+    const char *play_decryption, *play_verification; /* files */
+} emk_config_app;
 
 typedef struct emk_config {
     emk_arena arena; /* all texts */
@@ -42,7 +52,17 @@ typedef struct emk_config {
     uint64_t keys_issuer, keys_sealing_s, keys_per_second;
 
     uint64_t certificate_s, ticket_s, blob_ttl_s, idempotency_s, blob_quota;
-    bool attestation_none;
+    bool attestation_none, ticket_without_token;
+    uint64_t devices_per_user, use_life_s, use_cost;
+
+    const char *fraud_rules, *fraud_draft;
+    uint64_t fraud_users, fraud_snapshot_s;
+
+    const char *attest_roots, *attest_good;
+    uint64_t attest_stale, attest_pcrs;
+    bool attest_sha1_ek;
+    emk_config_app apps[EMK_CONFIG_APPS_MAX];
+    size_t n_apps;
 
     const char *audit_origin;
     uint64_t audit_checkpoint_ms, audit_heartbeat_s;

@@ -16,6 +16,7 @@ struct emk_conn {
     bool counted;
     uint32_t bucket;
     _Atomic uint64_t deadline; /* emk_os_monotonic_ns */
+    atomic_bool watched;
     void *owner;
 };
 
@@ -50,6 +51,10 @@ static void reap(emk_conns *t, uint64_t now)
         if (atomic_load_explicit(&c->deadline, memory_order_relaxed) <= now) {
             atomic_store(&c->deadline, EMK_CONNS_NEVER);
             atomic_fetch_add(&t->timed_out, 1);
+            emk_net_break(c->fd);
+        } else if (atomic_load_explicit(&c->watched, memory_order_relaxed) &&
+                   emk_net_is_left(c->fd)) {
+            atomic_store(&c->watched, false);
             emk_net_break(c->fd);
         }
 }
@@ -152,6 +157,11 @@ void emk_conn_deadline(emk_conn *c, uint64_t in_ns)
     atomic_store_explicit(&c->deadline,
                           in_ns == EMK_CONNS_NEVER ? in_ns : emk_os_monotonic_ns() + in_ns,
                           memory_order_relaxed);
+}
+
+void emk_conn_watch(emk_conn *c, bool on)
+{
+    atomic_store_explicit(&c->watched, on, memory_order_relaxed);
 }
 
 void *emk_conn_owner(const emk_conn *c)

@@ -32,6 +32,10 @@ void emk_conns_remove(emk_conns *t, emk_conn *c);
 /* Its time is over so many nanoseconds from now; EMK_CONNS_NEVER: while we work, it has time. */
 void emk_conn_deadline(emk_conn *c, uint64_t in_ns);
 
+/* While it waits for more of a body: a client that has left is noticed here, because libmicrohttpd
+ * (0.9.75, edge-triggered) misses the end when it comes together with the last bytes. */
+void emk_conn_watch(emk_conn *c, bool on);
+
 /* What the owner hangs on it. */
 void *emk_conn_owner(const emk_conn *c);
 void emk_conn_own(emk_conn *c, void *owner);

@@ -649,6 +649,7 @@ static enum MHD_Result open_exchange(exchange *x, const char *method, const char
     body = x->call.content_length == EMK_HTTP_NO_LENGTH ? x->call.route->body_max
                                                         : x->call.content_length;
     emk_conn_deadline(x->conn, (uint64_t)l->body_s * NS_PER_S + rate_ns(l, body));
+    emk_conn_watch(x->conn, true);
     if (step == EMK_FRAME_STREAM)
         return start_stream(x);
     emk_buf_init(&x->body, (size_t)x->call.route->body_max);
@@ -686,6 +687,7 @@ static enum MHD_Result end_body(exchange *x)
     return queue_answer(x);
 }
 
+/* Eight parameters are what libmicrohttpd gives.  NOLINTNEXTLINE */
 static enum MHD_Result on_request(void *self, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *len, void **hook)
@@ -697,6 +699,8 @@ static enum MHD_Result on_request(void *self, struct MHD_Connection *connection,
     (void)url;
     if (!x)
         return MHD_NO;
+    if (*len == 0 && x->state != EX_HEAD)
+        emk_conn_watch(x->conn, false); /* the body is through */
     switch (x->state) {
     case EX_HEAD:
         return open_exchange(x, method, version);
@@ -823,6 +827,9 @@ static void on_connection(void *self, struct MHD_Connection *connection, void **
     emk_conns_remove(s->conns, conn);
     *hook = NULL;
 }
+
+static void on_library_log(void *self, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 
 static void on_library_log(void *self, const char *format, va_list args)
 {

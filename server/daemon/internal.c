@@ -5,6 +5,7 @@
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -108,74 +109,78 @@ static void collect(void *self)
     collect_journal(s);
 }
 
+/* The place of one metric among the server's. */
+static emk_metric **metric_at(emk_server_metrics *m, size_t offset)
+{
+    return (emk_metric **)(void *)((uint8_t *)m + offset);
+}
+
+static const char *const COUNTERS[] = {"limits", "windows", "once", "leases"};
+static const char *const CACHE[] = {"hit", "miss"};
+
+static const struct {
+    size_t to; /* in emk_server_metrics */
+    emk_metric_def def;
+} ALL[] = {
+    {offsetof(emk_server_metrics, connections),
+     {.name = "earmark_http_connections", .help = "Open connections", .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, refused),
+     {.name = "earmark_http_connections_refused_total",
+      .help = "Connections refused: too many of one net"}},
+    {offsetof(emk_server_metrics, timed_out),
+     {.name = "earmark_http_timeouts_total", .help = "Connections broken: too slow"}},
+    {offsetof(emk_server_metrics, busy),
+     {.name = "earmark_http_requests_at_work",
+      .help = "Requests in workers",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, ready),
+     {.name = "earmark_ready", .help = "1: ready", .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, keyholder),
+     {.name = "earmark_keyholder_up",
+      .help = "1: the keyholder answers",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, gate_reasons),
+     {.name = "earmark_gate_decisions_total",
+      .help = "Decisions of the gate by reason",
+      .labels = {{"reason", reason_names, EMK_GATE_REASONS}}}},
+    {offsetof(emk_server_metrics, journal_size),
+     {.name = "earmark_audit_entries",
+      .help = "Entries of the audit log",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, journal_checkpoint_age),
+     {.name = "earmark_audit_checkpoint_age_seconds",
+      .help = "Age of the last checkpoint",
+      .type = EMK_METRIC_GAUGE,
+      .divisor = 1000}},
+    {offsetof(emk_server_metrics, journal_writable),
+     {.name = "earmark_audit_writable",
+      .help = "0: grants have stopped",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, blob_bytes),
+     {.name = "earmark_blob_bytes", .help = "Bytes of stored models", .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, counters),
+     {.name = "earmark_counter_places",
+      .help = "Places of the counters in use",
+      .type = EMK_METRIC_GAUGE,
+      .labels = {{"kind", COUNTERS, 4}}}},
+    {offsetof(emk_server_metrics, tokens),
+     {.name = "earmark_token_cache_total",
+      .help = "Tokens remembered, and verified anew",
+      .labels = {{"result", CACHE, 2}}}},
+    {offsetof(emk_server_metrics, uptime),
+     {.name = "earmark_uptime_seconds",
+      .help = "Since the start",
+      .type = EMK_METRIC_GAUGE,
+      .divisor = NS_PER_S}},
+};
+
 emk_status emk_server_metrics_add(emk_server *s, emk_error *e)
 {
-    static const char *const COUNTERS[] = {"limits", "windows", "once", "leases"};
-    static const char *const CACHE[] = {"hit", "miss"};
-    emk_server_metrics *m = &s->metrics;
-    const struct {
-        emk_metric **to;
-        emk_metric_def def;
-    } ALL[] = {
-        {&m->connections,
-         {.name = "earmark_http_connections",
-          .help = "Open connections",
-          .type = EMK_METRIC_GAUGE}},
-        {&m->refused,
-         {.name = "earmark_http_connections_refused_total",
-          .help = "Connections refused: too many of one net"}},
-        {&m->timed_out,
-         {.name = "earmark_http_timeouts_total", .help = "Connections broken: too slow"}},
-        {&m->busy,
-         {.name = "earmark_http_requests_at_work",
-          .help = "Requests in workers",
-          .type = EMK_METRIC_GAUGE}},
-        {&m->ready, {.name = "earmark_ready", .help = "1: ready", .type = EMK_METRIC_GAUGE}},
-        {&m->keyholder,
-         {.name = "earmark_keyholder_up",
-          .help = "1: the keyholder answers",
-          .type = EMK_METRIC_GAUGE}},
-        {&m->gate_reasons,
-         {.name = "earmark_gate_decisions_total",
-          .help = "Decisions of the gate by reason",
-          .labels = {{"reason", reason_names, EMK_GATE_REASONS}}}},
-        {&m->journal_size,
-         {.name = "earmark_audit_entries",
-          .help = "Entries of the audit log",
-          .type = EMK_METRIC_GAUGE}},
-        {&m->journal_checkpoint_age,
-         {.name = "earmark_audit_checkpoint_age_seconds",
-          .help = "Age of the last checkpoint",
-          .type = EMK_METRIC_GAUGE,
-          .divisor = 1000}},
-        {&m->journal_writable,
-         {.name = "earmark_audit_writable",
-          .help = "0: grants have stopped",
-          .type = EMK_METRIC_GAUGE}},
-        {&m->blob_bytes,
-         {.name = "earmark_blob_bytes",
-          .help = "Bytes of stored models",
-          .type = EMK_METRIC_GAUGE}},
-        {&m->counters,
-         {.name = "earmark_counter_places",
-          .help = "Places of the counters in use",
-          .type = EMK_METRIC_GAUGE,
-          .labels = {{"kind", COUNTERS, 4}}}},
-        {&m->tokens,
-         {.name = "earmark_token_cache_total",
-          .help = "Tokens remembered, and verified anew",
-          .labels = {{"result", CACHE, 2}}}},
-        {&m->uptime,
-         {.name = "earmark_uptime_seconds",
-          .help = "Since the start",
-          .type = EMK_METRIC_GAUGE,
-          .divisor = NS_PER_S}},
-    };
     emk_status st = EMK_OK;
 
     for (unsigned i = 0; i < EMK_GATE_REASONS; i++)
         reason_names[i] = emk_gate_reason_name((emk_gate_reason)i);
     for (size_t i = 0; st == EMK_OK && i < sizeof ALL / sizeof ALL[0]; i++)
-        st = emk_metrics_add(s->api.metrics, &ALL[i].def, ALL[i].to, e);
+        st = emk_metrics_add(s->api.metrics, &ALL[i].def, metric_at(&s->metrics, ALL[i].to), e);
     return st == EMK_OK ? emk_metrics_on_collect(s->api.metrics, collect, s, e) : st;
 }

@@ -328,6 +328,28 @@ static emk_status op_lease(holder *h, emk_span body, emk_writer *w, emk_error *e
     return st;
 }
 
+/* The number of the lease master: there is one so far. */
+#define LEASE_EPOCH 1u
+
+static emk_status op_lease_key(holder *h, emk_span body, emk_writer *w, emk_error *e)
+{
+    emk_lease_source from = {.master = emk_secret_span(h->lease).p, .epoch = LEASE_EPOCH};
+    uint8_t secret[EMK_LEASE_SECRET_LEN] = {0}, key[EMK_LEASE_KEY_LEN];
+    emk_status st;
+
+    if (body.len != EMK_ID_LEN)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: lease key", body.len);
+    st = emk_lease_derive(h->crypto, &from, body.p, secret, e);
+    if (st == EMK_OK)
+        st = emk_lease_key(h->crypto, secret, key, e);
+    emk_wipe(secret, sizeof secret);
+    if (st != EMK_OK)
+        return st;
+    emk_write_u64be(w, LEASE_EPOCH);
+    emk_write_bytes(w, emk_span_of(key, sizeof key));
+    return EMK_OK;
+}
+
 /* version 1 | nonce 12 | encrypted key 32 | tag 16, bound to the object by the associated data.
  * Nonces are random under one key: good for 2^32 models. */
 static emk_status storage_aead(const holder *h, emk_aead **out, emk_error *e)
@@ -440,6 +462,8 @@ static emk_status answer(holder *h, const emk_keyholder_message *m, emk_writer *
         return op_escrow(h, m->body, e);
     case EMK_KEYHOLDER_OP_ROTATE:
         return op_rotate(h, w, e);
+    case EMK_KEYHOLDER_OP_LEASE_KEY:
+        return op_lease_key(h, m->body, w, e);
     }
     return emk_fail(e, EMK_E_POLICY, "keyholder: no such operation", m->operation);
 }
@@ -515,6 +539,7 @@ int emk_keyholder_run(int fd, const emk_keyholder_options *o)
 {
     static uint8_t in[EMK_KEYHOLDER_MESSAGE_MAX], out[EMK_KEYHOLDER_MESSAGE_MAX];
     holder h = {.o = o};
+    size_t len;
     emk_writer nothing;
     emk_error e = {0}, ignored;
     emk_status st;
@@ -527,7 +552,9 @@ int emk_keyholder_run(int fd, const emk_keyholder_options *o)
     if (st != EMK_OK) {
         complain("cannot start", &e);
         /* Says why in place of the answer to hello. */
-        if (send_answer(fd, EMK_KEYHOLDER_OP_HELLO, st, out, &nothing, &ignored) != EMK_OK)
+        if (emk_proc_receive(fd, in, sizeof in, &len, EMK_KEYHOLDER_TIMEOUT_MS, &ignored) !=
+                EMK_OK ||
+            send_answer(fd, EMK_KEYHOLDER_OP_HELLO, st, out, &nothing, &ignored) != EMK_OK)
             complain("cannot say why", &ignored);
     }
     while (st == EMK_OK)

@@ -230,6 +230,25 @@ static emk_status do_lease(void *self, const uint8_t ticket_id[16], uint64_t epo
     return ask(self, &q, e);
 }
 
+static emk_status do_lease_key(void *self, const uint8_t ticket_id[16], uint64_t *epoch,
+                               uint8_t out[EMK_KEYHOLDER_LEASE_KEY], emk_error *e)
+{
+    uint8_t both[8 + EMK_KEYHOLDER_LEASE_KEY];
+    emk_span part = emk_span_of(ticket_id, 16);
+    question q = {.operation = EMK_KEYHOLDER_OP_LEASE_KEY,
+                  .parts = &part,
+                  .n_parts = 1,
+                  .answer = both,
+                  .answer_len = sizeof both};
+    emk_status st = ask(self, &q, e);
+
+    if (st != EMK_OK)
+        return st;
+    *epoch = emk_load_u64be(both);
+    memcpy(out, both + 8, EMK_KEYHOLDER_LEASE_KEY);
+    return EMK_OK;
+}
+
 static emk_status do_storage_new(void *self, const uint8_t object[32],
                                  uint8_t key[EMK_KEYHOLDER_STORAGE_LEN],
                                  uint8_t wrapped[EMK_KEYHOLDER_WRAPPED_LEN], emk_error *e)
@@ -324,6 +343,7 @@ static const emk_keyholder_ops OPS = {
     .lease_secret = do_lease,
     .storage_new = do_storage_new,
     .storage_open = do_storage_open,
+    .lease_key = do_lease_key,
 };
 
 emk_keyholder emk_keyholder_table(emk_keyholder_client *k, const emk_keyholder_hello *hello)

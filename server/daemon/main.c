@@ -26,7 +26,7 @@ static arguments parse(int argc, char **argv)
 {
     arguments a = {.server = {.dev_dir = "earmark-dev"}};
 
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i]; i++) {
         const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
 
         if (strcmp(arg, "--config") == 0 && value)

@@ -6,9 +6,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +120,7 @@ static emk_status bind_it(int fd, const any_address *a, socklen_t len, emk_error
 /* What was bound, with the port that the system chose for 0. */
 static void describe(int fd, const char *where, char *text)
 {
-    any_address a;
+    any_address a = {0};
     socklen_t len = sizeof a;
     char host[INET6_ADDRSTRLEN];
 
@@ -253,11 +253,12 @@ void emk_net_break(int fd)
     (void)shutdown(fd, SHUT_RDWR);
 }
 
-uint64_t emk_net_unsent(int fd)
+bool emk_net_is_left(int fd)
 {
-    int n = 0;
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    int unread = 0;
 
-    return ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+    return poll(&p, 1, 0) == 1 && ioctl(fd, FIONREAD, &unread) == 0 && unread == 0;
 }
 
 int emk_net_dup(int fd)

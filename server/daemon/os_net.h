@@ -30,8 +30,8 @@ emk_address emk_net_peer(const void *sockaddr, uint16_t *port);
 
 /* Breaks a connection under whoever waits on it; the descriptor stays open. */
 void emk_net_break(int fd);
-/* Bytes that were written to the socket and are not acknowledged yet. */
-uint64_t emk_net_unsent(int fd);
+/* Whether the other side has sent its last byte and all of them were read. */
+bool emk_net_is_left(int fd);
 /* A second descriptor of the same thing; -1. */
 int emk_net_dup(int fd);
 /* Raises the limit of open files to the hard one and returns it. */

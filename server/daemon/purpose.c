@@ -13,6 +13,7 @@
 #define ROOT_CHARS     44u /* base64 of 32 bytes */
 #define SIZE_CHARS     20u
 #define HEADER_AAD_MAX 64u
+#define HEADER_ITEMS   3u
 
 static int64_t type_of(emk_keyholder_purpose purpose)
 {
@@ -58,7 +59,8 @@ static emk_status check_protected(const emk_purpose_check *p, emk_span in, emk_e
     return EMK_OK;
 }
 
-/* A Sig_structure [RFC 9052 4.4] whose payload is one map of our profile. */
+/* A Sig_structure [RFC 9052 4.4] whose payload is one map of our profile; a header's is an array
+ * [container 3.1]. */
 static emk_status check_cose(const emk_purpose_check *p, emk_span message, emk_error *e)
 {
     bool header =
@@ -78,8 +80,10 @@ static emk_status check_cose(const emk_purpose_check *p, emk_span message, emk_e
         aad.len > (header ? HEADER_AAD_MAX : 0))
         return emk_fail(e, EMK_E_POLICY, "purpose: not a Sig_structure", 0);
     emk_cbor_reader_init(&r, payload);
-    if (emk_cbor_peek(&r) != EMK_CBOR_MAP || (!header && payload.len > EMK_MESSAGE_MAX))
-        return emk_fail(e, EMK_E_POLICY, "purpose: the payload is not a map", 0);
+    if (header ? emk_cbor_enter_array(&r) != HEADER_ITEMS : emk_cbor_peek(&r) != EMK_CBOR_MAP)
+        return emk_fail(e, EMK_E_POLICY, "purpose: the payload is of another kind", 0);
+    if (!header && payload.len > EMK_MESSAGE_MAX)
+        return emk_fail(e, EMK_E_POLICY, "purpose: the payload is too long", payload.len);
     return check_protected(p, protected_bytes, e);
 }
 

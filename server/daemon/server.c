@@ -3,6 +3,7 @@
 #include "server/daemon/server.h"
 
 #include "core/base/os_time.h"
+#include "server/api/sealing.h"
 #include "server/daemon/os_process.h"
 #include "server/daemon/os_sandbox.h"
 
@@ -90,29 +91,40 @@ static emk_status start_keyholder(emk_server *s, emk_error *e)
 }
 
 /* A socket that the supervisor handed over under this name, or one of our own. */
-static emk_status take_socket(const emk_inherited *given, size_t n, const char *name,
-                              const char *where, int *fd, char *text, emk_error *e)
+typedef struct inherited {
+    emk_inherited v[EMK_INHERITED_MAX];
+    size_t n;
+} inherited;
+
+typedef struct socket_want {
+    const char *name;
+    const char *where;
+} socket_want;
+
+static emk_status take_socket(const inherited *given, socket_want want, int *fd, char *text,
+                              emk_error *e)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(given[i].name, name) == 0) {
-            *fd = given[i].fd;
-            snprintf(text, EMK_LISTEN_TEXT_MAX, "%s (inherited)", where);
+    for (size_t i = 0; i < given->n; i++) {
+        if (strcmp(given->v[i].name, want.name) == 0) {
+            *fd = given->v[i].fd;
+            snprintf(text, EMK_LISTEN_TEXT_MAX, "%s (inherited)", want.where);
             return EMK_OK;
         }
-    return emk_net_listen(where, fd, text, e);
+    }
+    return emk_net_listen(want.where, fd, text, e);
 }
 
 static emk_status open_sockets(emk_server *s, emk_error *e)
 {
-    emk_inherited given[EMK_INHERITED_MAX];
-    size_t n = emk_net_inherited(given);
+    inherited given;
     emk_status st;
 
+    given.n = emk_net_inherited(given.v);
     (void)emk_net_raise_files();
-    st = take_socket(given, n, "api", s->config.listen, &s->fd_api, s->at_api, e);
+    st = take_socket(&given, (socket_want){"api", s->config.listen}, &s->fd_api, s->at_api, e);
     if (st == EMK_OK)
-        st = take_socket(given, n, "internal", s->config.internal_listen, &s->fd_internal,
-                         s->at_internal, e);
+        st = take_socket(&given, (socket_want){"internal", s->config.internal_listen},
+                         &s->fd_internal, s->at_internal, e);
     if (st != EMK_OK)
         say("cannot listen", NULL, e);
     return st;
@@ -139,6 +151,8 @@ static emk_status read_files(emk_server *s, emk_error *e)
         st = read_pem(s->config.tls_key, &s->tls_key, e);
     if (st == EMK_OK)
         st = read_pem(s->config.keys_certificate, &s->issuer_certificate, e);
+    if (st == EMK_OK && !s->crypto)
+        st = emk_server_attestation_open(s, e);
     if (st != EMK_OK)
         say("a file of the configuration cannot be read", NULL, e);
     return st;
@@ -153,18 +167,21 @@ static void folder_of(const char *path, char out[EMK_SERVER_PATH_MAX])
              slash ? path : ".");
 }
 
+#define OWN_FILES 6u /* that the configuration names, besides those of issuers */
+
 static emk_status confine_files(emk_server *s, emk_error *e)
 {
-    char folders[EMK_CONFIG_ISSUERS_MAX + 4][EMK_SERVER_PATH_MAX];
-    const char *read[EMK_CONFIG_ISSUERS_MAX + 4], *write[1] = {s->config.data};
-    const char *files[EMK_CONFIG_ISSUERS_MAX + 4] = {s->options.config_file,
+    char folders[OWN_FILES + EMK_CONFIG_ISSUERS_MAX][EMK_SERVER_PATH_MAX];
+    const char *read[OWN_FILES + EMK_CONFIG_ISSUERS_MAX], *write[1] = {s->config.data};
+    const char *files[OWN_FILES + EMK_CONFIG_ISSUERS_MAX] = {s->options.config_file,
                                                      s->config.tls_certificate, s->config.tls_key,
-                                                     s->config.firewall_file};
+                                                     s->config.firewall_file,
+                                                     s->config.fraud_rules, s->config.fraud_draft};
     emk_sandbox_paths p = {.write = write, .n_write = 1, .read = read};
 
     for (size_t i = 0; i < s->config.n_issuers; i++)
-        files[4 + i] = s->config.issuers[i].jwks_file;
-    for (size_t i = 0; i < 4 + s->config.n_issuers; i++) {
+        files[OWN_FILES + i] = s->config.issuers[i].jwks_file;
+    for (size_t i = 0; i < OWN_FILES + s->config.n_issuers; i++) {
         if (!files[i])
             continue;
         folder_of(files[i], folders[p.n_read]);
@@ -211,7 +228,7 @@ static uint64_t wall_clock(void *self)
 static emk_status fill_api(emk_server *s, emk_error *e)
 {
     const emk_config *c = &s->config;
-    emk_status st = emk_crypto_new(NULL, NULL, &s->crypto, e);
+    emk_status st = EMK_OK;
 
     s->api.crypto = s->crypto;
     s->api.keyholder = emk_keyholder_table(s->keyholder, &s->hello);
@@ -228,6 +245,11 @@ static emk_status fill_api(emk_server *s, emk_error *e)
         .blob_ttl_s = (uint32_t)c->blob_ttl_s,
         .idempotency_s = (uint32_t)c->idempotency_s,
         .allow_no_attestation = c->attestation_none,
+        .ticket_without_token = s->options.dev || c->ticket_without_token,
+        .devices_per_user = (uint32_t)c->devices_per_user,
+        .use_life_s = (uint32_t)c->use_life_s,
+        .use_cost = (uint32_t)c->use_cost,
+        .attestation = s->attestation,
     };
     if (s->issuer_certificate.len > 1)
         s->api.settings.root_certificate =
@@ -317,8 +339,9 @@ static emk_status start_http(emk_server *s, emk_error *e)
 static emk_status greet_dev(emk_server *s, emk_error *e)
 {
     char token[EMK_SESSION_TEXT_MAX] = "", text[1024], path[EMK_SERVER_PATH_MAX];
+    char password[EMK_SERVER_PASSWORD_MAX] = "";
     int n;
-    emk_status st = emk_server_dev_operator(s, token, e);
+    emk_status st = emk_server_dev_operator(s, token, password, e);
 
     if (st == EMK_OK)
         st = emk_os_join(path, sizeof path, s->config.data, "dev.json", "", e);
@@ -326,13 +349,16 @@ static emk_status greet_dev(emk_server *s, emk_error *e)
         return st;
     n = snprintf(text, sizeof text,
                  "{\"api\":\"http://%s\",\"internal\":\"http://%s\",\"operator_token\":\"%s\","
+                 "\"operator\":\"dev\",\"operator_password\":\"%s\","
                  "\"keyholder\":%d,\"pid\":%" PRIu64 "}\n",
-                 s->at_api, s->at_internal, token, emk_keyholder_pid(s->keyholder), emk_proc_pid());
+                 s->at_api, s->at_internal, token, password, emk_keyholder_pid(s->keyholder), emk_proc_pid());
     st = emk_os_write_file(path, emk_span_of(text, (size_t)n), e);
-    printf("API             http://%s\ninternal        http://%s\noperator token  %s\n", s->at_api,
-           s->at_internal, token);
+    printf("API             http://%s\ninternal        http://%s\noperator token  %s\n"
+           "operator        dev\npassword        %s\n",
+           s->at_api, s->at_internal, token, password);
     fflush(stdout);
     emk_wipe(token, sizeof token);
+    emk_wipe(password, sizeof password);
     emk_wipe(text, sizeof text);
     return st;
 }
@@ -419,6 +445,7 @@ static void reload(emk_server *s)
     emk_log_level_set((emk_log_level)fresh.log);
     emk_config_done(&fresh);
     emk_server_jwks_read(s, true);
+    emk_server_fraud_reload(s);
     st = emk_server_firewall_read(s, &e);
     if (st == EMK_OK)
         st = read_files(s, &e);
@@ -439,11 +466,9 @@ static void reload(emk_server *s)
 
 static void sweep(emk_server *s)
 {
-    uint64_t n = 0;
     emk_error e = {0};
 
-    if (emk_blobs_sweep(&s->api.blobs, emk_os_now_s(), &n, &e) != EMK_OK ||
-        emk_records_sweep(&s->api.records, emk_os_now_s(), &n, &e) != EMK_OK)
+    if (emk_api_sweep(&s->api, emk_os_now_s(), &e) != EMK_OK)
         emk_log_write(EMK_LOG_WARNING, "what has expired cannot be removed", NULL, &e);
 }
 
@@ -477,6 +502,10 @@ static bool keep_house(emk_server *s)
     if (now - s->last_sweep_ns >= SWEEP_NS) {
         s->last_sweep_ns = now;
         sweep(s);
+    }
+    if (now - s->last_fraud_ns >= s->config.fraud_snapshot_s * NS_PER_S) {
+        s->last_fraud_ns = now;
+        emk_server_fraud_keep(s);
     }
     if (now - s->last_jwks_ns >= JWKS_NS) {
         s->last_jwks_ns = now;
@@ -529,6 +558,7 @@ void emk_server_stop(emk_server *s)
     emk_verify_key_free(s->issuer);
     emk_keyholder_hello_done(&s->hello);
     emk_keyholder_stop(s->keyholder);
+    emk_server_attestation_close(s);
     emk_crypto_free(s->crypto);
     emk_os_close(s->fd_api);
     emk_os_close(s->fd_internal);

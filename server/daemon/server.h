@@ -3,13 +3,15 @@
 #define EMK_SERVER_DAEMON_SERVER_H
 
 #include "core/base/os_file.h"
+#include "server/api/fraud_engine.h"
 #include "server/daemon/config.h"
 #include "server/daemon/http.h"
 #include "server/daemon/keyholder.h"
 #include "server/daemon/os_net.h"
 
-#define EMK_SERVER_PATH_MAX  1024u
-#define EMK_SERVER_EXIT_KEYS 3 /* the keyholder is gone */
+#define EMK_SERVER_PATH_MAX     1024u
+#define EMK_SERVER_PASSWORD_MAX 32u
+#define EMK_SERVER_EXIT_KEYS    3 /* the keyholder is gone */
 
 typedef struct emk_server_options {
     const char *config_file; /* NULL: dev */
@@ -35,7 +37,7 @@ typedef struct emk_server {
     emk_server_options options;
     emk_config config;
     bool has_config;
-    char data[4][EMK_SERVER_PATH_MAX]; /* records, blobs, journal, counters */
+    char data[5][EMK_SERVER_PATH_MAX]; /* records, blobs, journal, counters, fraud */
 
     emk_keyholder_client *keyholder;
     emk_keyholder_hello hello;
@@ -44,6 +46,7 @@ typedef struct emk_server {
     char origin[EMK_LISTEN_TEXT_MAX + 16];
 
     emk_crypto *crypto;
+    emk_api_attestation *attestation;
     emk_api api;
     emk_sessions *sessions;
     emk_tokens *tokens;
@@ -51,12 +54,14 @@ typedef struct emk_server {
     emk_replay_guard replay;
     emk_server_jwks jwks[EMK_CONFIG_ISSUERS_MAX];
     emk_verify_key *issuer;
+    emk_fraud_host *fraud;
     emk_buf tls_certificate, tls_key, issuer_certificate;
 
     emk_router router, internal_router;
     emk_http_server *http, *internal;
     emk_server_metrics metrics;
-    uint64_t started_ns, keyholder_lost_ns, last_sweep_ns, last_ping_ns, last_jwks_ns;
+    uint64_t started_ns, keyholder_lost_ns, last_sweep_ns, last_ping_ns, last_jwks_ns,
+        last_fraud_ns;
     uint64_t watchdog_ms;
     bool draining;
 } emk_server;
@@ -75,11 +80,21 @@ const char *emk_server_unready(emk_server *s);
 /* The parts, in server_parts.c: stores, journal, gate. */
 emk_status emk_server_parts_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 void emk_server_parts_close(emk_server *s);
+/* Reads roots and keys of attestation, before the process is confined: attestation.c. */
+emk_status emk_server_attestation_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
+void emk_server_attestation_close(emk_server *s);
 /* Reads the files that may change while it runs: firewall list, token keys. */
 void emk_server_jwks_read(emk_server *s, bool all);
 emk_status emk_server_firewall_read(emk_server *s, emk_error *e) EMK_MUST_CHECK;
-/* Makes the operator of --dev and gives a session of hers. */
+/* Reads the fraud engine's rules again; writes its state.  What goes wrong is logged. */
+void emk_server_fraud_reload(emk_server *s);
+void emk_server_fraud_keep(emk_server *s);
+/* Brings into effect what operators have set. */
+emk_status emk_server_admin_open(emk_server *s, const char *journal_dir, emk_span subjects_key,
+                                 emk_error *e) EMK_MUST_CHECK;
+/* Makes the operator of --dev with a new password, and gives a session of hers. */
 emk_status emk_server_dev_operator(emk_server *s, char token[EMK_SESSION_TEXT_MAX],
+                                   char password[EMK_SERVER_PASSWORD_MAX],
                                    emk_error *e) EMK_MUST_CHECK;
 
 /* /healthz, /readyz, /metrics; and the families of metrics. */

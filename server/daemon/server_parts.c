@@ -1,8 +1,14 @@
 #include "server/daemon/server.h"
 
 #include "core/base/os_time.h"
+#include "core/codec/base64url.h"
+#include "core/crypto/random.h"
 #include "core/jose/jwk.h"
+#include "server/api/admin.h"
+#include "server/api/catalogue.h"
 #include "server/api/directory.h"
+#include "server/api/limits_default.h"
+#include "server/api/sealing.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +17,7 @@
 #define FIREWALL_MAX  (64u << 20)
 #define DEV_SESSION_S EMK_SESSION_LIFE_MAX_S
 
-enum { RECORDS, BLOBS, JOURNAL, COUNTERS };
+enum { RECORDS, BLOBS, JOURNAL, COUNTERS, FRAUD, PATHS };
 
 static emk_span server_key(const emk_server *s, emk_keyholder_server_key which)
 {
@@ -20,10 +26,10 @@ static emk_span server_key(const emk_server *s, emk_keyholder_server_key which)
 
 static emk_status name_paths(emk_server *s, emk_error *e)
 {
-    static const char *const NAMES[] = {"records.db", "blobs", "journal", "counters"};
+    static const char *const NAMES[] = {"records.db", "blobs", "journal", "counters", "fraud"};
     emk_status st = emk_os_make_dir(s->config.data, e);
 
-    for (size_t i = 0; st == EMK_OK && i < 4; i++)
+    for (size_t i = 0; st == EMK_OK && i < PATHS; i++)
         st = emk_os_join(s->data[i], sizeof s->data[i], s->config.data, NAMES[i], "", e);
     return st;
 }
@@ -63,6 +69,21 @@ static emk_status open_journal(emk_server *s, emk_error *e)
 
     memcpy(o.public_key, s->hello.audit_public, sizeof o.public_key);
     return emk_journal_open(s->crypto, &o, &s->api.journal, e);
+}
+
+/* Without a certificate this server does not seal, and answers so. */
+static emk_status open_seals(emk_server *s, emk_error *e)
+{
+    emk_seals_config config = {.crypto = s->crypto,
+                               .keyholder = &s->api.keyholder,
+                               .issuer = s->issuer,
+                               .certificate =
+                                   emk_span_of(s->hello.certificate, s->hello.certificate_len)};
+    emk_status st = emk_catalogue_recover(&s->api, e);
+
+    if (st != EMK_OK || s->hello.sealing_public_len == 0)
+        return st;
+    return emk_seals_new(&config, &s->api.seals, e);
 }
 
 static emk_status open_tokens(emk_server *s, emk_error *e)
@@ -139,7 +160,7 @@ emk_status emk_server_firewall_read(emk_server *s, emk_error *e)
     if (st == EMK_OK)
         st = emk_firewall_import(emk_buf_span(&text), &set, e);
     if (st == EMK_OK)
-        emk_firewall_swap(s->api.firewall, set);
+        st = emk_admin_firewall_base(&s->api, set, e);
     emk_buf_done(&text);
     return st;
 }
@@ -151,7 +172,13 @@ static emk_status open_limits(emk_server *s, emk_error *e)
                                 .n_rules = s->config.n_limits,
                                 .concurrency = s->config.concurrency,
                                 .n_concurrency = s->config.n_concurrency};
-    emk_status st = emk_limits_new(&limits, &s->api.limits, e);
+    emk_status st;
+
+    if (limits.n_rules == 0 && limits.n_concurrency == 0 && !s->options.dev) {
+        limits.rules = emk_limits_default(&limits.n_rules);
+        limits.concurrency = emk_concurrency_default(&limits.n_concurrency);
+    }
+    st = emk_limits_new(&limits, &s->api.limits, e);
 
     if (st == EMK_OK)
         st = emk_firewall_new(&s->api.firewall, e);
@@ -189,6 +216,43 @@ static emk_status open_gate(emk_server *s, emk_error *e)
     return emk_gate_new(&config, &s->api.gate, e);
 }
 
+static emk_status open_fraud(emk_server *s, emk_error *e)
+{
+    emk_fraud_host_config config = {.crypto = s->crypto,
+                                    .rules = s->config.fraud_rules,
+                                    .draft = s->config.fraud_draft,
+                                    .dir = s->data[FRAUD],
+                                    .users = (uint32_t)s->config.fraud_users};
+    emk_yaml_diag d = {.line = 0};
+    emk_status st = emk_fraud_host_open(&config, &s->fraud, &d, e);
+
+    if (st != EMK_OK) {
+        emk_log_write(EMK_LOG_ERROR, "the fraud engine does not start", d.text[0] ? d.text : NULL,
+                      e);
+        return st;
+    }
+    s->api.decider = emk_fraud_host_decider(s->fraud);
+    return EMK_OK;
+}
+
+void emk_server_fraud_reload(emk_server *s)
+{
+    emk_yaml_diag d = {.line = 0};
+    emk_error e = {0};
+
+    if (emk_fraud_host_reload(s->fraud, &d, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_ERROR, "reload: the fraud rules stay as they were",
+                      d.text[0] ? d.text : NULL, &e);
+}
+
+void emk_server_fraud_keep(emk_server *s)
+{
+    emk_error e = {0};
+
+    if (emk_fraud_host_keep(s->fraud, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "the fraud engine's state cannot be written", NULL, &e);
+}
+
 emk_status emk_server_parts_open(emk_server *s, emk_error *e)
 {
     emk_status st = name_paths(s, e);
@@ -198,7 +262,13 @@ emk_status emk_server_parts_open(emk_server *s, emk_error *e)
     if (st == EMK_OK)
         st = open_journal(s, e);
     if (st == EMK_OK)
+        st = open_seals(s, e);
+    if (st == EMK_OK)
         st = open_gate(s, e);
+    if (st == EMK_OK)
+        st = open_fraud(s, e);
+    if (st == EMK_OK)
+        st = emk_server_admin_open(s, s->data[JOURNAL], server_key(s, EMK_KEYHOLDER_SUBJECTS), e);
     return st;
 }
 
@@ -206,7 +276,11 @@ void emk_server_parts_close(emk_server *s)
 {
     emk_error e = {0};
 
+    if (emk_fraud_host_close(s->fraud, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "the fraud engine's state was not written", NULL, &e);
+    emk_admin_free(&s->api);
     emk_gate_free(s->api.gate);
+    emk_seals_free(s->api.seals);
     emk_trusted_proxies_free(s->proxies);
     emk_firewall_free(s->api.firewall);
     emk_limits_free(s->api.limits);
@@ -226,7 +300,22 @@ void emk_server_parts_close(emk_server *s)
     emk_records_close(&s->api.records);
 }
 
-emk_status emk_server_dev_operator(emk_server *s, char token[EMK_SESSION_TEXT_MAX], emk_error *e)
+static emk_status make_password(const emk_crypto *c, char out[EMK_SERVER_PASSWORD_MAX],
+                                emk_error *e)
+{
+    uint8_t random[18];
+    size_t len;
+    emk_status st = emk_random_public(c, random, sizeof random, e);
+
+    if (st == EMK_OK)
+        st = emk_base64url_encode(emk_span_of(random, sizeof random), out, EMK_SERVER_PASSWORD_MAX,
+                                  &len, e);
+    emk_wipe(random, sizeof random);
+    return st;
+}
+
+emk_status emk_server_dev_operator(emk_server *s, char token[EMK_SESSION_TEXT_MAX],
+                                   char password[EMK_SERVER_PASSWORD_MAX], emk_error *e)
 {
     uint64_t now = emk_os_now_s();
     emk_gate_operator operator_ = {.scopes = ~UINT64_C(0), .generation = 1};
@@ -235,7 +324,11 @@ emk_status emk_server_dev_operator(emk_server *s, char token[EMK_SESSION_TEXT_MA
                            .until = now + DEV_SESSION_S,
                            .step_up_until = now + EMK_SESSION_STEP_UP_MAX_S,
                            .generation = 1};
-    emk_status st = emk_operator_put(&s->api.records, "dev", &operator_, e);
+    emk_status st = make_password(s->crypto, password, e);
 
+    if (st == EMK_OK)
+        st = emk_password_make(s->crypto, emk_span_str(password), operator_.password, e);
+    if (st == EMK_OK)
+        st = emk_operator_put(&s->api.records, "dev", &operator_, e);
     return st == EMK_OK ? emk_session_make(s->sessions, &session, token, e) : st;
 }

@@ -32,6 +32,8 @@ class Server:
                            "origin": "https://models.example.com",
                            "data": os.path.join(self.dir, "data")},
                 "keys": {"dir": os.path.join(self.dir, "keys")}}
+        if os.environ.get("EMK_NO_SANDBOX"):
+            full["server"]["sandbox"] = False
         for section, values in config.items():
             full.setdefault(section, {}).update(values)
         with open(self.config_path(), "w", encoding="utf-8") as f:

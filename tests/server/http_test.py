@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The real server against malformed, greedy and slow clients.   EARMARKD=bin/earmarkd http_test.py"""
+import base64
 import json
 import os
 import signal
@@ -240,6 +241,77 @@ class Bodies(Dev):
     def test_refuses_a_challenge_that_is_not_ours(self):
         body = {"challenge": "A" * 48, "enrolment": "AAAA", "attestation": {"kind": "none"}, "user": "u"}
         self.assertEqual(self.enrol(body).status, 422)
+
+
+class Enrol(unittest.TestCase):
+    """The whole way of POST /v1/devices, with a device made by the CLI."""
+
+    def setUp(self):
+        self.earmark = os.path.join(os.path.dirname(earmarkd.BINARY), "earmark")
+        if not os.access(self.earmark, os.X_OK):
+            self.skipTest("the CLI is not built")
+        self.server = Server()
+        self.token = self.server.dev()["operator_token"]
+
+    def tearDown(self):
+        self.server.close()
+
+    def enrolment(self, name):
+        device = os.path.join(self.server.dir, name)
+        subprocess.run([self.earmark, "device", "init", "--quiet", "--issuer",
+                        os.path.join(self.server.dir, "dev", "keys", "issuer.pub"), "--device", device],
+                       check=True, stdout=subprocess.DEVNULL)
+        with open(os.path.join(device, "device.enrolment"), "rb") as f:
+            return base64.urlsafe_b64encode(f.read()).rstrip(b"=").decode()
+
+    def challenge(self):
+        return self.server.ask("POST", "/v1/challenges").json()["challenge"]
+
+    def enrol(self, enrolment, challenge, user="jane", key=None):
+        headers = {"Authorization": "Bearer " + self.token}
+        if key:
+            headers["Idempotency-Key"] = key
+        return self.server.ask("POST", "/v1/devices",
+                               {"challenge": challenge, "enrolment": enrolment,
+                                "attestation": {"kind": "none"}, "user": user}, headers)
+
+    def test_enrols_once_for_each_challenge(self):
+        enrolment, challenge = self.enrolment("d"), self.challenge()
+        answer = self.enrol(enrolment, challenge)
+        self.assertEqual(answer.status, 201, answer.body)
+        self.assertEqual(answer.json()["attestation_level"], 0)
+        self.assertEqual(self.enrol(enrolment, challenge).status, 409)
+        self.assertEqual(self.enrol(enrolment, self.challenge()).status, 201)
+        other = self.enrol(enrolment, self.challenge(), user="john")
+        self.assertEqual((other.status, other.json()["type"]), (409, "/problems/conflict"))
+
+    def test_same_idempotency_key_same_answer(self):
+        enrolment, challenge = self.enrolment("d"), self.challenge()
+        first = self.enrol(enrolment, challenge, key="k-1")
+        again = self.enrol(enrolment, challenge, key="k-1")
+        self.assertEqual((first.status, first.body), (again.status, again.body))
+        self.assertEqual(self.enrol(enrolment, challenge, user="x", key="k-1").status, 422)
+
+    def test_survives_kill_9(self):
+        enrolment = self.enrolment("d")
+        self.assertEqual(self.enrol(enrolment, self.challenge()).status, 201)
+        self.server.stop(signal.SIGKILL)
+        os.remove(self.server.log_path)
+        self.server.start()
+        self.token = self.server.dev()["operator_token"]
+        self.assertEqual(self.enrol(enrolment, self.challenge(), user="john").status, 409)
+
+    def test_no_grant_without_the_keyholder(self):
+        enrolment, challenge = self.enrolment("d"), self.challenge()
+        os.kill(self.server.dev()["keyholder"], signal.SIGKILL)
+        answer = self.enrol(enrolment, challenge)
+        self.assertEqual(answer.status, 503, answer.body)
+        self.assertIn("retry-after", answer.headers)
+
+    def test_rejects_an_enrolment_that_is_not_signed_by_its_key(self):
+        enrolment = self.enrolment("d")
+        bad = enrolment[:-4] + ("AAAA" if enrolment[-4:] != "AAAA" else "BBBB")
+        self.assertEqual(self.enrol(bad, self.challenge()).status, 422)
 
 
 class Slow(unittest.TestCase):

@@ -11,10 +11,10 @@ typedef struct shape {
     uint8_t kid;
     int64_t type;
     const char *aad;
-    bool payload_is_map;
+    bool payload_is_map, payload_is_array;
 } shape;
 
-static const shape GOOD = {"Signature1", -19, 1, EMK_COSE_TICKET, "", true};
+static const shape GOOD = {"Signature1", -19, 1, EMK_COSE_TICKET, "", true, false};
 
 static emk_span build(const shape *s, uint8_t out[512])
 {
@@ -35,7 +35,11 @@ static emk_span build(const shape *s, uint8_t out[512])
     emk_writer_init(&p, payload, sizeof payload);
     if (s->payload_is_map)
         emk_cbor_put_map(&p, 0);
+    else if (s->payload_is_array)
+        emk_cbor_put_array(&p, 3);
     else
+        emk_cbor_put_uint(&p, 1);
+    for (int i = 0; s->payload_is_array && i < 3; i++)
         emk_cbor_put_uint(&p, 1);
     emk_writer_init(&w, out, 512);
     emk_cbor_put_array(&w, 4);
@@ -64,7 +68,13 @@ static void signs_an_object_of_the_purpose(void **state)
     assert_int_equal(check(&GOOD, EMK_KEYHOLDER_TICKET), EMK_OK);
     header.type = EMK_COSE_FILE_HEADER;
     header.aad = "sixteen bytes ..";
+    assert_int_equal(check(&header, EMK_KEYHOLDER_FILE_HEADER), EMK_E_POLICY);
+    header.payload_is_map = false;
+    header.payload_is_array = true;
     assert_int_equal(check(&header, EMK_KEYHOLDER_FILE_HEADER), EMK_OK);
+    header.type = EMK_COSE_TICKET;
+    header.aad = "";
+    assert_int_equal(check(&header, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
 }
 
 static void rejects_an_object_of_another_purpose(void **state)

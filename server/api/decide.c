@@ -1,0 +1,401 @@
+#include "server/api/decide.h"
+
+#include "core/codec/base64url.h"
+#include "core/crypto/hash.h"
+#include "core/crypto/random.h"
+#include "core/proto/guard_summary.h"
+#include "server/api/admin.h"
+#include "server/api/api.h"
+#include "server/api/json_out.h"
+#include "server/api/problem.h"
+
+#include <string.h>
+
+#define PROBLEM_MAX 1024u
+
+/* ---- exact checks ---- */
+
+emk_status emk_list_id(const emk_crypto *c, emk_span list, emk_span value, uint8_t id[32],
+                       emk_error *e)
+{
+    static const char label[] = "earmark/1 list"; /* with its zero */
+    emk_span parts[] = {emk_span_of(label, sizeof label), list, emk_span_of("", 1), value};
+
+    return emk_sha256(c, parts, 4, id, e);
+}
+
+emk_status emk_list_has(emk_call *call, const char *list, emk_span value, emk_error *e)
+{
+    emk_list_entity *entry = emk_arena_take(&call->arena, sizeof *entry);
+    uint8_t id[32];
+    emk_status st;
+
+    if (!entry)
+        return emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", sizeof *entry);
+    st = emk_list_id(call->api->crypto, emk_span_str(list), value, id, e);
+    if (st == EMK_OK)
+        st = emk_entity_get(&call->api->records, &emk_list_shape, emk_span_of(id, sizeof id), entry,
+                            NULL, e);
+    if (st == EMK_OK && entry->expires_s != 0 && entry->expires_s <= emk_api_now(call->api))
+        return emk_fail(e, EMK_E_NOT_FOUND, "decide: no longer on the list", 0);
+    return st;
+}
+
+bool emk_user_is_banned(const emk_user_entity *u, uint64_t now)
+{
+    return u->banned && (u->banned_until_s == 0 || u->banned_until_s > now);
+}
+
+static void ban(emk_verdict *v, const char *reason)
+{
+    v->banned = true;
+    v->answer.action = EMK_FRAUD_BAN;
+    memcpy(v->answer.reasons, reason, strlen(reason) + 1);
+}
+
+static emk_status check_user(emk_call *call, const emk_decide_in *in, emk_verdict *v, emk_error *e)
+{
+    emk_user_entity *user = emk_arena_take(&call->arena, sizeof *user);
+    uint8_t owner[32];
+    emk_status st;
+
+    if (!user)
+        return emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", sizeof *user);
+    st = emk_user_owner(call->api->crypto, in->device->gate.user, owner, e);
+    if (st == EMK_OK)
+        st = emk_entity_get(&call->api->records, &emk_user_shape, emk_span_of(owner, sizeof owner),
+                            user, NULL, e);
+    if (st == EMK_OK && emk_user_is_banned(user, emk_api_now(call->api)))
+        ban(v, "banned");
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
+static emk_status check_list(emk_call *call, const char *list, emk_span value, emk_verdict *v,
+                             emk_error *e)
+{
+    emk_status st = value.len > 0 ? emk_list_has(call, list, value, e) : EMK_E_NOT_FOUND;
+
+    if (st == EMK_OK)
+        ban(v, "policy");
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
+static emk_span name_of(emk_call *call, const uint8_t *id, size_t len)
+{
+    char *text = emk_arena_take(&call->arena, EMK_BASE64URL_CHARS(32) + 1);
+    emk_error ignored;
+    size_t n = 0;
+
+    if (!text || !id ||
+        emk_base64url_encode(emk_span_of(id, len), text, EMK_BASE64URL_CHARS(32) + 1, &n,
+                             &ignored) != EMK_OK)
+        return emk_span_of(NULL, 0);
+    return emk_span_of(text, n);
+}
+
+static emk_status check_exact(emk_call *call, const emk_decide_in *in, emk_verdict *v, emk_error *e)
+{
+    emk_status st = check_user(call, in, v, e);
+
+    if (st == EMK_OK && in->device->gate.revoked)
+        ban(v, "revoked");
+    if (st == EMK_OK && !v->banned)
+        st = check_list(call, EMK_LIST_BANNED_DEVICES, name_of(call, in->device_id, 32), v, e);
+    if (st == EMK_OK && !v->banned)
+        st = check_list(call, EMK_LIST_BANNED_USERS, emk_span_str(in->device->gate.user), v, e);
+    if (st == EMK_OK && !v->banned)
+        st = check_list(call, EMK_LIST_BANNED_APPS, in->app, v, e);
+    return st;
+}
+
+/* ---- the event ---- */
+
+/* Texts of events are visible ASCII; what is not has no place in one. */
+static void put_text(emk_fraud_event *ev, emk_fraud_field f, emk_span s)
+{
+    if (s.len == 0 || s.len > EMK_FRAUD_ID_MAX)
+        return;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] <= 0x20 || s.p[i] >= 0x7F || s.p[i] == '"' || s.p[i] == '\\')
+            return;
+    }
+    emk_fraud_event_text(ev, f, s);
+}
+
+static void put_number(emk_fraud_event *ev, emk_fraud_field f, uint64_t v)
+{
+    uint64_t max = (uint64_t)EMK_FRAUD_FIELD[f].max / EMK_FRAUD_MILLI;
+
+    emk_fraud_event_number(ev, f, (int64_t)(v < max ? v : max) * EMK_FRAUD_MILLI);
+}
+
+static void put_client(emk_call *call, emk_fraud_event *ev)
+{
+    char *ip = emk_arena_take(&call->arena, EMK_ADDRESS_TEXT_MAX);
+    char *net = emk_arena_take(&call->arena, EMK_NET_TEXT_MAX);
+    emk_net around = emk_net_of_client(&call->gate.client);
+
+    if (!ip || !net || call->gate.client.family == EMK_ADDRESS_NONE)
+        return;
+    emk_address_format(&call->gate.client, ip);
+    emk_net_format(&around, net);
+    put_text(ev, EMK_FRAUD_F_IP, emk_span_str(ip));
+    put_text(ev, EMK_FRAUD_F_NET, emk_span_str(net));
+}
+
+static void put_device(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
+{
+    const emk_device_record *d = in->device;
+    uint64_t now = emk_api_now(call->api);
+    uint64_t since = d->attested ? d->attested : d->enrolled;
+    uint8_t owner[32];
+    emk_error ignored;
+
+    /* Pseudonyms: events are kept and shown. */
+    if (emk_user_owner(call->api->crypto, d->gate.user, owner, &ignored) == EMK_OK)
+        put_text(ev, EMK_FRAUD_F_USER, name_of(call, owner, sizeof owner));
+    put_text(ev, EMK_FRAUD_F_DEVICE, name_of(call, in->device_id, 32));
+    put_text(ev, EMK_FRAUD_F_TENANT, emk_span_str(d->gate.tenant));
+    put_text(ev, EMK_FRAUD_F_ATT_KIND,
+             emk_span_str(emk_attest_kind_name((emk_attest_kind)d->attestation_kind)));
+    put_number(ev, EMK_FRAUD_F_ATT_LEVEL, d->gate.attestation_level);
+    if (since != 0 && since <= now)
+        put_number(ev, EMK_FRAUD_F_ATT_AGE, now - since);
+}
+
+static void put_subjects(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
+{
+    ev->src = EMK_FRAUD_SRC_SERVER;
+    put_text(ev, EMK_FRAUD_F_ID, emk_span_str(call->id));
+    put_client(call, ev);
+    if (in->device)
+        put_device(call, in, ev);
+    put_text(ev, EMK_FRAUD_F_APP_ID, in->app);
+    put_text(ev, EMK_FRAUD_F_MODEL, in->model);
+    put_text(ev, EMK_FRAUD_F_ARTIFACT, in->model);
+    if (in->ticket_id)
+        put_text(ev, EMK_FRAUD_F_GRANT, name_of(call, in->ticket_id, 16));
+    if (in->cost)
+        put_number(ev, EMK_FRAUD_F_COST, in->cost);
+}
+
+static emk_fraud_type type_of(emk_decide_point p)
+{
+    static const emk_fraud_type TYPES[EMK_DECIDE_POINTS] = {
+        [EMK_DECIDE_TICKET] = EMK_FRAUD_GRANT,
+        [EMK_DECIDE_REDEEM] = EMK_FRAUD_GENERATE,
+        [EMK_DECIDE_BLOB] = EMK_FRAUD_DOWNLOAD_START,
+        [EMK_DECIDE_LEASE] = EMK_FRAUD_LEASE,
+    };
+    return TYPES[p];
+}
+
+void emk_api_note_as(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev,
+                     emk_fraud_source source)
+{
+    const emk_decider *d = &call->api->decider;
+    emk_error ignored;
+
+    if (!d->ops || !d->ops->note)
+        return;
+    put_subjects(call, in, ev);
+    ev->src = source;
+    if (d->ops->note(d->self, ev, &ignored) != EMK_OK)
+        return; /* the engine counts what it does not take */
+}
+
+void emk_api_note(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
+{
+    emk_api_note_as(call, in, ev, EMK_FRAUD_SRC_SERVER);
+}
+
+/* A guard that saw something is an event of its own: weights add up, nothing here is proof. */
+static emk_status note_guard(emk_call *call, const emk_decide_in *in, emk_error *e)
+{
+    emk_guard_summary summary;
+    emk_fraud_event ev;
+    uint64_t weight = 0;
+    emk_status st;
+
+    if (in->guard.len == 0)
+        return EMK_OK;
+    st = emk_guard_summary_read(in->guard, &summary, e);
+    if (st != EMK_OK)
+        return st == EMK_E_UNSUPPORTED ? EMK_OK : st;
+    for (size_t i = 0; i < summary.n_findings; i++)
+        weight += summary.findings[i].confidence;
+    if (weight == 0)
+        return EMK_OK;
+    emk_fraud_event_init(&ev, EMK_FRAUD_TAMPER, emk_api_now(call->api) * 1000);
+    put_number(&ev, EMK_FRAUD_F_X_WEIGHT, weight);
+    emk_api_note(call, in, &ev);
+    return EMK_OK;
+}
+
+/* ---- the question ---- */
+
+static emk_status ask(emk_call *call, const emk_decide_in *in, emk_verdict *v, emk_buf *line,
+                      emk_error *e)
+{
+    const emk_decider *d = &call->api->decider;
+    emk_fraud_event ev;
+    emk_status st = EMK_OK;
+
+    emk_fraud_event_init(&ev, type_of(in->point), emk_api_now(call->api) * 1000);
+    put_subjects(call, in, &ev);
+    if (!v->banned && d->ops)
+        st = d->ops->decide(d->self, &ev, &v->answer, e);
+    else if (!v->banned)
+        memcpy(v->answer.rules, "no engine", sizeof "no engine");
+    return st == EMK_OK ? emk_fraud_event_write(&ev, line, e) : st;
+}
+
+static const char *const ACTIONS[EMK_FRAUD_ACTIONS] = {"allow", "observe", "challenge", "throttle",
+                                                       "mark",  "deny",    "ban"};
+
+static emk_status store(emk_call *call, const emk_decide_in *in, const emk_verdict *v,
+                        emk_span line, emk_error *e)
+{
+    static const char *const POINTS[EMK_DECIDE_POINTS] = {"ticket", "redeem", "blob", "lease"};
+    emk_decision_entity *d = emk_arena_take(&call->arena, sizeof *d);
+    uint64_t now = emk_api_now(call->api);
+    uint8_t owner[32];
+    emk_entity_put put = {.shape = &emk_decision_shape,
+                          .in = d,
+                          .id = emk_span_str(v->id),
+                          .owner = emk_span_of(owner, sizeof owner),
+                          .expect = EMK_RECORD_ANY,
+                          .expires_s = now + EMK_DECIDE_KEEP_S};
+    emk_status st = emk_user_owner(call->api->crypto, in->device->gate.user, owner, e);
+
+    if (!d)
+        return emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", sizeof *d);
+    if (st != EMK_OK)
+        return st;
+    memcpy(d->id, v->id, strlen(v->id) + 1);
+    memcpy(d->point, POINTS[in->point], strlen(POINTS[in->point]) + 1);
+    memcpy(d->action, ACTIONS[v->answer.action], strlen(ACTIONS[v->answer.action]) + 1);
+    memcpy(d->reasons, v->answer.reasons, sizeof d->reasons);
+    memcpy(d->rules, v->answer.rules, sizeof d->rules);
+    memcpy(d->ruleset, v->answer.ruleset, sizeof d->ruleset);
+    memcpy(d->device, in->device_id, sizeof d->device);
+    d->time_ms = now * 1000;
+    d->score = v->answer.score > 0 ? (uint64_t)v->answer.score / 10 : 0;
+    if (in->model.len < sizeof d->model && in->model.len > 0)
+        memcpy(d->model, in->model.p, in->model.len);
+    if (line.len <= sizeof d->event.p) {
+        memcpy(d->event.p, line.p, line.len);
+        d->event.len = line.len;
+    }
+    return emk_entity_store(&call->api->records, &put, NULL, e);
+}
+
+static void judge(emk_verdict *v)
+{
+    v->pass = true;
+    v->why = "this is not allowed";
+    switch (v->answer.action) {
+    case EMK_FRAUD_MARK:
+        v->marked = true;
+        break;
+    case EMK_FRAUD_CHALLENGE:
+        v->pass = false;
+        v->help = EMK_HELP_ATTEST;
+        v->why = "attest again first";
+        break;
+    case EMK_FRAUD_THROTTLE:
+        v->pass = false;
+        v->help = EMK_HELP_WAIT;
+        v->why = "too much for now";
+        break;
+    case EMK_FRAUD_DENY:
+    case EMK_FRAUD_BAN:
+        v->pass = false;
+        break;
+    default:
+        break;
+    }
+}
+
+emk_status emk_api_decide(emk_call *call, const emk_decide_in *in, emk_verdict *out, emk_error *e)
+{
+    uint8_t id[16];
+    emk_buf line;
+    size_t len;
+    emk_status st = emk_random_public(call->api->crypto, id, sizeof id, e);
+
+    *out = (emk_verdict){.pass = false};
+    if (st == EMK_OK)
+        st = emk_base64url_encode(emk_span_of(id, sizeof id), out->id, sizeof out->id, &len, e);
+    if (st == EMK_OK)
+        st = check_exact(call, in, out, e);
+    if (st == EMK_OK)
+        st = note_guard(call, in, e);
+    if (st != EMK_OK)
+        return st;
+    memcpy(call->decision, out->id, sizeof call->decision);
+    emk_buf_init(&line, EMK_FRAUD_LINE_MAX);
+    st = ask(call, in, out, &line, e);
+    if (st == EMK_OK && (out->answer.action != EMK_FRAUD_ALLOW || id[0] % EMK_DECIDE_SAMPLE == 0))
+        st = store(call, in, out, emk_buf_span(&line), e);
+    emk_buf_done(&line);
+    if (st == EMK_OK) {
+        judge(out);
+        emk_admin_decided(call->api->admin, (unsigned)out->answer.action);
+    }
+    return st;
+}
+
+/* ---- refusals ---- */
+
+const char *emk_decide_help_name(emk_decide_help help)
+{
+    switch (help) {
+    case EMK_HELP_ATTEST:
+        return "attest";
+    case EMK_HELP_WAIT:
+        return "wait";
+    case EMK_HELP_UPGRADE:
+        return "upgrade";
+    case EMK_HELP_ENROL:
+        return "enrol";
+    case EMK_HELP_NONE:
+        break;
+    }
+    return NULL;
+}
+
+void emk_problem_set_help(emk_call *call, const char *detail, emk_decide_help help)
+{
+    unsigned status = emk_api_problem_status(EMK_API_POLICY);
+    const char *name = emk_decide_help_name(help);
+    emk_json_out o;
+    emk_span body;
+    emk_error ignored;
+
+    emk_json_out_init(&o, &call->arena, PROBLEM_MAX);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_text(&o, "type", emk_span_str(emk_api_problem_uri(EMK_API_POLICY)));
+    emk_json_out_text(&o, "title", emk_span_str(emk_api_problem_title(EMK_API_POLICY)));
+    emk_json_out_uint(&o, "status", status);
+    if (call->id[0])
+        emk_json_out_text(&o, "request", emk_span_str(call->id));
+    if (call->decision[0])
+        emk_json_out_text(&o, "decision", emk_span_str(call->decision));
+    if (detail)
+        emk_json_out_text(&o, "detail", emk_span_str(detail));
+    if (name)
+        emk_json_out_text(&o, "help", emk_span_str(name));
+    emk_json_out_close(&o);
+    if (emk_json_out_finish(&o, &body, &ignored) == EMK_OK)
+        emk_reply_bytes(call, status, "application/problem+json", body);
+    else
+        emk_problem_set(call, EMK_API_POLICY, NULL);
+}
+
+void emk_api_decide_refuse(emk_call *call, const emk_verdict *v)
+{
+    emk_problem_set_help(call, v->why, v->help);
+    if (v->help == EMK_HELP_WAIT)
+        emk_problem_retry_after(call, v->answer.retry_after_s ? v->answer.retry_after_s : 60);
+}

@@ -1,0 +1,652 @@
+#include "server/api/fraud_engine.h"
+
+#include "core/base/alloc.h"
+#include "core/base/os_file.h"
+#include "core/base/os_thread.h"
+#include "server/fraud/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RULES_MAX     (1u << 20)
+#define USERS_DEFAULT 65536u
+#define PIECE_DEFAULT (UINT64_C(64) << 20)
+#define KEEP_DEFAULT  8u
+#define PATH_CAP      1024u
+#define EVENT_ID_CAP  (EMK_FRAUD_ID_MAX + 1)
+
+/* A compiled set and the engine that runs it. */
+typedef struct seat {
+    emk_fraud_ruleset *rules;
+    emk_fraud_engine *engine;
+} seat;
+
+struct emk_fraud_host {
+    const emk_crypto *crypto;
+    char *rules_file, *draft_file; /* owned; NULL: shipped, none */
+    char dir[EMK_FRAUD_DIR_MAX], snapshot[PATH_CAP];
+    emk_fraud_options options;
+    unsigned pieces;
+    emk_lock *lock;
+    seat live, draft;
+    emk_fraud_log *log;
+    uint64_t refused, saved; /* saved: the log's end at the last snapshot */
+};
+
+/* ---- seats ---- */
+
+static void seat_done(seat *s)
+{
+    emk_fraud_engine_free(s->engine);
+    emk_fraud_ruleset_free(s->rules);
+    *s = (seat){NULL, NULL};
+}
+
+static emk_status read_rules(emk_fraud_host *h, const char *file, emk_fraud_ruleset **out,
+                             emk_yaml_diag *d, emk_error *e)
+{
+    emk_buf text;
+    emk_status st = EMK_OK;
+
+    if (!file)
+        return emk_fraud_ruleset_new(h->crypto, "rules/base.yaml", emk_fraud_base_rules(), out, d,
+                                     e);
+    emk_buf_init(&text, RULES_MAX);
+    st = emk_os_read_file(file, RULES_MAX, &text, e);
+    if (st == EMK_OK)
+        st = emk_fraud_ruleset_new(h->crypto, file, emk_buf_span(&text), out, d, e);
+    emk_buf_done(&text);
+    return st;
+}
+
+static emk_status seat_new(emk_fraud_host *h, const char *file, seat *out, emk_yaml_diag *d,
+                           emk_error *e)
+{
+    emk_status st = read_rules(h, file, &out->rules, d, e);
+
+    if (st == EMK_OK)
+        st = emk_fraud_engine_new(h->crypto, out->rules, &h->options, &out->engine, e);
+    if (st != EMK_OK)
+        seat_done(out);
+    return st;
+}
+
+/* A line that this version cannot read is as if it had never been: it was counted when it came. */
+static emk_status take_line(void *self, emk_span line, uint64_t end, emk_error *e)
+{
+    emk_fraud_event ev;
+    emk_status st = emk_fraud_event_read(line, &ev, e);
+
+    (void)end;
+    if (st != EMK_OK)
+        return st == EMK_E_NO_MEMORY ? st : EMK_OK;
+    st = emk_fraud_note(self, &ev, e);
+    return st == EMK_E_USED || st == EMK_E_STALE ? EMK_OK : st;
+}
+
+static emk_status warm(emk_fraud_host *h, emk_fraud_engine *en, uint64_t from, uint64_t to,
+                       emk_error *e)
+{
+    return emk_fraud_log_read(h->dir, from, to, take_line, en, e);
+}
+
+/* ---- snapshots ---- */
+
+typedef struct file_at {
+    int fd;
+    uint64_t at;
+} file_at;
+
+static emk_status put_file(void *self, emk_span s, emk_error *e)
+{
+    file_at *f = self;
+    emk_status st = emk_os_write_at(f->fd, f->at, s.p, s.len, e);
+
+    f->at += s.len;
+    return st;
+}
+
+static emk_status get_file(void *self, uint8_t *p, size_t len, emk_error *e)
+{
+    file_at *f = self;
+    emk_status st = emk_os_read_at(f->fd, f->at, p, len, e);
+
+    f->at += len;
+    return st;
+}
+
+static emk_status write_snapshot(emk_fraud_host *h, int fd, uint64_t *end, emk_error *e)
+{
+    file_at f = {fd, 0};
+    emk_status st;
+
+    emk_lock_take(h->lock);
+    *end = emk_fraud_log_end(h->log);
+    st = emk_fraud_snapshot(h->live.engine, *end, put_file, &f, e);
+    /* A snapshot must not know more than the log that is on the disk. */
+    if (st == EMK_OK)
+        st = emk_fraud_log_sync(h->log, e);
+    emk_lock_give(h->lock);
+    return st;
+}
+
+static emk_status save(emk_fraud_host *h, emk_error *e)
+{
+    char name[PATH_CAP + 16];
+    uint64_t end = 0;
+    int fd = -1;
+    emk_status st = emk_os_create_beside(h->snapshot, &fd, name, sizeof name, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = write_snapshot(h, fd, &end, e);
+    if (st == EMK_OK)
+        st = emk_os_sync(fd, e);
+    emk_os_close(fd);
+    if (st == EMK_OK)
+        st = emk_os_replace(name, h->snapshot, e);
+    if (st == EMK_OK) {
+        h->saved = end;
+    } else {
+        emk_error ignored;
+
+        if (emk_os_discard(name, &ignored) != EMK_OK)
+            return st; /* it lies there until somebody tidies up */
+    }
+    return st;
+}
+
+/* EMK_OK: *from is where the log goes on.  Anything else: the engine must be made anew. */
+static emk_status restore(emk_fraud_host *h, uint64_t *from, emk_error *e)
+{
+    file_at f = {-1, 0};
+    emk_status st = emk_os_open_read(h->snapshot, &f.fd, e);
+
+    if (st == EMK_OK)
+        st = emk_fraud_restore(h->live.engine, get_file, &f, from, e);
+    emk_os_close(f.fd);
+    if (st == EMK_OK && *from > emk_fraud_log_end(h->log))
+        return emk_fail(e, EMK_E_FORMAT, "fraud: the snapshot is ahead of the log", *from);
+    return st;
+}
+
+static emk_status wake(emk_fraud_host *h, emk_error *e)
+{
+    uint64_t from = 0;
+    emk_error why;
+
+    if (restore(h, &from, &why) != EMK_OK) {
+        emk_status st;
+
+        from = 0;
+        emk_fraud_engine_free(h->live.engine);
+        h->live.engine = NULL;
+        st = emk_fraud_engine_new(h->crypto, h->live.rules, &h->options, &h->live.engine, e);
+        if (st != EMK_OK)
+            return st;
+    }
+    return warm(h, h->live.engine, from, emk_fraud_log_end(h->log), e);
+}
+
+/* ---- life ---- */
+
+static void set_options(emk_fraud_host *h, uint32_t users)
+{
+    uint32_t n = users ? users : USERS_DEFAULT, quarter = n / 4 ? n / 4 : 1;
+
+    emk_fraud_options_init(&h->options);
+    h->options.max[EMK_FRAUD_USER] = h->options.max[EMK_FRAUD_DEVICE] = n;
+    h->options.max[EMK_FRAUD_SESSION] = h->options.max[EMK_FRAUD_NET] = quarter;
+    h->options.max[EMK_FRAUD_PAYMENT] = quarter;
+}
+
+static emk_status keep_text(const char *text, char **out, emk_error *e)
+{
+    *out = text ? emk_strdup(text) : NULL;
+    return *out || !text ? EMK_OK : emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory", 0);
+}
+
+static emk_status fill(const emk_fraud_host_config *c, emk_fraud_host *h, emk_error *e)
+{
+    emk_status st = keep_text(c->rules, &h->rules_file, e);
+
+    h->crypto = c->crypto;
+    h->pieces = c->pieces ? c->pieces : KEEP_DEFAULT;
+    set_options(h, c->users);
+    if (strlen(c->dir) >= sizeof h->dir)
+        return emk_fail(e, EMK_E_LIMIT, "fraud: path", strlen(c->dir));
+    memcpy(h->dir, c->dir, strlen(c->dir) + 1);
+    if (st == EMK_OK)
+        st = keep_text(c->draft, &h->draft_file, e);
+    if (st == EMK_OK)
+        st = emk_os_join(h->snapshot, sizeof h->snapshot, h->dir, "snapshot", "", e);
+    if (st == EMK_OK)
+        st = emk_lock_new(&h->lock, e);
+    if (st == EMK_OK)
+        st = emk_fraud_log_open(h->dir, c->piece_max ? c->piece_max : PIECE_DEFAULT, &h->log, e);
+    return st;
+}
+
+static emk_status open_draft(emk_fraud_host *h, seat *out, emk_yaml_diag *d, emk_error *e)
+{
+    emk_status st;
+
+    if (!h->draft_file)
+        return EMK_OK;
+    st = seat_new(h, h->draft_file, out, d, e);
+    return st == EMK_OK ? warm(h, out->engine, 0, emk_fraud_log_end(h->log), e) : st;
+}
+
+static void destroy(emk_fraud_host *h)
+{
+    seat_done(&h->live);
+    seat_done(&h->draft);
+    emk_fraud_log_close(h->log);
+    emk_lock_free(h->lock);
+    emk_free(h->rules_file);
+    emk_free(h->draft_file);
+    emk_free(h);
+}
+
+emk_status emk_fraud_host_open(const emk_fraud_host_config *config, emk_fraud_host **out,
+                               emk_yaml_diag *d, emk_error *e)
+{
+    emk_fraud_host *h = emk_alloc(1, sizeof *h);
+    emk_status st;
+
+    if (!h)
+        return emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory", sizeof *h);
+    st = fill(config, h, e);
+    if (st == EMK_OK)
+        st = seat_new(h, h->rules_file, &h->live, d, e);
+    if (st == EMK_OK)
+        st = wake(h, e);
+    if (st == EMK_OK)
+        st = open_draft(h, &h->draft, d, e);
+    if (st != EMK_OK) {
+        destroy(h);
+        return st;
+    }
+    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
+    *out = h;
+    return EMK_OK;
+}
+
+emk_status emk_fraud_host_close(emk_fraud_host *h, emk_error *e)
+{
+    emk_status st;
+
+    if (!h)
+        return EMK_OK;
+    st = save(h, e);
+    destroy(h);
+    return st;
+}
+
+/* The rest of the log, which grew meanwhile, is read under the lock. */
+static emk_status change_seats(emk_fraud_host *h, seat *live, seat *draft, uint64_t seen,
+                               emk_error *e)
+{
+    seat old_live, old_draft;
+    emk_status st;
+
+    emk_lock_take(h->lock);
+    st = warm(h, live->engine, seen, emk_fraud_log_end(h->log), e);
+    if (st == EMK_OK && draft->engine)
+        st = warm(h, draft->engine, seen, emk_fraud_log_end(h->log), e);
+    if (st != EMK_OK) {
+        emk_lock_give(h->lock);
+        return st;
+    }
+    old_live = h->live;
+    old_draft = h->draft;
+    h->live = *live;
+    h->draft = *draft;
+    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
+    emk_lock_give(h->lock);
+    seat_done(&old_live);
+    seat_done(&old_draft);
+    return EMK_OK;
+}
+
+emk_status emk_fraud_host_reload(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e)
+{
+    seat live = {NULL, NULL}, draft = {NULL, NULL};
+    uint64_t seen;
+    emk_status st = seat_new(h, h->rules_file, &live, d, e);
+
+    emk_lock_take(h->lock);
+    seen = emk_fraud_log_end(h->log);
+    emk_lock_give(h->lock);
+    if (st == EMK_OK)
+        st = warm(h, live.engine, 0, seen, e);
+    if (st == EMK_OK && h->draft_file)
+        st = seat_new(h, h->draft_file, &draft, d, e);
+    if (st == EMK_OK && draft.engine)
+        st = warm(h, draft.engine, 0, seen, e);
+    if (st == EMK_OK)
+        st = change_seats(h, &live, &draft, seen, e);
+    if (st != EMK_OK) {
+        seat_done(&live);
+        seat_done(&draft);
+    }
+    return st;
+}
+
+emk_status emk_fraud_host_keep(emk_fraud_host *h, emk_error *e)
+{
+    emk_status st = EMK_OK;
+    bool grew;
+
+    emk_lock_take(h->lock);
+    grew = emk_fraud_log_end(h->log) != h->saved;
+    emk_lock_give(h->lock);
+    if (grew)
+        st = save(h, e);
+    if (st == EMK_OK)
+        st = emk_fraud_log_drop(h->log, h->saved, h->pieces, e);
+    return st;
+}
+
+/* ---- decisions ---- */
+
+/* A request may bring more than one event: its id and the place in the log are unique. */
+static void name_event(emk_fraud_host *h, emk_fraud_event *ev, char id[EVENT_ID_CAP])
+{
+    emk_span was = {NULL, 0};
+    int n;
+
+    if (ev->src != EMK_FRAUD_SRC_SERVER)
+        return;
+    if (emk_fraud_has(ev, EMK_FRAUD_F_ID))
+        was = ev->f[EMK_FRAUD_F_ID].text;
+    n = snprintf(id, EVENT_ID_CAP, "%.*s.%" PRIx64, was.len < 64 ? (int)was.len : 64,
+                 was.p ? (const char *)was.p : "", emk_fraud_log_end(h->log));
+    if (n > 0)
+        emk_fraud_event_text(ev, EMK_FRAUD_F_ID, emk_span_of(id, (size_t)n));
+}
+
+static emk_status take_locked(emk_fraud_host *h, const emk_fraud_event *in, emk_fraud_decision *d,
+                              emk_error *e)
+{
+    emk_fraud_event ev = *in;
+    char id[EVENT_ID_CAP];
+    emk_buf line;
+    emk_status st;
+
+    name_event(h, &ev, id);
+    st = emk_fraud_event_check(&ev, e);
+    if (st != EMK_OK)
+        return st;
+    emk_buf_init(&line, EMK_FRAUD_LINE_MAX);
+    st = emk_fraud_event_write(&ev, &line, e);
+    if (st == EMK_OK)
+        st = emk_fraud_log_append(h->log, emk_buf_span(&line), e);
+    emk_buf_done(&line);
+    return st == EMK_OK ? emk_fraud_decide(h->live.engine, &ev, d, e) : st;
+}
+
+/* "SC-301+9.000:31.000/30.000": what explain reads. */
+static size_t rule_text(const char *id, const emk_fraud_reason *r, char *out, size_t cap)
+{
+    int n = snprintf(out, cap, "%s+%" PRId64 ".%03" PRId64, id, r->add / 1000, r->add % 1000);
+    int more;
+
+    if (n < 0 || (size_t)n >= cap || !r->now)
+        return n < 0 ? 0 : (size_t)n;
+    more = snprintf(out + n, cap - (size_t)n, ":%" PRId64 "/%" PRId64, r->value / 1000,
+                    r->limit / 1000);
+    return more < 0 ? (size_t)n : (size_t)n + (size_t)more;
+}
+
+static void append_word(char list[EMK_REASON_CAP], const char *word, bool once)
+{
+    size_t len = strlen(list), n = strlen(word);
+
+    if (len + n + 2 > EMK_REASON_CAP || (once && strstr(list, word)))
+        return;
+    if (len > 0)
+        list[len++] = ',';
+    memcpy(list + len, word, n + 1);
+}
+
+static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_decision *d,
+                        emk_decide_answer *out)
+{
+    emk_fraud_rule_info info;
+    char text[192];
+
+    out->action = d->action;
+    out->score = d->score;
+    out->retry_after_s = d->retry_after_s;
+    memcpy(out->ruleset, emk_fraud_ruleset_hash(rs), sizeof out->ruleset);
+    for (unsigned i = 0; i < d->n_reasons; i++) {
+        emk_fraud_ruleset_rule(rs, d->reason[i].rule, &info);
+        if (d->reason[i].shadow)
+            continue;
+        append_word(out->reasons, info.reason, true);
+        if (rule_text(info.id, &d->reason[i], text, sizeof text) < sizeof text)
+            append_word(out->rules, text, false);
+    }
+}
+
+static emk_status take(emk_fraud_host *h, const emk_fraud_event *ev, emk_fraud_decision *d,
+                       emk_decide_answer *out, emk_error *e)
+{
+    emk_status st;
+
+    emk_lock_take(h->lock);
+    st = take_locked(h, ev, d, e);
+    h->refused += st != EMK_OK;
+    if (st == EMK_OK && out)
+        fill_answer(h->live.rules, d, out);
+    emk_lock_give(h->lock);
+    return st;
+}
+
+static emk_status decide_op(void *self, const emk_fraud_event *ev, emk_decide_answer *out,
+                            emk_error *e)
+{
+    emk_fraud_decision d;
+
+    return take(self, ev, &d, out, e);
+}
+
+static emk_status note_op(void *self, const emk_fraud_event *ev, emk_error *e)
+{
+    emk_fraud_decision d;
+
+    return take(self, ev, &d, NULL, e);
+}
+
+emk_decider emk_fraud_host_decider(emk_fraud_host *h)
+{
+    static const emk_decide_ops OPS = {
+        .size = sizeof OPS, .name = "fraud", .decide = decide_op, .note = note_op};
+
+    return (emk_decider){&OPS, h};
+}
+
+/* ---- looking ---- */
+
+void emk_fraud_host_stats_of(emk_fraud_host *h, emk_fraud_host_stats *out)
+{
+    memset(out, 0, sizeof *out);
+    emk_lock_take(h->lock);
+    emk_fraud_engine_stats(h->live.engine, &out->engine);
+    out->log_bytes = emk_fraud_log_end(h->log);
+    out->refused = h->refused;
+    snprintf(out->ruleset, sizeof out->ruleset, "%s", emk_fraud_ruleset_label(h->live.rules));
+    emk_lock_give(h->lock);
+}
+
+static void put_milli(emk_json_out *o, const char *key, int64_t v)
+{
+    char text[40];
+    int n = snprintf(text, sizeof text, "%s%" PRId64 ".%03" PRId64, v < 0 ? "-" : "",
+                     (v < 0 ? -v : v) / 1000, (v < 0 ? -v : v) % 1000);
+
+    emk_json_out_text(o, key, emk_span_of(text, n > 0 ? (size_t)n : 0));
+}
+
+static void put_view(emk_json_out *o, const emk_fraud_ruleset *rs, const emk_fraud_view *v)
+{
+    emk_fraud_rule_info info;
+
+    put_milli(o, "score", v->score);
+    emk_json_out_text(o, "action", emk_span_str(EMK_FRAUD_ACTION_NAME[v->action]));
+    emk_json_out_time(o, "first", v->first_ms / 1000);
+    emk_json_out_time(o, "last", v->last_ms / 1000);
+    if (v->ban_until_ms)
+        emk_json_out_time(o, "ban_until", v->ban_until_ms / 1000);
+    emk_json_out_bool(o, "review", v->review);
+    emk_json_out_open(o, "rules", '[');
+    for (unsigned i = 0; i < v->n_reasons; i++) {
+        emk_fraud_ruleset_rule(rs, v->reason[i].rule, &info);
+        emk_json_out_open(o, NULL, '{');
+        emk_json_out_text(o, "id", emk_span_str(info.id));
+        emk_json_out_text(o, "name", emk_span_str(info.name));
+        emk_json_out_bool(o, "shadow", v->reason[i].shadow);
+        put_milli(o, "adds", v->reason[i].add);
+        emk_json_out_close(o);
+    }
+    emk_json_out_close(o);
+}
+
+bool emk_fraud_host_look(emk_fraud_host *h, emk_fraud_entity what, emk_span tenant, emk_span id,
+                         emk_json_out *o)
+{
+    emk_fraud_view v;
+    bool there;
+
+    emk_lock_take(h->lock);
+    there = emk_fraud_look(h->live.engine, what, tenant, id, &v);
+    if (there)
+        put_view(o, h->live.rules, &v);
+    emk_lock_give(h->lock);
+    return there;
+}
+
+bool emk_fraud_host_forget(emk_fraud_host *h, emk_fraud_entity what, emk_span tenant, emk_span id)
+{
+    bool there;
+
+    emk_lock_take(h->lock);
+    there = emk_fraud_forget(h->live.engine, what, tenant, id);
+    if (h->draft.engine)
+        there |= emk_fraud_forget(h->draft.engine, what, tenant, id);
+    emk_lock_give(h->lock);
+    return there;
+}
+
+/* ---- explaining ---- */
+
+/* One entry of the decision's rules: "SC-301+9.000:31/30". */
+typedef struct told {
+    char id[64], adds[24], value[24], limit[24];
+    int64_t milli;
+} told;
+
+static bool cut_told(const char **at, told *t)
+{
+    char one[160];
+    size_t n = strcspn(*at, ",");
+    long long whole = 0, part = 0;
+
+    if (n == 0 || n >= sizeof one)
+        return false;
+    memcpy(one, *at, n);
+    one[n] = '\0';
+    *at += n + ((*at)[n] == ',');
+    memset(t, 0, sizeof *t);
+    if (sscanf(one, "%63[^+]+%23[0-9.]:%23[0-9-]/%23[0-9-]", t->id, t->adds, t->value, t->limit) <
+        2)
+        return false;
+    if (sscanf(t->adds, "%lld.%3lld", &whole, &part) == 2)
+        t->milli = whole * 1000 + part;
+    return true;
+}
+
+static bool find_rule(const emk_fraud_ruleset *rs, const char *id, emk_fraud_rule_info *out)
+{
+    for (size_t i = 0; i < emk_fraud_ruleset_rules(rs); i++) {
+        emk_fraud_ruleset_rule(rs, i, out);
+        if (strcmp(out->id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void put_told(const emk_fraud_ruleset *rs, const told *t, emk_json_out *o)
+{
+    emk_fraud_rule_info info;
+
+    emk_json_out_open(o, NULL, '{');
+    emk_json_out_text(o, "id", emk_span_str(t->id));
+    if (rs && find_rule(rs, t->id, &info)) {
+        emk_json_out_text(o, "name", emk_span_str(info.name));
+        emk_json_out_text(o, "family", emk_span_str(info.family));
+        emk_json_out_text(o, "when", emk_span_str(info.when));
+    }
+    emk_json_out_text(o, "adds", emk_span_str(t->adds));
+    if (t->value[0]) {
+        emk_json_out_text(o, "value", emk_span_str(t->value));
+        emk_json_out_text(o, "limit", emk_span_str(t->limit));
+    }
+    emk_json_out_close(o);
+}
+
+static emk_fraud_action action_of(const char *name)
+{
+    for (unsigned i = 0; i < EMK_FRAUD_ACTIONS; i++) {
+        if (strcmp(EMK_FRAUD_ACTION_NAME[i], name) == 0)
+            return (emk_fraud_action)i;
+    }
+    return EMK_FRAUD_ALLOW;
+}
+
+/* What would have had to be different for a milder answer. */
+static void put_change(const emk_fraud_ruleset *rs, const emk_decision_entity *d, emk_json_out *o)
+{
+    emk_fraud_action a = action_of(d->action);
+    const char *at = d->rules;
+    char text[160];
+    told t;
+
+    if (a == EMK_FRAUD_ALLOW)
+        return;
+    if (a != EMK_FRAUD_BAN || d->rules[0]) {
+        int64_t over = (int64_t)d->score * 10 - emk_fraud_ruleset_enter(rs, a);
+
+        while (cut_told(&at, &t)) {
+            if (t.milli <= over)
+                continue;
+            snprintf(text, sizeof text, "without %s it would have been milder", t.id);
+            emk_json_out_text(o, "would_change", emk_span_str(text));
+            return;
+        }
+    }
+    emk_json_out_text(o, "would_change",
+                      emk_span_str(d->rules[0] ? "no single rule: several would have to fall away"
+                                               : "the end of the ban, list or emergency switch"));
+}
+
+void emk_fraud_host_explain(emk_fraud_host *h, const emk_decision_entity *d, emk_json_out *o)
+{
+    const char *at = d->rules;
+    bool same;
+    told t;
+
+    emk_lock_take(h->lock);
+    same = memcmp(d->ruleset, emk_fraud_ruleset_hash(h->live.rules), sizeof d->ruleset) == 0;
+    /* Another set may have other rules of these names: then only what was stored is shown. */
+    emk_json_out_bool(o, "ruleset_is_live", same);
+    emk_json_out_open(o, "rules", '[');
+    while (cut_told(&at, &t))
+        put_told(same ? h->live.rules : NULL, &t, o);
+    emk_json_out_close(o);
+    if (same)
+        put_change(h->live.rules, d, o);
+    emk_lock_give(h->lock);
+}

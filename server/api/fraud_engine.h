@@ -1,0 +1,68 @@
+/* The fraud engine as a running server has it: a rule set, the engine, the log of its events, and
+ * snapshots.  Stands behind emk_api.decider.
+ *
+ * Every event is appended to the log before the engine takes it, under one lock, so that the
+ * engine's state is a function of rule set and log.  A restart reads the snapshot and the lines
+ * behind it; a snapshot that is missing, damaged or of another rule set costs a longer start and
+ * nothing else.  A new rule set passes its own tests, is warmed by the whole log beside the one
+ * that is live, and then takes its place; one that does not compile changes nothing.
+ *
+ * Thread rule: decide, note, look and explain from any thread; reload, keep and close by one. */
+#ifndef EMK_SERVER_API_FRAUD_ENGINE_H
+#define EMK_SERVER_API_FRAUD_ENGINE_H
+
+#include "server/api/decide.h"
+#include "server/api/json_out.h"
+#include "server/fraud/engine.h"
+
+typedef struct emk_fraud_host emk_fraud_host;
+
+typedef struct emk_fraud_host_config {
+    const emk_crypto *crypto;
+    const char *rules;  /* file; NULL: the set that Earmark ships */
+    const char *draft;  /* file of a set that runs beside it; NULL: none */
+    const char *dir;    /* of the log and the snapshot; made */
+    uint32_t users;     /* remembered at once; 0: 65536 */
+    uint64_t piece_max; /* bytes of a piece of the log; 0: 64 MiB */
+    unsigned pieces;    /* that are kept for new rule sets; 0: 8 */
+} emk_fraud_host_config;
+
+/* The rule set that Earmark ships, rules/base.yaml. */
+emk_span emk_fraud_base_rules(void);
+
+/* Gives a host; close with emk_fraud_host_close.  Keeps crypto, copies the texts.  d gets the
+ * complaint about a rule set.  EMK_E_FORMAT (rules), EMK_E_IO, EMK_E_NO_MEMORY and others. */
+emk_status emk_fraud_host_open(const emk_fraud_host_config *config, emk_fraud_host **out,
+                               emk_yaml_diag *d, emk_error *e) EMK_MUST_CHECK;
+/* Takes a snapshot first.  NULL is fine.  What the snapshot says; it is closed all the same. */
+emk_status emk_fraud_host_close(emk_fraud_host *h, emk_error *e);
+
+/* What emk_api.decider is to be; good as long as the host. */
+emk_decider emk_fraud_host_decider(emk_fraud_host *h);
+
+/* Reads the rule files again.  Until the new sets have passed their tests and seen the log, the
+ * ones before decide; after a failure they go on. */
+emk_status emk_fraud_host_reload(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e) EMK_MUST_CHECK;
+/* Now and then: syncs the log, takes a snapshot, drops old pieces. */
+emk_status emk_fraud_host_keep(emk_fraud_host *h, emk_error *e) EMK_MUST_CHECK;
+
+typedef struct emk_fraud_host_stats {
+    emk_fraud_stats engine;
+    uint64_t log_bytes, refused; /* refused: events that could not be logged or taken */
+    char ruleset[128];
+} emk_fraud_host_stats;
+void emk_fraud_host_stats_of(emk_fraud_host *h, emk_fraud_host_stats *out);
+
+/* What is remembered of a user (as events name it) or a device: members score, action, until and
+ * reasons into the object in hand.  False when there is nothing. */
+bool emk_fraud_host_look(emk_fraud_host *h, emk_fraud_entity what, emk_span tenant, emk_span id,
+                         emk_json_out *o);
+/* Erasure.  The log keeps its lines until their pieces are dropped; names in them are
+ * pseudonyms. */
+bool emk_fraud_host_forget(emk_fraud_host *h, emk_fraud_entity what, emk_span tenant, emk_span id);
+
+/* Explains a stored decision: members "rules" (id, name, when, adds, value, limit) and
+ * "would_change" into the object in hand. */
+void emk_fraud_host_explain(emk_fraud_host *h, const emk_decision_entity *d, emk_json_out *o);
+
+#endif

@@ -1,0 +1,537 @@
+#!/usr/bin/env python3
+"""Devices against the real server: enrolment, tickets, leases, receipts, events, revocation; and what
+is left after the server was killed again and again.   EARMARKD=bin/earmarkd device_test.py"""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import unittest
+
+import earmarkd
+from earmarkd import Server
+
+try:
+    from device import (Connection, Device, Key, LEASE_REQUEST, RECEIPT, REQUEST, b64, payload,
+                        ticket_id, unb64)
+except ImportError:
+    print("SKIP python3-cryptography is not here")
+    sys.exit(77)
+
+KILLS = int(os.environ.get("EARMARK_KILLS", "20"))
+
+
+class Dev(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.token = cls.server.dev()["operator_token"]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.close()
+
+    def tearDown(self):
+        for device in self.devices:
+            device.wire.close()
+
+    def setUp(self):
+        self.devices = []
+
+    def operator(self, method, path, body=None, headers=None):
+        return self.server.ask(method, path, body,
+                               {"Authorization": "Bearer " + self.token, **(headers or {})})
+
+    def assert_problem(self, answer, status, slug, text=None):
+        self.assertEqual(answer.status, status, answer.body)
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertEqual(answer.json()["type"], "/problems/" + slug, answer.body)
+        if text:
+            self.assertIn(text, answer.json()["detail"])
+
+    def enrolled(self, user=None):
+        device = Device(self.server, user or "user-" + os.urandom(6).hex())
+        self.devices.append(device)
+        self.assertEqual(device.enrol(self.token).status, 201)
+        return device
+
+    def publish(self, name, version="1", **policy):
+        query = "&".join(f"{k}={v}" for k, v in policy.items())
+        answer = self.operator("PUT", f"/v1/models/{name}/{version}?{query}", os.urandom(5000),
+                               {"Content-Type": "application/octet-stream"})
+        self.assertEqual(answer.status, 201, answer.body)
+
+
+class Enrol(Dev):
+    def test_enrols_and_certifies(self):
+        device = Device(self.server)
+        answer = device.enrol(self.token)
+        self.assertEqual(answer.status, 201, answer.body)
+        body = answer.json()
+        self.assertEqual(unb64(body["device"]), device.id)
+        certificate = payload(device.certificate)
+        self.assertEqual(certificate[1], device.id)
+        self.assertEqual((certificate[4], certificate[5]), (0, 0))
+
+    def test_refuses_a_challenge_twice(self):
+        device, other = Device(self.server), Device(self.server)
+        body = device.enrol_body()
+        self.assertEqual(self.operator("POST", "/v1/devices", body).status, 201)
+        again = {**other.enrol_body(), "challenge": body["challenge"]}
+        self.assert_problem(self.operator("POST", "/v1/devices", again), 409, "used", "challenge")
+
+    def test_refuses_a_challenge_that_is_not_ours(self):
+        body = {**Device(self.server).enrol_body(), "challenge": b64(os.urandom(36))}
+        self.assert_problem(self.operator("POST", "/v1/devices", body), 409, "used")
+
+    def test_refuses_an_enrolment_by_another_key(self):
+        device, other = Device(self.server), Device(self.server)
+        forged = other.signing.message(3, {1: device.signing.public, 2: [0x10, device.agreement.public],
+                                           3: "x", 4: 1})
+        body = {**device.enrol_body(), "enrolment": b64(forged)}
+        self.assert_problem(self.operator("POST", "/v1/devices", body), 422, "invalid-object")
+
+    def test_refuses_unknown_kinds_and_apps_with_a_coarse_answer(self):
+        for kind in ("magic", "app_attest", "android_key", "play_integrity", "safetynet", "tpm"):
+            answer = Device(self.server).enrol(self.token, {"kind": kind, "app": "com.example",
+                                                            "object": b64(b"x")})
+            self.assertIn(answer.status, (403, 422), kind)
+            self.assertNotIn("no such app", answer.json().get("detail", ""))
+        time.sleep(0.2)
+        self.assertIn("attestation: no such app", self.server.log())
+
+    def test_refuses_another_users_device(self):
+        device = self.enrolled("alice")
+        device.user = "mallory"
+        self.assert_problem(device.enrol(self.token), 409, "conflict")
+
+    def test_enrols_again_for_the_same_user(self):
+        device = self.enrolled()
+        self.assertEqual(device.enrol(self.token).status, 201)
+
+    def test_refuses_too_many_devices_and_counts_no_revoked_ones(self):
+        devices = [self.enrolled("collector") for _ in range(10)]
+        answer = Device(self.server, "collector").enrol(self.token)
+        self.assert_problem(answer, 403, "policy", "too many devices")
+        self.assertEqual(answer.json()["help"], "upgrade")
+        self.assertEqual(self.operator("DELETE", "/v1/devices/" + b64(devices[0].id)).status, 204)
+        self.enrolled("collector")
+
+    def test_two_enrolments_at_once_do_not_pass_the_limit(self):
+        for _ in range(9):
+            self.enrolled("racer")
+        devices = [Device(self.server, "racer") for _ in range(6)]
+        bodies = [d.enrol_body() for d in devices]
+        got = []
+        threads = [threading.Thread(target=lambda b=b: got.append(
+            self.operator("POST", "/v1/devices", b).status)) for b in bodies]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(got.count(201), 1, got)
+
+    def test_gives_the_same_answer_to_the_same_key(self):
+        device = Device(self.server)
+        body, headers = device.enrol_body(), {"Idempotency-Key": "enrol-1"}
+        first = self.operator("POST", "/v1/devices", body, headers)
+        second = self.operator("POST", "/v1/devices", body, headers)
+        self.assertEqual((first.status, first.body), (second.status, second.body))
+
+    def test_refresh_gives_a_new_certificate(self):
+        device = self.enrolled()
+        path = f"/v1/devices/{b64(device.id)}/attestations"
+        body = {"challenge": device.challenge(), "attestation": {"kind": "none"}}
+        answer = device.ask("POST", path, body)
+        self.assertEqual(answer.status, 201, answer.body)
+        self.assert_problem(device.ask("POST", path, body), 409, "used")
+        other = self.enrolled()
+        self.assert_problem(other.ask("POST", path, {**body, "challenge": device.challenge()}), 404,
+                            "not-found")
+
+    def test_revokes_at_once_and_for_good(self):
+        device = self.enrolled()
+        self.assertEqual(device.ticket(use="a").status, 201)
+        path = "/v1/devices/" + b64(device.id)
+        self.assertEqual(self.operator("DELETE", path).status, 204)
+        self.assert_problem(device.ticket(use="b"), 403, "device-revoked")
+        self.assertEqual(self.operator("DELETE", path).status, 204)
+        self.assert_problem(device.enrol(self.token), 409, "conflict")
+
+    def test_revoking_nothing_is_not_found(self):
+        for name in (b64(os.urandom(32)), "short", "a" * 43 + "b"):
+            self.assert_problem(self.operator("DELETE", "/v1/devices/" + name), 404, "not-found")
+        self.assertEqual(self.server.ask("DELETE", "/v1/devices/" + b64(os.urandom(32))).status, 401)
+
+
+class Tickets(Dev):
+    def test_gives_a_ticket_that_says_what_was_asked(self):
+        device = self.enrolled()
+        request = device.request(use="video-1")
+        answer = device.ask("POST", "/v1/tickets", {"request": b64(request), "use": "video-1"})
+        self.assertEqual(answer.status, 201, answer.body)
+        ticket = payload(unb64(answer.json()["ticket"]))
+        self.assertEqual(b64(ticket[1]), answer.json()["id"])
+        self.assertEqual(ticket[2], device.id)
+        self.assertEqual(ticket[7], hashlib.sha256(request).digest())
+        self.assertEqual(answer.json()["next"], "backend")
+        self.assertEqual(ticket[9], answer.json()["expires"])
+
+    def test_answers_a_request_once(self):
+        device = self.enrolled()
+        body = {"request": b64(device.request(use="u"))}
+        self.assertEqual(device.ask("POST", "/v1/tickets", body).status, 201)
+        self.assert_problem(device.ask("POST", "/v1/tickets", body), 409, "used", "request")
+
+    def test_gives_the_same_answer_to_the_same_key(self):
+        device = self.enrolled()
+        body, headers = {"request": b64(device.request(use="u"))}, {"Idempotency-Key": "t-1"}
+        first = device.ask("POST", "/v1/tickets", body, headers)
+        second = device.ask("POST", "/v1/tickets", body, headers)
+        self.assertEqual(first.status, 201)
+        self.assertEqual(first.body, second.body)
+        other = {"request": b64(device.request(use="v"))}
+        self.assert_problem(device.ask("POST", "/v1/tickets", other, headers), 422,
+                            "idempotency-reused")
+
+    def test_refuses_requests_of_others(self):
+        device, other = self.enrolled(), self.enrolled()
+        body = {"request": b64(other.request(use="u"))}
+        self.assert_problem(device.ask("POST", "/v1/tickets", body), 422, "invalid-object",
+                            "another device")
+        device.user = "bob"
+        body = {"request": b64(device.request(use="u"))}
+        self.assert_problem(device.ask("POST", "/v1/tickets", body), 422, "invalid-object",
+                            "another user")
+
+    def test_refuses_a_request_that_the_body_contradicts(self):
+        device = self.enrolled()
+        for field in ("model", "version", "use"):
+            body = {"request": b64(device.request(use="u")), field: "other"}
+            self.assert_problem(device.ask("POST", "/v1/tickets", body), 422, "invalid-object",
+                                "body")
+
+    def test_refuses_forged_and_malformed_requests(self):
+        device = self.enrolled()
+        good = device.request(use="u")
+        for bad in (good[:-1] + bytes([good[-1] ^ 1]), good[:-1], good + b"\0", b"x",
+                    Key().message(REQUEST, payload(good))):
+            answer = device.ask("POST", "/v1/tickets", {"request": b64(bad)})
+            self.assert_problem(answer, 422, "invalid-object")
+
+    def test_refuses_a_body_with_other_fields(self):
+        device = self.enrolled()
+        body = {"request": b64(device.request(use="u")), "admin": True}
+        self.assert_problem(device.ask("POST", "/v1/tickets", body), 400, "invalid-body")
+
+    def test_refuses_a_guard_summary_that_is_none(self):
+        device = self.enrolled()
+        body = {"request": b64(device.request(use="u")), "guard": b64(b"junk")}
+        self.assert_problem(device.ask("POST", "/v1/tickets", body), 422, "invalid-object")
+
+    def test_refuses_unknown_models(self):
+        device = self.enrolled()
+        self.assert_problem(device.ticket(model="nowhere"), 404, "not-found")
+        self.assert_problem(device.ticket(model="no where/../x"), 404, "not-found")
+        self.assert_problem(device.ticket(model="m" * 128), 404, "not-found")
+
+    def test_refuses_models_that_want_more_attestation(self):
+        self.publish("strict", min_level=2)
+        answer = self.enrolled().ticket(model="strict")
+        self.assert_problem(answer, 403, "policy")
+        self.assertEqual(answer.json()["help"], "attest")
+
+    def test_refuses_models_of_other_plans(self):
+        self.publish("paid", plans="pro,team")
+        answer = self.enrolled().ticket(model="paid")
+        self.assert_problem(answer, 403, "policy", "plan")
+        self.assertEqual(answer.json()["help"], "upgrade")
+
+    def test_refuses_withdrawn_models(self):
+        self.publish("gone", "1")
+        self.assertEqual(self.operator("DELETE", "/v1/models/gone/1").status, 204)
+        device = self.enrolled()
+        self.assert_problem(device.ticket(model="gone"), 404, "not-found")
+        self.assert_problem(device.ticket(model="gone", version="1"), 410, "gone")
+
+    def test_catalogue_models_are_sealed_at_once(self):
+        self.publish("kitten")
+        device = self.enrolled()
+        answer = device.ticket(model="kitten")
+        self.assertEqual(answer.status, 201, answer.body)
+        body = answer.json()
+        self.assertEqual(body["next"], "fetch")
+        path = "/v1/blobs/" + body["blob"]["id"]
+        self.assertEqual(len(self.server.ask("GET", path).body), body["blob"]["size"])
+        receipt = {"receipt": b64(device.receipt(unb64(body["ticket"])))}
+        self.assertEqual(device.ask("POST", "/v1/receipts", receipt).status, 204)
+        self.assertIn(self.server.ask("GET", path).status, (404, 410))
+
+    def test_users_need_their_token_unless_the_setting_says_otherwise(self):
+        server = Server({"api": {"attestation_none": True}})
+        try:
+            device = Device(server)
+            device.counter = 1
+            self.assertEqual(device.ask("POST", "/v1/tickets", {"request": "AA"}).status, 401)
+        finally:
+            server.close()
+
+
+class Leases(Dev):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        query = "lease_s=600&grace_s=60&renewal_delay_s=60&min_guard=1"
+        answer = cls.server.ask("PUT", "/v1/models/leased/1?" + query, os.urandom(3000),
+                                {"Authorization": "Bearer " + cls.token,
+                                 "Content-Type": "application/octet-stream"})
+        assert answer.status == 201, answer.body
+
+    def ticket(self):
+        device = self.enrolled()
+        answer = device.ticket(model="leased")
+        self.assertEqual(answer.status, 201, answer.body)
+        return device, unb64(answer.json()["ticket"]), answer
+
+    def renew(self, device, message):
+        return device.ask("POST", "/v1/leases", {"request": b64(message)})
+
+    def assert_refusal(self, answer, why, number):
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertEqual(answer.json()["refused"], why)
+        lease = payload(unb64(answer.json()["lease"]))
+        self.assertEqual(lease[6], number)
+        self.assertEqual(lease[3], lease[4])
+        self.assertNotIn(5, lease)
+
+    def test_the_first_lease_comes_with_the_ticket(self):
+        device, ticket, answer = self.ticket()
+        lease = payload(unb64(answer.json()["lease"]))
+        self.assertEqual((lease[1], lease[2]), (ticket_id(ticket), device.id))
+        self.assertEqual(lease[4] - lease[3], 600)
+        self.assertEqual(len(payload(ticket)[10]), 65)
+
+    def test_renews(self):
+        device, ticket, _ = self.ticket()
+        answer = self.renew(device, device.lease_request(ticket))
+        self.assertEqual(answer.status, 200, answer.body)
+        lease = payload(unb64(answer.json()["lease"]))
+        self.assertEqual(lease[4], answer.json()["until"])
+        self.assertEqual(len(lease[5]), 65 + 48)
+
+    def test_takes_a_request_once(self):
+        device, ticket, _ = self.ticket()
+        message = device.lease_request(ticket)
+        self.assertEqual(self.renew(device, message).status, 200)
+        self.assert_problem(self.renew(device, message), 409, "used")
+
+    def test_refuses_a_revoked_device_in_a_signed_message(self):
+        device, ticket, _ = self.ticket()
+        self.operator("DELETE", "/v1/devices/" + b64(device.id))
+        self.assert_refusal(self.renew(device, device.lease_request(ticket)), "revoked", 1)
+
+    def test_refuses_a_guard_that_is_too_low(self):
+        device, ticket, _ = self.ticket()
+        low = {**payload(device.lease_request(ticket)), 7: 0}
+        self.assert_refusal(self.renew(device, device.signing.message(LEASE_REQUEST, low)),
+                            "upgrade", 3)
+
+    def test_refuses_other_tickets_hashes_devices_and_keys(self):
+        device, ticket, _ = self.ticket()
+        other, foreign, _ = self.ticket()
+        good = payload(device.lease_request(ticket))
+
+        def sent(key=device.signing, **changed):
+            value = {**good, 1: os.urandom(16), **{int(k[1:]): v for k, v in changed.items()}}
+            return self.renew(device, key.message(LEASE_REQUEST, value))
+        self.assert_problem(sent(_2=os.urandom(16)), 404, "not-found")
+        self.assert_problem(sent(_2=ticket_id(foreign)), 404, "not-found")
+        self.assert_problem(sent(_3=bytes(32)), 403, "policy")
+        self.assert_problem(sent(_4=other.id), 403, "policy")
+        self.assert_problem(sent(key=other.signing), 422, "invalid-object")
+
+    def test_refuses_tickets_without_a_lease(self):
+        device = self.enrolled()
+        ticket = unb64(device.ticket(use="u").json()["ticket"])
+        self.assert_problem(self.renew(device, device.lease_request(ticket)), 403, "policy")
+
+
+class Receipts(Dev):
+    def send(self, device, message):
+        return device.ask("POST", "/v1/receipts", {"receipt": b64(message)})
+
+    def setUp(self):
+        super().setUp()
+        self.device = self.enrolled()
+        self.ticket = unb64(self.device.ticket(use="u").json()["ticket"])
+
+    def test_takes_a_receipt_and_the_same_again(self):
+        for _ in range(2):
+            self.assertEqual(self.send(self.device, self.device.receipt(self.ticket)).status, 204)
+
+    def test_a_failure_may_be_followed_by_a_success_and_not_the_other_way_round(self):
+        self.assertEqual(self.send(self.device, self.device.receipt(self.ticket, 8)).status, 204)
+        self.assertEqual(self.send(self.device, self.device.receipt(self.ticket, 0)).status, 204)
+        self.assert_problem(self.send(self.device, self.device.receipt(self.ticket, 8)), 409,
+                            "conflict")
+
+    def test_refuses_receipts_of_others(self):
+        other = self.enrolled()
+        self.assert_problem(self.send(other, other.receipt(self.ticket)), 404, "not-found")
+        forged = other.signing.message(RECEIPT, payload(self.device.receipt(self.ticket)))
+        self.assert_problem(self.send(self.device, forged), 422, "invalid-object")
+        self.assert_problem(self.send(self.device, b"x"), 422, "invalid-object")
+
+
+class Events(Dev):
+    def send(self, device, batch):
+        return device.ask("POST", "/v1/events", {"batch": b64(batch)})
+
+    @staticmethod
+    def some(n):
+        return [{1: 1 + i % 7, 2: int(time.time())} for i in range(n)]
+
+    def test_takes_batches_that_follow_each_other(self):
+        device = self.enrolled()
+        first = device.events(1, bytes(32), self.some(5))
+        self.assertEqual(self.send(device, first).json(), {"next": 6, "missing": 0})
+        self.assertEqual(self.send(device, first).json(), {"next": 6, "missing": 0})
+        second = device.events(6, hashlib.sha256(first).digest(), self.some(64))
+        self.assertEqual(self.send(device, second).json(), {"next": 70, "missing": 0})
+
+    def test_counts_what_is_missing(self):
+        device = self.enrolled()
+        self.assertEqual(self.send(device, device.events(11, os.urandom(32), self.some(1))).json(),
+                         {"next": 12, "missing": 10})
+
+    def test_refuses_batches_that_do_not_fit(self):
+        device = self.enrolled()
+        first = device.events(1, bytes(32), self.some(5))
+        self.assertEqual(self.send(device, first).status, 200)
+        for bad in (device.events(1, bytes(32), self.some(6)),
+                    device.events(3, hashlib.sha256(first).digest(), self.some(1)),
+                    device.events(6, bytes(32), self.some(1))):
+            self.assert_problem(self.send(device, bad), 409, "conflict")
+        good = device.events(6, hashlib.sha256(first).digest(), self.some(1))
+        self.assertEqual(self.send(device, good).status, 200)
+
+    def test_refuses_forged_batches(self):
+        device, other = self.enrolled(), self.enrolled()
+        good = device.events(1, bytes(32), self.some(2))
+        value = payload(good)
+        for bad in (other.signing.message(10, value),
+                    device.signing.message(10, {**value, 1: other.id}),
+                    device.signing.message(10, {**value, 3: 5}),
+                    device.signing.message(10, {**value, 6: []}),
+                    device.signing.message(10, {**value, 2: 0, 3: 1}),
+                    device.signing.message(10, {**value, 6: self.some(65), 3: 65}),
+                    good[:-1], b"x"):
+            answer = self.send(device, bad)
+            self.assertEqual(answer.status, 422, answer.body)
+
+    def test_refuses_backends_without_a_service_key(self):
+        answer = self.operator("POST", "/v1/events/backend", b"{}",
+                               {"Content-Type": "application/x-ndjson"})
+        self.assertEqual(answer.status, 401)
+
+
+class Killed(unittest.TestCase):
+    """Everything that was answered is there after kill -9, and revoked stays revoked."""
+
+    def load(self, server, token, n_threads=4):
+        """Devices that ask, and one that enrols and revokes, until told to stop."""
+        stop, known = threading.Event(), {"tickets": [], "revoked": [], "enrolled": []}
+        devices = self.devices[:n_threads]
+
+        def ask(device):
+            while not stop.is_set():
+                try:
+                    answer = device.ticket(use="u")
+                except OSError:
+                    return
+                if answer.status == 201:
+                    known["tickets"].append((device, unb64(answer.json()["ticket"])))
+
+        def moderate():
+            while not stop.is_set():
+                device = Device(server, f"user-{len(known['enrolled'])}-{os.urandom(4).hex()}")
+                try:
+                    if device.enrol(token).status == 201:
+                        known["enrolled"].append(device)
+                    if len(known["enrolled"]) % 2 and server.ask(
+                            "DELETE", "/v1/devices/" + b64(device.id), None,
+                            {"Authorization": "Bearer " + token}).status == 204:
+                        known["revoked"].append(device)
+                except (OSError, ValueError, KeyError):
+                    return
+        threads = [threading.Thread(target=ask, args=(d,)) for d in devices]
+        threads.append(threading.Thread(target=moderate))
+        for t in threads:
+            t.start()
+        return stop, threads, known
+
+    def records(self, server, kind):
+        """From a copy, as the next start would find it."""
+        copy = os.path.join(server.dir, "copy")
+        shutil.rmtree(copy, ignore_errors=True)
+        os.mkdir(copy)
+        for name in ("records.db", "records.db-wal"):
+            path = os.path.join(server.dir, "dev", "data", name)
+            if os.path.exists(path):
+                shutil.copy(path, copy)
+        with sqlite3.connect(os.path.join(copy, "records.db")) as db:
+            return {bytes(row[0]): bytes(row[1])
+                    for row in db.execute("SELECT id, value FROM record WHERE kind = ?", (kind,))}
+
+    def test_nothing_that_was_answered_is_lost(self):
+        server = Server()
+        try:
+            token = server.dev()["operator_token"]
+            self.devices = [Device(server, f"load-{i}") for i in range(4)]
+            for device in self.devices:
+                self.assertEqual(device.enrol(token).status, 201)
+            tickets, revoked, n_enrolled, slowest = set(), set(), 0, 0.0
+            for _ in range(KILLS):
+                stop, threads, known = self.load(server, token)
+                time.sleep(0.2 + os.urandom(1)[0] / 512)
+                server.process.send_signal(signal.SIGKILL)
+                stop.set()
+                for t in threads:
+                    t.join()
+                server.process.wait()
+                server.process.stdout.close()
+                tickets |= {ticket_id(t) for _, t in known["tickets"]}
+                revoked |= {d.id for d in known["revoked"]}
+                n_enrolled += len(known["enrolled"])
+                stored = self.records(server, 9)
+                self.assertEqual(tickets - set(stored), set())
+                devices = self.records(server, 1)
+                for device in known["enrolled"]:
+                    self.assertIn(device.id, devices)
+                for name in revoked:
+                    self.assertIn(b"\x05\xf5", devices[name])  # 5: true
+                os.remove(server.log_path)
+                began = time.monotonic()
+                server.start()
+                slowest = max(slowest, time.monotonic() - began)
+                token = server.dev()["operator_token"]
+                for device in self.devices:
+                    device.wire.close()
+            self.assertGreater(len(tickets), KILLS)
+            self.assertGreater(len(revoked), 0)
+            entries = server.metric("earmark_audit_entries")
+            print(f"{KILLS} kills: {len(tickets)} tickets, {n_enrolled} enrolments, "
+                  f"{len(revoked)} revocations kept; slowest start {slowest:.2f} s; audit {entries}")
+        finally:
+            server.close()
+
+
+if __name__ == "__main__":
+    if not os.access(earmarkd.BINARY, os.X_OK):
+        print("SKIP earmarkd is not built")
+        sys.exit(77)
+    unittest.main(verbosity=2)

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""The fraud engine inside the real server: what it stops, and that it remembers after a restart.
+EARMARKD=bin/earmarkd fraud_test.py"""
+import json
+import os
+import signal
+import sys
+import time
+import unittest
+
+from earmarkd import Server
+
+try:
+    from device import Device, b64, unb64
+except ImportError:
+    print("SKIP python3-cryptography is not here")
+    sys.exit(77)
+
+RULES = """
+ruleset: {name: t, version: %d, detection_paranoia: 2, blocking_paranoia: 1}
+families: {a: {cap: 10}}
+features:
+  n: {kind: count, key: subj.user, window: 24h, on: [model.grant]}
+rules:
+- {id: A1, name: few, family: a, entity: subj.user, on: [model.grant], when: "n >= %d", score: 9,
+   half_life: 6h, reason: few, tests: [{fire: {n: %d}}]}
+"""
+
+
+class Fraud(unittest.TestCase):
+    def setUp(self):
+        self.server = Server()
+        self.token = self.server.dev()["operator_token"]
+
+    def tearDown(self):
+        self.server.close()
+
+    def operator(self, method, path, body=None, headers=None):
+        return self.server.ask(method, path, body,
+                               {"Authorization": "Bearer " + self.token, **(headers or {})})
+
+    def enrolled(self, user):
+        device = Device(self.server, user)
+        answer = device.enrol(self.token)
+        self.assertEqual(answer.status, 201, answer.body)
+        return device
+
+    def put_model(self, name, query=""):
+        answer = self.operator("PUT", f"/v1/models/{name}/1{query}", os.urandom(500),
+                               {"Content-Type": "application/octet-stream"})
+        self.assertEqual(answer.status, 201, answer.body)
+
+    def publish(self, n):
+        for i in range(n):
+            self.put_model(f"m{i}")
+
+    def scrape(self, device, n):
+        """Statuses of one ticket after the other, each for another model."""
+        return [device.ticket(model=f"m{i}").status for i in range(n)]
+
+    def restart(self, how=signal.SIGTERM):
+        self.server.stop(how)
+        os.truncate(self.server.log_path, 0)
+        self.server.start()
+        self.token = self.server.dev()["operator_token"]
+
+    def assert_throttled(self, answer):
+        self.assertEqual(answer.status, 403, answer.body)
+        self.assertEqual(answer.json()["help"], "wait", answer.body)
+        self.assertIn("retry-after", answer.headers)
+
+    def test_scraping_is_throttled_and_the_server_remembers(self):
+        self.publish(45)
+        device, other = self.enrolled("scraper"), self.enrolled("somebody")
+        got = self.scrape(device, 45)
+        self.assertEqual(got[:8], [201] * 8, got)
+        first = got.index(403)
+        self.assertLess(first, 40)
+        self.assertEqual(set(got[first:]), {403}, got)
+        self.assert_throttled(device.ticket(model="m0"))
+        self.assertEqual(other.ticket(model="m0").status, 201)
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            self.restart(how)
+            device.wire.close()
+            self.assert_throttled(device.ticket(model="m0"))
+
+    def test_a_canary_bans_at_the_next_lease(self):
+        self.put_model("honest", "?lease_s=3600")
+        self.put_model("decoy", "?decoy=1")
+        device, other = self.enrolled("curious"), self.enrolled("somebody")
+        tickets = [d.ticket(model="honest") for d in (device, other)]
+        self.assertEqual([t.status for t in tickets], [201, 201], tickets[0].body)
+        device.ticket(model="decoy")
+        got = []
+        for d, t in zip((device, other), tickets):
+            ticket = unb64(t.json()["ticket"])
+            got.append(d.ask("POST", "/v1/leases", {"request": b64(d.lease_request(ticket))}).json())
+        self.assertEqual(got[0]["refused"], "revoked", got[0])
+        self.assertIn("until", got[1])
+        self.restart()
+        device.wire.close()
+        self.assertEqual(device.ticket(model="honest").status, 403)
+
+    def test_going_on_after_a_throttle_is_denied(self):
+        self.publish(45)
+        device = self.enrolled("scraper")
+        self.scrape(device, 45)
+        last = [device.ticket(model=f"m{i}") for i in range(45)][-1].json()
+        self.assertNotIn("scraper", json.dumps(last))
+        log = self.log_lines()
+        self.assertTrue(all(line["v"] == 1 for line in log))
+        self.assertTrue(any(line["type"] == "model.grant" for line in log))
+
+    def log_lines(self):
+        folder = os.path.join(self.server.dir, "dev", "data", "fraud")
+        lines = []
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(".jsonl"):
+                with open(os.path.join(folder, name), encoding="ascii") as f:
+                    lines += [json.loads(line) for line in f]
+        return lines
+
+
+class Rules(unittest.TestCase):
+    def test_a_bad_rule_set_changes_nothing_and_a_good_one_does(self):
+        server = Server()
+        path = os.path.join(server.dir, "rules.yaml")
+        server.close()
+        os.makedirs(server.dir, exist_ok=True)
+        with open(path, "w", encoding="ascii") as f:
+            f.write(RULES % (1, 3, 3))
+        config = {"fraud": {"rules": path}}
+        server = Server(config)
+        try:
+            with open(path, "w", encoding="ascii") as f:
+                f.write(RULES % (2, 3, 2))  # its own test fails
+            server.process.send_signal(signal.SIGHUP)
+            self.wait(server, "the fraud rules stay as they were")
+            self.assertIn("rules.yaml:", server.log())
+            with open(path, "w", encoding="ascii") as f:
+                f.write(RULES % (3, 2, 2))
+            server.process.send_signal(signal.SIGHUP)
+            time.sleep(1)
+            self.assertEqual(server.log().count("the fraud rules stay as they were"), 1)
+        finally:
+            server.close()
+
+    def test_a_server_does_not_start_with_bad_rules(self):
+        server = Server()
+        server.close()
+        os.makedirs(server.dir, exist_ok=True)
+        path = os.path.join(server.dir, "rules.yaml")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("ruleset: {")
+        bad = Server({"fraud": {"rules": path}}, wait=False)
+        try:
+            self.assertNotEqual(bad.process.wait(15), 0)
+            self.assertIn("the fraud engine does not start", bad.log())
+        finally:
+            bad.close()
+
+    def wait(self, server, text):
+        for _ in range(100):
+            if text in server.log():
+                return
+            time.sleep(0.05)
+        self.fail(server.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
