@@ -5,10 +5,12 @@
 #include "core/codec/base64.h"
 #include "core/codec/base64url.h"
 #include "server/attest/instant.h"
+#include "server/attest/pem.h"
 
 #include <string.h>
 
 #define REASON_MAX 256u
+#define NAME_MAX   64u
 
 void emk_case_problem(emk_attest_case *c, const char *what, const char *detail)
 {
@@ -26,6 +28,11 @@ bool emk_case_has(const emk_attest_case *c, const char *name)
     const emk_dom *node = emk_dom_get(c->node, name);
 
     return node && node->kind != EMK_DOM_NULL;
+}
+
+emk_simulated_mode emk_case_simulated(const emk_attest_case *c)
+{
+    return (emk_simulated_mode)c->run->accept->simulated;
 }
 
 void *emk_case_take(emk_attest_case *c, size_t len)
@@ -62,7 +69,19 @@ static int hex_digit(uint8_t ch)
     return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 
-emk_span emk_case_hex(emk_attest_case *c, const char *name)
+/* "x_hex" may stand as "x_b64" and the other way; gives the other name when only that is there. */
+static bool other_form(const emk_attest_case *c, const char *name, const char *from, const char *to,
+                       char other[NAME_MAX])
+{
+    size_t n = strlen(name), cut = strlen(from);
+
+    if (emk_case_has(c, name) || n <= cut || n >= NAME_MAX || strcmp(name + n - cut, from) != 0)
+        return false;
+    (void)snprintf(other, NAME_MAX, "%.*s%s", (int)(n - cut), name, to);
+    return emk_case_has(c, other);
+}
+
+static emk_span decode_hex(emk_attest_case *c, const char *name)
 {
     emk_span text = emk_case_text(c, name);
     uint8_t *out = emk_case_take(c, text.len / 2 + 1);
@@ -80,7 +99,7 @@ emk_span emk_case_hex(emk_attest_case *c, const char *name)
     return emk_case_is_good(c) ? emk_span_of(out, text.len / 2) : emk_span_str("");
 }
 
-emk_span emk_case_base64(emk_attest_case *c, const char *name)
+static emk_span decode_base64(emk_attest_case *c, const char *name)
 {
     emk_span text = emk_case_text(c, name);
     uint8_t *out = emk_case_take(c, text.len + 1);
@@ -90,6 +109,22 @@ emk_span emk_case_base64(emk_attest_case *c, const char *name)
         emk_base64url_decode(text, out, text.len, &len, NULL) != EMK_OK)
         emk_case_problem(c, "not base64", name);
     return emk_case_is_good(c) ? emk_span_of(out, len) : emk_span_str("");
+}
+
+emk_span emk_case_hex(emk_attest_case *c, const char *name)
+{
+    char other[NAME_MAX];
+
+    return other_form(c, name, "_hex", "_b64", other) ? decode_base64(c, other)
+                                                      : decode_hex(c, name);
+}
+
+emk_span emk_case_base64(emk_attest_case *c, const char *name)
+{
+    char other[NAME_MAX];
+
+    return other_form(c, name, "_b64", "_hex", other) ? decode_hex(c, other)
+                                                      : decode_base64(c, name);
 }
 
 uint64_t emk_case_number(emk_attest_case *c, const char *name)
@@ -167,6 +202,42 @@ emk_span emk_case_file(emk_attest_case *c, const char *name)
     return out;
 }
 
+/* --- chains --- */
+
+/* The first DER value of in, head included; empty when there is none. */
+static emk_span first_value(emk_span in)
+{
+    size_t len = 0, head;
+
+    if (in.len < 4 || in.p[0] != 0x30 || in.p[1] < 0x81 || in.p[1] > 0x82)
+        return emk_span_of(NULL, 0);
+    head = 2 + (in.p[1] & 0x7fu);
+    for (size_t i = 2; i < head; i++)
+        len = len << 8 | in.p[i];
+    return len <= in.len - head ? emk_span_of(in.p, head + len) : emk_span_of(NULL, 0);
+}
+
+emk_status emk_case_read_chain(emk_span file, emk_buf *der, const emk_case_chain *out, emk_error *e)
+{
+    emk_span one = first_value(file);
+    emk_status st = EMK_OK;
+
+    if (one.len == 0)
+        return emk_pem_read_chain(file, der, out->certs, out->max, out->n, e);
+    *out->n = 0;
+    while (st == EMK_OK && file.len > 0) {
+        one = first_value(file);
+        if (one.len == 0)
+            return emk_fail(e, EMK_E_FORMAT, "manifest: not a certificate", *out->n);
+        if (*out->n == out->max)
+            return emk_fail(e, EMK_E_LIMIT, "manifest: certificates", out->max);
+        st = emk_x509_parse(one, &out->certs[*out->n], e);
+        *out->n += st == EMK_OK;
+        file = emk_span_of(file.p + one.len, file.len - one.len);
+    }
+    return st;
+}
+
 /* --- verdicts ----------------------------------------------------------------------------------
  */
 
@@ -179,9 +250,9 @@ static claim claim_of(emk_span want)
         const char *word;
         claim claim;
     } WORDS[] = {
-        {"accept", CLAIM_GOOD}, {"genuine", CLAIM_GOOD}, {"pass", CLAIM_GOOD},
-        {"equal", CLAIM_GOOD},  {"reject", CLAIM_BAD},   {"fail", CLAIM_BAD},
-        {"either", CLAIM_NONE},
+        {"accept", CLAIM_GOOD}, {"genuine", CLAIM_GOOD},       {"pass", CLAIM_GOOD},
+        {"equal", CLAIM_GOOD},  {"reject", CLAIM_BAD},         {"fail", CLAIM_BAD},
+        {"either", CLAIM_NONE}, {"nonce_unknown", CLAIM_NONE}, {"client_data_unknown", CLAIM_NONE},
     };
     size_t n = 0;
 
@@ -191,6 +262,21 @@ static claim claim_of(emk_span want)
         if (emk_span_equal(emk_span_of(want.p, n), emk_span_str(WORDS[i].word)))
             return WORDS[i].claim;
     return CLAIM_UNKNOWN;
+}
+
+/* Nobody knows what the evidence was made over, so nothing can be claimed of it. */
+static bool is_unknown(const emk_attest_case *c)
+{
+    static const char *const NAMES[] = {"nonce_unknown", "client_data_unknown",
+                                        "challenge_unknown"};
+
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        const emk_dom *x = emk_dom_get_kind(c->node, NAMES[i], EMK_DOM_BOOL);
+
+        if (x && x->truth)
+            return true;
+    }
+    return false;
 }
 
 /* Whether a status says something about the evidence. */
@@ -234,7 +320,7 @@ void emk_case_verdict(emk_attest_case *c, const char *name, emk_status st, const
 {
     const emk_dom *node = emk_dom_get_kind(c->node, name, EMK_DOM_STRING);
     emk_span want = node ? node->text : emk_span_str("");
-    claim claimed = claim_of(want);
+    claim claimed = is_unknown(c) ? CLAIM_NONE : claim_of(want);
     const char *got = st == EMK_OK ? "accept" : "reject";
     char reason[REASON_MAX] = "";
     bool agrees = claimed == (st == EMK_OK ? CLAIM_GOOD : CLAIM_BAD);

@@ -9,7 +9,9 @@
 
 #include "cli/command.h"
 #include "cli/json_dom.h"
+#include "server/attest/attest.h"
 #include "server/attest/bundle.h"
+#include "server/attest/simulated.h"
 
 #define EMK_CASE_FILE_MAX ((size_t)1 << 20) /* bytes of one file of evidence */
 
@@ -17,10 +19,11 @@
 typedef struct emk_attest_run {
     emk_cli *cli;
     const emk_crypto *crypto;
-    const char *dir;            /* of the manifest; files lie beside it */
-    const char *roots_dir;      /* where "roots/x.pem" are looked for */
-    emk_bundle anchors;         /* owned */
-    emk_bundle receipt_anchors; /* owned: of App Attest receipts */
+    const char *dir;                 /* of the manifest; files lie beside it */
+    const char *roots_dir;           /* where "roots/x.pem" are looked for */
+    emk_bundle anchors;              /* owned */
+    emk_bundle receipt_anchors;      /* owned: of App Attest receipts */
+    const emk_attest_policy *accept; /* what is forgiven: simulated evidence, testing responses */
     size_t n_cases, n_verdicts, n_differ, n_errors, n_unclaimed;
 } emk_attest_run;
 
@@ -48,6 +51,17 @@ uint64_t emk_case_number(emk_attest_case *c, const char *name);
 int64_t emk_case_time(emk_attest_case *c, const char *name);
 /* The file that the member names: relative, below the manifest's folder. */
 emk_span emk_case_file(emk_attest_case *c, const char *name);
+/* Certificates of one file: PEM, or DER one behind the other. */
+typedef struct emk_case_chain {
+    emk_x509 *certs; /* room for max */
+    size_t max;
+    size_t *n;
+} emk_case_chain;
+/* Fills out, whose certificates lend from der (appended to) or from file. */
+emk_status emk_case_read_chain(emk_span file, emk_buf *der, const emk_case_chain *out,
+                               emk_error *e) EMK_MUST_CHECK;
+/* What becomes of a simulator's evidence. */
+emk_simulated_mode emk_case_simulated(const emk_attest_case *c);
 /* Room until the case ends. */
 void *emk_case_take(emk_attest_case *c, size_t len);
 

@@ -28,18 +28,29 @@ static emk_span client_data_hash(emk_attest_case *c)
     return emk_case_is_good(c) ? emk_span_of(hash, EMK_SHA256_LEN) : data;
 }
 
+static bool is_development(emk_attest_case *c)
+{
+    const char *word = emk_case_string(c, "environment");
+    bool yes = strcmp(word, "development") == 0 || strcmp(word, "sandbox") == 0;
+
+    if (!yes && strcmp(word, "production") != 0)
+        emk_case_problem(c, "not an environment", word);
+    return yes;
+}
+
 static void run_attestation(emk_attest_case *c)
 {
     emk_app_attest_policy policy = {.app_id = emk_case_string(c, "app_id"),
                                     .roots = c->run->anchors.certs,
-                                    .n_roots = c->run->anchors.n};
+                                    .n_roots = c->run->anchors.n,
+                                    .simulated = emk_case_simulated(c)};
     emk_app_attest_evidence in;
     emk_app_attest_key key;
     emk_claims claims;
     emk_error e = {0};
     emk_status st = EMK_E_USAGE;
 
-    policy.development = strcmp(emk_case_string(c, "environment"), "development") == 0;
+    policy.development = is_development(c);
     policy.time_s = emk_case_time(c, "verify_time");
     in.object = emk_case_file(c, "file");
     in.key_id = emk_case_base64(c, "key_id_b64");
@@ -105,9 +116,7 @@ static void run_receipt(emk_attest_case *c)
     emk_status st = EMK_E_USAGE;
 
     if (emk_case_has(c, "environment"))
-        policy.env = emk_case_string(c, "environment");
-    if (policy.env && strcmp(policy.env, "development") == 0)
-        policy.env = "sandbox";
+        policy.env = is_development(c) ? "sandbox" : "production";
     if (emk_case_has(c, "public_key_x962_hex"))
         policy.public_key = emk_case_hex(c, "public_key_x962_hex");
     if (emk_case_has(c, "max_age_seconds"))
@@ -166,9 +175,9 @@ static void run_android_policy(emk_attest_case *c, const char *name, emk_android
     if (!emk_case_has(c, name))
         return;
     emk_buf_init(&der, EMK_PEM_MAX);
-    policy->verified_boot = strcmp(name, "strict") == 0;
+    policy->verified_boot = strcmp(name, "google_reference") != 0;
     if (emk_case_is_good(c))
-        st = emk_pem_read_chain(pem, &der, chain, EMK_X509_CHAIN_MAX, &n, &e);
+        st = emk_case_read_chain(pem, &der, &(emk_case_chain){chain, EMK_X509_CHAIN_MAX, &n}, &e);
     for (size_t i = 0; i < n; i++)
         certs[i] = chain[i].der;
     if (st == EMK_OK)
@@ -179,13 +188,21 @@ static void run_android_policy(emk_attest_case *c, const char *name, emk_android
 
 static void run_android_key(emk_attest_case *c)
 {
-    emk_android_policy policy = {.roots = c->run->anchors.certs, .n_roots = c->run->anchors.n};
+    emk_android_policy policy = {.roots = c->run->anchors.certs,
+                                 .n_roots = c->run->anchors.n,
+                                 .simulated = emk_case_simulated(c)};
     emk_revocation *list = list_of(c);
     emk_span pem = emk_case_file(c, "file");
 
     policy.challenge = emk_case_hex(c, "challenge_hex");
     policy.time_s = emk_case_time(c, "verify_time");
     policy.revocation = list;
+    if (emk_case_has(c, "package"))
+        policy.package = emk_case_string(c, "package");
+    if (emk_case_has(c, "certificate_sha256_hex"))
+        policy.app_digest = emk_case_hex(c, "certificate_sha256_hex");
+    if (emk_case_has(c, "min_os_patch"))
+        policy.min_os_patch = (uint32_t)emk_case_number(c, "min_os_patch");
     run_android_policy(c, "google_reference", &policy, pem);
     run_android_policy(c, "strict", &policy, pem);
     run_android_policy(c, "expect", &policy, pem);
@@ -198,7 +215,8 @@ static void run_android_key(emk_attest_case *c)
 static emk_status check_verdicts(emk_attest_case *c, emk_span json, emk_error *e)
 {
     emk_play_policy policy = {.package = emk_case_string(c, "package"),
-                              .time_s = emk_case_time(c, "verify_time")};
+                              .time_s = emk_case_time(c, "verify_time"),
+                              .allow_testing = c->run->accept->allow_testing};
     emk_claims claims;
 
     policy.digests[0] = emk_case_hex(c, "certificate_sha256_hex");
@@ -244,7 +262,8 @@ static void run_safetynet(emk_attest_case *c)
     emk_safetynet_policy policy = {.roots = c->run->anchors.certs,
                                    .n_roots = c->run->anchors.n,
                                    .time_s = emk_case_time(c, "verify_time"),
-                                   .nonce = emk_case_base64(c, "nonce_b64")};
+                                   .nonce = emk_case_base64(c, "nonce_b64"),
+                                   .simulated = emk_case_simulated(c)};
     emk_span token = emk_case_file(c, "file");
     emk_claims claims;
     emk_error e = {0};
@@ -256,9 +275,17 @@ static void run_safetynet(emk_attest_case *c)
         policy.max_age_s = (int64_t)emk_case_number(c, "max_age_seconds");
     if (emk_case_has(c, "expected_hostname"))
         policy.host = emk_case_string(c, "expected_hostname");
+    if (emk_case_has(c, "package")) {
+        policy.package = emk_case_string(c, "package");
+        policy.app_digest = emk_case_hex(c, "certificate_sha256_hex");
+    }
+    policy.device = emk_case_has(c, "expect"); /* one verdict on all of it */
     if (emk_case_is_good(c))
         st = emk_safetynet_verify(c->run->crypto, &policy, token, &claims, &e);
-    emk_case_verdict(c, "token_genuine", st, &e);
+    if (policy.device)
+        emk_case_verdict(c, "expect", st, &e);
+    if (emk_case_has(c, "token_genuine"))
+        emk_case_verdict(c, "token_genuine", st, &e);
     if (!emk_case_has(c, "device_verdict"))
         return;
     st = emk_case_is_good(c) ? emk_safetynet_peek_device(token, &e) : EMK_E_USAGE;

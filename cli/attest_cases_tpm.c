@@ -2,10 +2,13 @@
  * credentials.  Evidence of a museum: what old TPMs signed over SHA-1 counts, and quotes without
  * a nonce where the case itself has none. */
 #include "cli/attest_case.h"
+#include "core/base/writer.h"
 #include "core/codec/base64.h"
+#include "core/codec/der.h"
 #include "server/attest/pem.h"
 #include "server/attest/tpm.h"
 #include "server/attest/tpm_credential.h"
+#include "server/attest/tpm_enrol.h"
 
 #include <string.h>
 
@@ -24,6 +27,7 @@ static uint16_t hash_number(emk_attest_case *c, emk_span name)
         {"sha1", EMK_TPM_ALG_SHA1},     {"SHA1", EMK_TPM_ALG_SHA1},
         {"sha256", EMK_TPM_ALG_SHA256}, {"SHA256", EMK_TPM_ALG_SHA256},
         {"sha384", EMK_TPM_ALG_SHA384}, {"SHA384", EMK_TPM_ALG_SHA384},
+        {"sha512", EMK_TPM_ALG_SHA512}, {"SHA512", EMK_TPM_ALG_SHA512},
     };
 
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++)
@@ -127,18 +131,65 @@ static emk_tpm_pcrs read_pcrs(emk_attest_case *c, const emk_dom *values, emk_spa
     return pcrs;
 }
 
-/* A TPMT_SIGNATURE around what is a raw RSASSA signature. */
+/* Whether it begins as a TPMT_SIGNATURE does. */
+static bool has_head(emk_span sig)
+{
+    return sig.len > SIG_HEAD && sig.p[0] == 0 &&
+           (sig.p[1] == EMK_TPM_ALG_RSASSA || sig.p[1] == EMK_TPM_ALG_RSAPSS ||
+            sig.p[1] == EMK_TPM_ALG_ECDSA) &&
+           sig.p[2] == 0;
+}
+
+static void put_sized(emk_writer *w, emk_span v)
+{
+    while (v.len > 0 && v.p[0] == 0)
+        v = emk_span_of(v.p + 1, v.len - 1);
+    emk_write_u16be(w, (uint16_t)v.len);
+    emk_write_bytes(w, v);
+}
+
+/* A TPMT_SIGNATURE around a bare one: r and s in DER of an ECDSA signature, else RSASSA. */
 static emk_span wrap_signature(emk_attest_case *c, uint16_t hash, emk_span sig)
 {
     uint8_t *p = emk_case_take(c, sig.len + SIG_HEAD);
-    const uint8_t head[SIG_HEAD] = {0x00,          EMK_TPM_ALG_RSASSA,      (uint8_t)(hash >> 8),
-                                    (uint8_t)hash, (uint8_t)(sig.len >> 8), (uint8_t)sig.len};
+    emk_writer w;
+    emk_der d, in;
+    emk_span r, s;
 
     if (!emk_case_is_good(c) || sig.len == 0)
         return sig;
-    memcpy(p, head, sizeof head);
-    memcpy(p + sizeof head, sig.p, sig.len);
-    return emk_span_of(p, sig.len + sizeof head);
+    emk_writer_init(&w, p, sig.len + SIG_HEAD);
+    emk_der_init(&d, sig);
+    emk_der_enter(&d, EMK_DER_SEQUENCE, &in);
+    r = emk_der_read_integer(&in);
+    s = emk_der_read_integer(&in);
+    emk_der_leave(&d, &in);
+    if (emk_der_finish(&d, NULL) == EMK_OK) {
+        emk_write_u16be(&w, EMK_TPM_ALG_ECDSA);
+        emk_write_u16be(&w, hash);
+        put_sized(&w, r);
+        put_sized(&w, s);
+        return emk_writer_span(&w);
+    }
+    emk_write_u16be(&w, EMK_TPM_ALG_RSASSA);
+    emk_write_u16be(&w, hash);
+    emk_write_u16be(&w, (uint16_t)sig.len);
+    emk_write_bytes(&w, sig);
+    return emk_writer_span(&w);
+}
+
+/* The form as the case says, or as it looks. */
+static emk_span quote_signature(emk_attest_case *c, emk_span sig)
+{
+    uint16_t hash = EMK_TPM_ALG_SHA256;
+
+    if (emk_case_has(c, "sig_form")
+            ? emk_dom_is_text(emk_dom_get(c->node, "sig_form"), "TPMT_SIGNATURE")
+            : has_head(sig))
+        return sig;
+    if (emk_case_has(c, "pcr_digest_hash"))
+        hash = hash_number(c, emk_case_text(c, "pcr_digest_hash"));
+    return wrap_signature(c, hash, sig);
 }
 
 static emk_status verify_quote(emk_attest_case *c, emk_tpm_quote_in *in, emk_span ak_public,
@@ -169,8 +220,7 @@ static void run_quote(emk_attest_case *c)
         ak_public = emk_case_file(c, "ak_public");
     if (emk_case_is_good(c) && emk_dom_parse(&c->arena, json, &values, &e) != EMK_OK)
         emk_case_problem(c, "pcrs", e.what);
-    if (!emk_dom_is_text(emk_dom_get(c->node, "sig_form"), "TPMT_SIGNATURE"))
-        in.sig = wrap_signature(c, hash_number(c, emk_case_text(c, "pcr_digest_hash")), in.sig);
+    in.sig = quote_signature(c, in.sig);
     in.nonce = emk_case_hex(c, "nonce_hex");
     if (emk_case_is_good(c))
         in.selection = read_pcrs(c, values, &in.values);
@@ -186,7 +236,8 @@ static emk_tpm_roots roots_of(emk_attest_case *c)
     return (emk_tpm_roots){.roots = c->run->anchors.certs,
                            .n_roots = c->run->anchors.n,
                            .time_s = emk_case_time(c, "verify_time"),
-                           .sha1_leaf = true};
+                           .sha1_leaf = true,
+                           .simulated = emk_case_simulated(c)};
 }
 
 static emk_status verify_certify(emk_attest_case *c, const emk_x509 *aik, emk_error *e)
@@ -203,7 +254,7 @@ static emk_status verify_certify(emk_attest_case *c, const emk_x509 *aik, emk_er
 static void run_certify(emk_attest_case *c)
 {
     emk_x509 chain[EMK_X509_CHAIN_MAX];
-    emk_tpm_roots roots = roots_of(c);
+    emk_tpm_roots roots;
     emk_tpm_vendor vendor;
     emk_x509_list list = {chain, 0};
     emk_span pem = emk_case_file(c, "aik_chain");
@@ -213,12 +264,16 @@ static void run_certify(emk_attest_case *c)
 
     emk_buf_init(&der, EMK_CASE_FILE_MAX);
     if (emk_case_is_good(c))
-        st = emk_pem_read_chain(pem, &der, chain, EMK_X509_CHAIN_MAX, &list.n, &e);
+        st = emk_case_read_chain(pem, &der, &(emk_case_chain){chain, EMK_X509_CHAIN_MAX, &list.n},
+                                 &e);
     if (st == EMK_OK)
         st = verify_certify(c, &chain[0], &e);
     emk_case_verdict(c, "expect_crypto", st, &e);
     if (emk_case_has(c, "expect_trust")) {
-        st = list.n > 0 ? emk_tpm_aik_verify(c->run->crypto, &roots, &list, &vendor, &e) : st;
+        roots = roots_of(c);
+        st = !emk_case_is_good(c) ? EMK_E_USAGE
+             : list.n > 0         ? emk_tpm_aik_verify(c->run->crypto, &roots, &list, &vendor, &e)
+                                  : st;
         emk_case_verdict(c, "expect_trust", st, &e);
     }
     emk_buf_done(&der);
@@ -231,15 +286,20 @@ static void run_ek_cert(emk_attest_case *c)
     emk_x509 sent[EMK_X509_CHAIN_MAX];
     emk_x509_list list = {sent, 0};
     emk_tpm_roots roots = roots_of(c);
-    emk_span ek = emk_case_file(c, "file"), pem = emk_case_file(c, "issuers");
+    emk_span ek = emk_case_file(c, "file"), pem = emk_span_str("");
     emk_buf der;
     emk_tpm_ek out;
     emk_error e = {0};
     emk_status st = EMK_E_USAGE;
 
     emk_buf_init(&der, EMK_CASE_FILE_MAX);
+    if (emk_case_has(c, "issuers"))
+        pem = emk_case_file(c, "issuers");
     if (emk_case_is_good(c))
-        st = emk_pem_read_chain(pem, &der, sent, EMK_X509_CHAIN_MAX, &list.n, &e);
+        st = EMK_OK;
+    if (st == EMK_OK && pem.len > 0)
+        st = emk_case_read_chain(pem, &der, &(emk_case_chain){sent, EMK_X509_CHAIN_MAX, &list.n},
+                                 &e);
     if (st == EMK_OK)
         st = emk_tpm_ek_verify(c->run->crypto, &roots, ek, &list, &out, &e);
     emk_case_verdict(c, "expect", st, &e);
@@ -302,7 +362,76 @@ static void run_credential(emk_attest_case *c)
     emk_case_verdict(c, "expect", st, &e);
 }
 
+/* --- enrolments --------------------------------------------------------------------------------
+ */
+
+static uint32_t read_pcr_numbers(emk_attest_case *c)
+{
+    const emk_dom *list = emk_dom_get_kind(c->node, "pcrs", EMK_DOM_ARRAY);
+    uint32_t pcrs = 0;
+
+    if (!list)
+        emk_case_problem(c, "the case lacks the list", "pcrs");
+    for (const emk_dom *i = list ? list->first : NULL; i; i = i->next) {
+        uint64_t index = 0;
+
+        if (!emk_dom_u64(i, &index) || index > PCR_MAX)
+            emk_case_problem(c, "not a PCR", "pcrs");
+        else
+            pcrs |= UINT32_C(1) << index;
+    }
+    return pcrs;
+}
+
+static emk_status verify_enrolment(emk_attest_case *c, const emk_tpm_policy *policy,
+                                   emk_span secret, emk_error *e)
+{
+    emk_tpm_roots roots = roots_of(c);
+    emk_tpm_hello hello;
+    emk_tpm_proof proof;
+    emk_tpm_kept kept = {.hello = &hello, .secret = secret, .proof = &proof};
+    emk_span first = emk_case_file(c, "hello"), second = emk_case_file(c, "proof");
+    emk_claims claims;
+    emk_status st;
+
+    roots.sha1_leaf = false;
+    if (!emk_case_is_good(c))
+        return EMK_E_USAGE;
+    st = emk_tpm_hello_read(first, &hello, e);
+    if (st == EMK_OK)
+        st = emk_tpm_proof_read(second, &proof, e);
+    return st == EMK_OK ? emk_tpm_enrol_check(c->run->crypto, &roots, policy, &kept, &claims, e)
+                        : st;
+}
+
+static void run_enrolment(emk_attest_case *c)
+{
+    emk_tpm_policy policy = {.time_s = emk_case_time(c, "verify_time"),
+                             .binding = emk_case_hex(c, "binding_hex"),
+                             .signing = emk_case_hex(c, "signing_key_x962_hex"),
+                             .agreement = emk_case_hex(c, "agreement_key_x962_hex"),
+                             .pcrs = {.n = 1, .banks = {{.hash = EMK_TPM_ALG_SHA256}}}};
+    emk_span secret = emk_case_hex(c, "secret_hex"), good;
+    void *allowed = emk_case_take(c, sizeof *policy.good);
+    emk_error e = {0};
+    emk_status st;
+
+    policy.pcrs.banks[0].pcrs = read_pcr_numbers(c);
+    if (emk_case_has(c, "allowed_pcr_sha256_hex")) {
+        good = emk_case_hex(c, "allowed_pcr_sha256_hex");
+        if (good.len != sizeof *policy.good || !allowed)
+            emk_case_problem(c, "not 32 bytes", "allowed_pcr_sha256_hex");
+        else
+            memcpy(allowed, good.p, good.len);
+        policy.good = allowed;
+        policy.n_good = 1;
+    }
+    st = verify_enrolment(c, &policy, secret, &e);
+    emk_case_verdict(c, "expect", st, &e);
+}
+
 const emk_attest_type EMK_ATTEST_TYPES_TPM[] = {
+    {"tpm_enrolment", run_enrolment},
     {"quote", run_quote},
     {"certify", run_certify},
     {"ek_cert", run_ek_cert},

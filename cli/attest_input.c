@@ -108,9 +108,25 @@ static emk_status read_digests(emk_cli *cli, emk_attest_input *in)
     return EMK_OK;
 }
 
+/* One SHA-256 over PCR values. */
+static emk_status read_allowed(emk_cli *cli, emk_attest_input *in)
+{
+    emk_span digest = {NULL, 0};
+    emk_status st = read_bytes(cli, in, "allowed-pcrs", &digest);
+
+    if (st != EMK_OK || digest.len == 0)
+        return st;
+    if (digest.len != sizeof in->allowed[0])
+        return emk_cli_usage(cli, "--allowed-pcrs: SHA-256 over the values, 64 hex digits");
+    memcpy(in->allowed[0], digest.p, digest.len);
+    in->policy.tpm_good = (const uint8_t(*)[32])in->allowed;
+    in->policy.n_tpm_good = 1;
+    return EMK_OK;
+}
+
 /* --- words and numbers ---------------------------------------------------------------------- */
 
-static emk_status read_accept(emk_cli *cli, emk_attest_policy *p)
+emk_status emk_attest_accept_read(emk_cli *cli, emk_attest_policy *p)
 {
     const char *text = emk_cli_option_value(cli, "accept");
 
@@ -130,9 +146,11 @@ static emk_status read_accept(emk_cli *cli, emk_attest_policy *p)
             p->simulated = EMK_SIMULATED_COUNTS;
         else if (emk_span_equal(word, emk_span_str("old-list")))
             p->stale = EMK_STALE_WARN;
+        else if (emk_span_equal(word, emk_span_str("sha1")))
+            p->tpm_sha1 = true;
         else
             return emk_cli_usage(cli, "--accept: unverified-boot, weak-device, decoded, testing, "
-                                      "simulated or old-list");
+                                      "simulated, old-list or sha1");
         text = text[n] ? text + n + 1 : NULL;
     }
     return EMK_OK;
@@ -207,7 +225,8 @@ static emk_status read_files(emk_cli *cli, emk_attest_input *in)
     st = read_file(cli, in, path);
     for (size_t i = 0; st == EMK_OK && i < cli->args.n_operands; i++)
         st = read_file(cli, in, emk_cli_operand_at(cli, i));
-    if (st == EMK_OK && in->n_files > 1 && in->evidence.kind != EMK_ATTEST_ANDROID_KEY)
+    if (st == EMK_OK && in->n_files > 1 && in->evidence.kind != EMK_ATTEST_ANDROID_KEY &&
+        in->evidence.kind != EMK_ATTEST_TPM)
         return emk_cli_usage(cli, "this kind of evidence is one file");
     if (st == EMK_OK)
         set_evidence(in);
@@ -284,8 +303,6 @@ static emk_status read_kind(emk_cli *cli, const char *kind, emk_attest_input *in
     in->evidence.kind = EMK_ATTEST_APP_ATTEST;
     if (in->form == EMK_ATTEST_FORM_EVIDENCE && !emk_attest_kind_find(kind, &in->evidence.kind))
         return emk_cli_usage(cli, "--kind: there is no such kind");
-    if (in->evidence.kind == EMK_ATTEST_TPM)
-        return emk_cli_usage(cli, "evidence of a TPM is verified by --manifest");
     return EMK_OK;
 }
 
@@ -300,7 +317,7 @@ static emk_status read_policy(emk_cli *cli, emk_attest_input *in)
     p->allow_retired = true;
     st = read_times(cli, p);
     if (st == EMK_OK)
-        st = read_accept(cli, p);
+        st = emk_attest_accept_read(cli, p);
     if (st == EMK_OK)
         st = read_number(cli, "min-level", &p->min_level);
     if (st == EMK_OK)
@@ -328,6 +345,12 @@ static emk_status read_all(emk_cli *cli, const char *kind, emk_attest_input *in)
     if (st == EMK_OK)
         st = read_bytes(cli, in, "public-key", &in->evidence.key);
     if (st == EMK_OK)
+        st = read_bytes(cli, in, "agreement-key", &in->policy.tpm_agreement);
+    if (st == EMK_OK)
+        st = read_bytes(cli, in, "secret", &in->policy.tpm_secret);
+    if (st == EMK_OK)
+        st = read_allowed(cli, in);
+    if (st == EMK_OK)
         st = read_key_id(cli, in);
     if (st == EMK_OK)
         st = emk_cli_crypto(cli, &in->crypto);
@@ -335,8 +358,8 @@ static emk_status read_all(emk_cli *cli, const char *kind, emk_attest_input *in)
         st = read_files(cli, in);
     if (st == EMK_OK)
         st = read_play_keys(cli, in);
-    if (st != EMK_OK || !needs_roots(in))
-        return st;
+    if (st != EMK_OK || !needs_roots(in) || (in->evidence.kind == EMK_ATTEST_TPM && !dir))
+        return st; /* whether TPM evidence needs roots is seen when its files are known */
     return dir ? emk_attest_roots_find(cli, dir, &in->roots)
                : emk_cli_usage(cli, "--roots is missing");
 }

@@ -22,6 +22,7 @@ typedef struct emk_attest_input {
     emk_attest_policy policy;
     emk_span client_data_hash; /* empty: not given */
     uint32_t counter;
+    uint8_t allowed[1][32];              /* SHA-256 of allowed PCR values */
     emk_attest_roots *roots;             /* owned; NULL: none */
     emk_play_keys *play_keys;            /* owned */
     emk_buf file[EMK_ATTEST_INPUTS_MAX]; /* owned */
@@ -34,6 +35,9 @@ typedef struct emk_attest_input {
 emk_status emk_attest_input_read(emk_cli *cli, const char *kind,
                                  emk_attest_input *in) EMK_MUST_CHECK;
 void emk_attest_input_done(emk_attest_input *in);
+
+/* Reads --accept into the policy. */
+emk_status emk_attest_accept_read(emk_cli *cli, emk_attest_policy *p) EMK_MUST_CHECK;
 
 /* Opens a directory of roots; one without an index is taken by its names, with a remark. */
 emk_status emk_attest_roots_find(emk_cli *cli, const char *dir,

@@ -2,6 +2,7 @@
 
 #include "cli/attest_case.h"
 #include "cli/files.h"
+#include "cli/os_files.h"
 #include "core/base/os_file.h"
 #include "server/attest/pem.h"
 
@@ -113,6 +114,8 @@ static emk_status add_anchors(emk_attest_run *r, const emk_dom *manifest)
 
     for (const emk_dom *x = many ? many->first : NULL; st == EMK_OK && x; x = x->next)
         st = add_named(r, &r->anchors, x);
+    if (!many && emk_dom_get(manifest, "trust_anchors"))
+        return emk_fail(&r->cli->error, EMK_E_FORMAT, "manifest: trust_anchors is not a list", 0);
     if (st == EMK_OK && one)
         st = add_named(r, &r->anchors, one);
     if (st == EMK_OK && !one && !many)
@@ -223,8 +226,13 @@ static emk_status find_places(emk_cli *cli, const char *path, const char *roots,
     p->dir[n] = 0;
     if (n == 0)
         memcpy(p->dir, "/", 2);
-    if (!roots)
+    if (!roots) {
+        emk_status st = emk_os_join(p->roots, sizeof p->roots, p->dir, "roots", "", &cli->error);
+
+        if (st != EMK_OK || emk_cli_is_directory(p->roots))
+            return st;
         return emk_os_join(p->roots, sizeof p->roots, p->dir, "../roots", "", &cli->error);
+    }
     memcpy(p->roots, roots, strlen(roots) + 1);
     return EMK_OK;
 }
@@ -240,10 +248,10 @@ static emk_status read_manifest(emk_cli *cli, const char *path, emk_arena *arena
 }
 
 emk_status emk_attest_manifest_run(emk_cli *cli, const char *path, const char *roots_dir,
-                                   bool *agrees)
+                                   const emk_attest_policy *accept, bool *agrees)
 {
     places at;
-    emk_attest_run r = {.cli = cli, .dir = at.dir, .roots_dir = at.roots};
+    emk_attest_run r = {.cli = cli, .dir = at.dir, .roots_dir = at.roots, .accept = accept};
     const emk_dom *manifest = NULL;
     emk_arena arena;
     emk_buf json;

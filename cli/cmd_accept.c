@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/guard.h"
 #include "cli/progress.h"
 #include "core/base/os_file.h"
 #include "core/base/os_time.h"
@@ -16,6 +17,8 @@ static emk_status advise(emk_cli *cli, emk_status st)
         return emk_cli_advise(cli, st,
                               "This delivery was accepted before, or this device did not ask for "
                               "it: make a new request.");
+    if (emk_cli_guard_refused(cli, st))
+        return emk_cli_guard_advise(cli, st);
     if (st == EMK_E_POLICY && cli->error.what && strstr(cli->error.what, "yet"))
         return emk_cli_advise(cli, st,
                               "Accept it after that time, while the ticket is still good.");
@@ -151,6 +154,9 @@ static const emk_cli_option options[] = {
      true},
     {"lease", 0, EMK_CLI_FILE, "FILE", "the first lease, where the ticket wants one", false},
     {"receipt", 0, EMK_CLI_FILE, "FILE", "write a signed receipt for the issuer here", false},
+    EMK_CLI_OPTION_GUARD,
+    EMK_CLI_OPTION_ALLOW,
+    EMK_CLI_OPTION_ENGINE,
     EMK_CLI_OPTION_DEVICE_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,

@@ -1,6 +1,7 @@
 /* attest verify: one piece of evidence, or a whole manifest of it. */
 #include "cli/attest_input.h"
 #include "cli/attest_manifest.h"
+#include "cli/attest_tpm.h"
 #include "cli/commands.h"
 #include "server/attest/app_attest_receipt.h"
 
@@ -80,14 +81,17 @@ static emk_status verify_by_hash(emk_cli *cli, const emk_attest_input *in, emk_c
 static emk_status verify_evidence(emk_cli *cli, emk_attest_input *in)
 {
     emk_claims claims;
+    bool has = true;
     emk_status st;
 
-    if (in->evidence.kind == EMK_ATTEST_APP_ATTEST && in->client_data_hash.len > 0)
+    if (in->evidence.kind == EMK_ATTEST_TPM)
+        st = emk_attest_tpm_run(cli, in, &claims, &has);
+    else if (in->evidence.kind == EMK_ATTEST_APP_ATTEST && in->client_data_hash.len > 0)
         st = verify_by_hash(cli, in, &claims);
     else
         st = emk_attest_verify(in->crypto, in->roots, &in->policy, &in->evidence, &claims, NULL,
                                &cli->error);
-    if (st == EMK_OK)
+    if (st == EMK_OK && has)
         put_claims(&cli->out, &claims);
     return refuse(cli, st);
 }
@@ -174,6 +178,7 @@ static emk_status run_verify(emk_cli *cli)
 {
     const char *manifest = emk_cli_option_value(cli, "manifest");
     const char *kind = emk_cli_option_value(cli, "kind");
+    emk_attest_policy accept = {.size = sizeof accept};
     bool agrees = false;
     emk_status st;
 
@@ -183,7 +188,10 @@ static emk_status run_verify(emk_cli *cli)
         return run_one(cli, kind);
     if (cli->args.n_operands > 0)
         return emk_cli_usage(cli, "--manifest takes one file");
-    st = emk_attest_manifest_run(cli, manifest, emk_cli_option_value(cli, "roots"), &agrees);
+    st = emk_attest_accept_read(cli, &accept);
+    if (st == EMK_OK)
+        st = emk_attest_manifest_run(cli, manifest, emk_cli_option_value(cli, "roots"), &accept,
+                                     &agrees);
     if (st == EMK_OK && !agrees)
         cli->exit_code = 1;
     return st;
@@ -191,16 +199,27 @@ static emk_status run_verify(emk_cli *cli)
 
 static const char *const verify_paragraphs[] = {
     "Verifies evidence of a device on this machine, without asking anybody: App Attest (also its "
-    "assertions and receipts), Android Key Attestation, Play Integrity, SafetyNet. It prints what "
+    "assertions and receipts), Android Key Attestation, Play Integrity, SafetyNet, TPM. It prints "
+    "what "
     "the evidence proves, with a level from 0 to 3, or why it is refused; docs/spec/attestation.md "
     "says what each kind proves and what not.",
-    "Evidence of a TPM needs two steps between server and device; here it is verified by manifest.",
+    "Evidence of a TPM is several files, in any order, which are told apart by how they begin: "
+    "hello "
+    "and proof of an enrolment (with --nonce the binding, --secret, --public-key, --agreement-key "
+    "and --pcrs); or a TPMS_ATTEST, its TPMT_SIGNATURE (or a bare RSA signature, with --hash), the "
+    "TPMT_PUBLIC (of the attestation key for a quote, of the certified key otherwise), the "
+    "signer's "
+    "chain or key in PEM, and for a quote the PCR values in JSON, {\"sha256\": {\"0\": \"hex\"}}; "
+    "or "
+    "an endorsement certificate in DER with its issuers in PEM.",
     "--nonce is what the evidence must be made over: hex, or text with hex:, base64: or text: in "
     "front. --roots is a directory kept by `earmark attest update`; one without an index is taken "
     "by the names of its files, and then nobody knows how old they are.",
     "--accept takes words with commas between them and gives up some of the strictness: "
     "unverified-boot, weak-device, decoded (Play Integrity: the file is what Google's server "
-    "answered to you), testing, simulated, old-list.",
+    "answered to you), testing, simulated, old-list, sha1 (TPM: certificates of old chips). With a "
+    "manifest only "
+    "simulated and testing count.",
     "With --manifest it runs every case of a manifest and prints what was expected, what came out "
     "and why. A case that cannot be run is a difference. It ends with 1 when anything differs.",
     NULL};
@@ -213,7 +232,7 @@ static const emk_cli_operand verify_operands[] = {
 static const emk_cli_option verify_options[] = {
     {"kind", 0, EMK_CLI_WORD, "KIND",
      "app_attest, app_attest_assertion, app_attest_receipt, android_key, play_integrity, "
-     "safetynet or none",
+     "safetynet, tpm or none",
      false},
     {"input", 'i', EMK_CLI_FILE, "FILE", "the evidence; - is standard input", false},
     {"nonce", 0, EMK_CLI_WORD, "BYTES", "the challenge it must be made over", false},
@@ -224,6 +243,11 @@ static const emk_cli_option verify_options[] = {
      "SHA-256 of the certificate the Android app is signed by; several with commas", false},
     {"key-id", 0, EMK_CLI_WORD, "BASE64", "App Attest: the key's id", false},
     {"public-key", 0, EMK_CLI_WORD, "HEX", "the key it must be about: 04, x and y", false},
+    {"agreement-key", 0, EMK_CLI_WORD, "HEX", "TPM: the device's other key", false},
+    {"secret", 0, EMK_CLI_WORD, "HEX", "TPM: what the credential held", false},
+    {"pcrs", 0, EMK_CLI_WORD, "LIST", "TPM: PCRs that were asked for, like sha256:0,7", false},
+    {"allowed-pcrs", 0, EMK_CLI_WORD, "HEX", "TPM: SHA-256 over values that are allowed", false},
+    {"hash", 0, EMK_CLI_WORD, "HASH", "TPM: of a bare signature; sha256, unless told", false},
     {"counter", 0, EMK_CLI_WORD, "N", "assertions: the counter of the last one", false},
     {"development", 0, EMK_CLI_FLAG, NULL, "App Attest: the development environment", false},
     {"decryption-key", 0, EMK_CLI_FILE, "FILE", "Play Integrity: decryption key, base64", false},
@@ -245,6 +269,9 @@ static const emk_cli_example verify_examples[] = {
     {"A chain of Android certificates as of a day in the past:",
      "earmark attest verify --kind android_key --input chain.pem --nonce text:challenge --app "
      "com.example --app-digest 9f86... --time 2026-01-02T03:04:05Z --roots roots"},
+    {"A quote of a TPM:",
+     "earmark attest verify --kind tpm --input quote.msg quote.sig ak.pem pcrs.json --nonce "
+     "hex:00ff... --pcrs sha256:0,7"},
     {"A whole collection of evidence:",
      "earmark attest verify --manifest manifest.json --roots roots --json"},
     {0},

@@ -210,7 +210,10 @@ static emk_status from_file(update *u, const char *path)
  * can only refuse devices, a root that was swapped lets anybody in. */
 static emk_status from_url(update *u, const char *url)
 {
-    emk_http_request get = {.method = "GET", .url = url, .max_response = FILE_MAX};
+    emk_http_request get = {.method = "GET",
+                            .url = url,
+                            .max_response = FILE_MAX,
+                            .ca_file = emk_cli_option_value(u->cli, "ca-file")};
     emk_http_response got = {0};
     emk_roots_row row = u->given;
     emk_status st;
@@ -397,6 +400,8 @@ static const emk_cli_option update_options[] = {
      false},
     {"fetched-at", 0, EMK_CLI_WORD, "TIME", "when it was fetched; now, unless told", false},
     {"max-age", 0, EMK_CLI_WORD, "DURATION", "how long it is good for; lists: 2 days", false},
+    {"ca-file", 0, EMK_CLI_FILE, "FILE", "PEM that vouches for the server, not the system's store",
+     false},
     {0},
 };
 

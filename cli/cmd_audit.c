@@ -84,7 +84,7 @@ static emk_status read_chain_line(emk_cli *cli, emk_span line, emk_audit_key *ou
     size_t digits = space ? (size_t)(space - line.p) : 0;
     uint64_t epoch = 0;
 
-    if (digits == 0 || digits > 18 || line.len != digits + 1 + 2 * EMK_JOURNAL_KEY_LEN)
+    if (digits == 0 || digits > 18 || line.len != digits + 1 + (size_t)2 * EMK_JOURNAL_KEY_LEN)
         return emk_fail(&cli->error, EMK_E_FORMAT, "chain keys: not <epoch> <64 hex digits>", 0);
     for (size_t i = 0; i < digits; i++) {
         if (line.p[i] < '0' || line.p[i] > '9')

@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/guard.h"
 #include "cli/keystore_options.h"
 #include "cli/os_machine.h"
 #include "cli/text.h"
@@ -197,7 +198,11 @@ static void show_advice(emk_cli_out *o, const findings *f)
 static emk_status run(emk_cli *cli)
 {
     findings f;
-    emk_status st = look(cli, &f);
+    emk_status st;
+
+    if (emk_cli_option_given(cli, "guard"))
+        return emk_cli_guard_show(cli);
+    st = look(cli, &f);
 
     if (st != EMK_OK)
         return st;
@@ -220,10 +225,18 @@ static const char *const paragraphs[] = {
     "runs now, how much memory may be locked, memfd_secret, huge pages; which key holders a device "
     "could be made with, and for each that cannot be used, why not; and what to do about what is "
     "missing.",
+    "With --guard it says instead what a guard finds here: debuggers, hooks, instrumentation, "
+    "rooted "
+    "devices; for each signal what it sees, what honest thing looks like it, and what each level "
+    "would do about it.",
     NULL};
 
 static const emk_cli_option options[] = {
     {"for", 0, EMK_CLI_FILE, "MODEL", "judge the memory limits for this model's size", false},
+    {"guard", 0, EMK_CLI_FLAG, NULL, "say what a guard finds here, and explain every signal",
+     false},
+    EMK_CLI_OPTION_ALLOW,
+    EMK_CLI_OPTION_ENGINE,
     EMK_CLI_OPTION_TCTI,
     {"module", 0, EMK_CLI_FILE, "FILE", "pkcs11: try this token's library", false},
     {"token", 0, EMK_CLI_WORD, "NAME", "pkcs11: the token's label, or a pkcs11: URI", false},
@@ -231,6 +244,7 @@ static const emk_cli_option options[] = {
 };
 
 static const emk_cli_example examples[] = {
+    {"Why does the guard refuse?", "earmark doctor --guard"},
     {"Will this model stay out of swap here?", "earmark doctor --for cat-ears.tflite"},
     {0},
 };
@@ -243,7 +257,7 @@ static const emk_cli_exit exits[] = {
 const emk_cli_command EMK_CLI_DOCTOR = {
     .name = "doctor",
     .summary = "says what this machine offers",
-    .synopsis = "[--for MODEL] [--tcti NAME] [--module FILE --token NAME]",
+    .synopsis = "[--for MODEL | --guard] [--tcti NAME] [--module FILE --token NAME]",
     .paragraphs = paragraphs,
     .options = options,
     .examples = examples,

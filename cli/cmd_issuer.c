@@ -1,8 +1,10 @@
 /* issuer init, issuer enrol, issuer sealing-key. */
 #include "cli/commands.h"
 #include "cli/device.h"
-#include "cli/issuer.h"
+#include "cli/issuer_token.h"
+#include "cli/keystore_options.h"
 #include "cli/text.h"
+#include "core/base/os_file.h"
 #include "core/base/os_time.h"
 #include "core/proto/device_certificate.h"
 #include "core/proto/enrolment.h"
@@ -39,8 +41,14 @@ static emk_status make_issuer(emk_cli *cli, const char *dir, const emk_secret *p
     emk_cli_new_key key = {
         .dir = dir, .name = "issuer.key", .use = EMK_CLI_KEY_ISSUER, .passphrase = passphrase};
     emk_cli_public pub = {.len = 0};
-    emk_status st = emk_cli_make_dirs(cli, dir);
+    emk_status st = EMK_OK;
 
+    if (emk_cli_issuer_has_token(cli, dir)) {
+        st = emk_fail(&cli->error, EMK_E_USED, "issuer: there is one already, in a token", 0);
+        st = emk_cli_about(cli, st, dir);
+        return emk_cli_advise(cli, st, "Keys are never replaced: choose another directory.");
+    }
+    st = emk_cli_make_dirs(cli, dir);
     if (st == EMK_OK)
         st = emk_cli_key_make(cli, &key, &pub);
     if (st == EMK_OK)
@@ -50,24 +58,115 @@ static emk_status make_issuer(emk_cli *cli, const char *dir, const emk_secret *p
     return st;
 }
 
+/* ---- with the key in a token ---- */
+
+static emk_status refuse_existing(emk_cli *cli, const char *dir)
+{
+    static const char *const NAMES[] = {"issuer.key", "issuer.pub"};
+    char path[EMK_CLI_PATH_MAX];
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        st = emk_cli_join(cli, dir, NAMES[i], path);
+        if (st == EMK_OK && emk_os_exists(path)) {
+            st = emk_fail(&cli->error, EMK_E_USED, "issuer: there is one already", 0);
+            st = emk_cli_about(cli, st, path);
+        }
+    }
+    return emk_cli_advise(cli, st,
+                          "Keys are never replaced: choose another directory, or move this one "
+                          "away.");
+}
+
+/* Writes down which key it will be; or finds that written, where an init was cut short. */
+static emk_status settle_token(emk_cli *cli, const char *dir)
+{
+    emk_cli_keys_config before, config = {.kind = EMK_PKCS11_NAME};
+    emk_status st = emk_cli_token_options(cli, &config);
+
+    if (st == EMK_OK) /* what cannot be reached is not written down */
+        st = EMK_CLI_HOLDER_PKCS11.probe(cli, &config);
+    if (st == EMK_OK && !emk_cli_issuer_has_token(cli, dir))
+        return emk_cli_keys_config_write(cli, dir, &config);
+    if (st == EMK_OK)
+        st = emk_cli_keys_config_read(cli, dir, &before);
+    if (st == EMK_OK &&
+        (strcmp(before.module, config.module) != 0 || strcmp(before.token, config.token) != 0)) {
+        st = emk_fail(&cli->error, EMK_E_USED, "issuer: begun with another token", 0);
+        st = emk_cli_advise(cli, st,
+                            "An earlier `earmark issuer init` was cut short here: name the same "
+                            "--module and --token to finish it, or take another directory.");
+    }
+    return st;
+}
+
+/* issuer.pub is written last: with it the issuer is complete. */
+static emk_status make_issuer_in_token(emk_cli *cli, const char *dir, const emk_secret *passphrase,
+                                       uint64_t valid_s, char *pub_path)
+{
+    emk_cli_public pub = {.len = 0};
+    emk_status st = refuse_existing(cli, dir);
+
+    if (st == EMK_OK)
+        st = emk_cli_holder_check(cli, &EMK_CLI_HOLDER_PKCS11);
+    if (st == EMK_OK)
+        st = emk_cli_make_dirs(cli, dir);
+    if (st == EMK_OK)
+        st = settle_token(cli, dir);
+    if (st == EMK_OK)
+        st = emk_cli_issuer_token_make(cli, dir, &pub);
+    if (st == EMK_OK)
+        st = emk_cli_sealing_key_make(cli, dir, passphrase, valid_s);
+    if (st == EMK_OK)
+        st = emk_cli_public_write(cli, dir, &pub, pub_path);
+    return st;
+}
+
+static emk_status choose_holder(emk_cli *cli, bool *token)
+{
+    const char *kind = emk_cli_option_value(cli, "keystore");
+
+    *token = kind && strcmp(kind, EMK_PKCS11_NAME) == 0;
+    if (kind && !*token && strcmp(kind, "soft") != 0)
+        return emk_cli_usage(cli, "--keystore is soft or pkcs11");
+    if (*token && emk_cli_option_given(cli, "ask-passphrase"))
+        return emk_cli_usage(cli, "--ask-passphrase does not go with --keystore pkcs11: the token "
+                                  "has a PIN of its own");
+    if (!*token && (emk_cli_option_given(cli, "module") || emk_cli_option_given(cli, "token")))
+        return emk_cli_usage(cli, "--module and --token go with --keystore pkcs11");
+    return EMK_OK;
+}
+
+static void say_token(emk_cli *cli)
+{
+    emk_cli_put_string(&cli->out, "keys", "in a PKCS#11 token; the sealing key is in a file");
+}
+
 static emk_status run_init(emk_cli *cli)
 {
     char dir[EMK_CLI_PATH_MAX], pub_path[EMK_CLI_PATH_MAX];
     const emk_secret *passphrase = NULL;
     uint64_t valid_s = 0;
+    bool token = false;
     emk_status st = emk_cli_home(cli, "issuer", dir);
+
+    if (st == EMK_OK)
+        st = choose_holder(cli, &token);
 
     if (st == EMK_OK)
         st = duration(cli, "valid", SEALING_VALID, &valid_s);
     if (st == EMK_OK)
         st = emk_cli_new_passphrase(cli, &passphrase);
     if (st == EMK_OK)
-        st = make_issuer(cli, dir, passphrase, valid_s, pub_path);
+        st = (token ? make_issuer_in_token : make_issuer)(cli, dir, passphrase, valid_s, pub_path);
     if (st == EMK_OK) {
         emk_cli_put_string(&cli->out, "issuer", dir);
         emk_cli_put_string(&cli->out, "public_key", pub_path);
         emk_cli_put_time(&cli->out, "sealing_key_until", emk_os_now_s() + valid_s);
-        say_protection(cli, passphrase);
+        if (token)
+            say_token(cli);
+        else
+            say_protection(cli, passphrase);
         emk_cli_next(cli,
                      ": give %s to the devices: earmark device init --issuer "
                      "issuer.pub",
@@ -201,12 +300,20 @@ static const char *const init_paragraphs[] = {
     "and can be renewed with `earmark issuer sealing-key`.",
     "The keys are software keys in files that only you may read. With a passphrase a copy of the "
     "files alone is worthless.",
+    "With --keystore pkcs11 the issuer's key (P-256) is made in a token and cannot leave it; the "
+    "token's PIN is asked for, or taken from --passphrase-file, --passphrase-fd or EARMARK_PIN, by "
+    "every command that signs as the issuer. The sealing key stays a file, so that sealing needs "
+    "no token. An init that was cut short is finished by giving the same command again.",
     NULL};
 
 static const emk_cli_option init_options[] = {
     EMK_CLI_OPTION_ISSUER_DIR,
     {"valid", 0, EMK_CLI_WORD, "DURATION", "how long the sealing key is good (" SEALING_VALID ")",
      false},
+    {"keystore", 0, EMK_CLI_WORD, "KIND", "who holds the issuer's key: soft (default) or pkcs11",
+     false},
+    {"module", 0, EMK_CLI_FILE, "FILE", "pkcs11: the token's library", false},
+    {"token", 0, EMK_CLI_WORD, "NAME", "pkcs11: the token's label, or a pkcs11: URI", false},
     EMK_CLI_OPTION_ASK_PASSPHRASE,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,
@@ -216,19 +323,23 @@ static const emk_cli_option init_options[] = {
 static const emk_cli_example init_examples[] = {
     {"An issuer in the default place:", "earmark issuer init"},
     {"One under a passphrase:", "earmark issuer init --issuer /srv/issuer --ask-passphrase"},
+    {"Its key in a token:",
+     "earmark issuer init --keystore pkcs11 --token issuer --module libpkcs11.so"},
     {0},
 };
 
 static const emk_cli_exit init_exits[] = {
     {EMK_E_USED, "there is an issuer already: keys are never replaced"},
-    {EMK_E_IO, "the directory cannot be written"},
+    {EMK_E_IO, "the directory cannot be written, or there is no such token"},
+    {EMK_E_SEALED, "the token refused the PIN"},
+    {EMK_E_UNSUPPORTED, "this build has no PKCS#11 support, or the token cannot do it"},
     {0},
 };
 
 const emk_cli_command EMK_CLI_ISSUER_INIT = {
     .name = "issuer init",
     .summary = "makes an issuer: keys, and the public key that devices pin",
-    .synopsis = "[--issuer DIR] [--ask-passphrase]",
+    .synopsis = "[--issuer DIR] [--keystore soft|pkcs11] [--ask-passphrase]",
     .paragraphs = init_paragraphs,
     .options = init_options,
     .examples = init_examples,

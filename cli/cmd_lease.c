@@ -207,7 +207,7 @@ static emk_status run_renew(emk_cli *cli)
 {
     const char *path = emk_cli_option_value(cli, "answer");
     emk_cli_device device = {0};
-    emk_client_lease lease;
+    emk_client_lease lease = {.refusal = EMK_LEASE_GRANTED};
     emk_buf message;
     emk_status st = emk_cli_read_input(cli, path, EMK_MESSAGE_MAX, &message);
 

@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/guard.h"
 #include "cli/opening.h"
 #include "cli/os_child.h"
 #include "cli/tree.h"
@@ -276,10 +277,17 @@ static const emk_cli_operand operands[] = {
 };
 
 static const emk_cli_option options[] = {
-    EMK_CLI_OPTION_USER,          EMK_CLI_OPTION_USE,
-    EMK_CLI_OPTION_APP,           EMK_CLI_OPTION_MEMORY,
-    EMK_CLI_OPTION_DEVICE_DIR,    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD, {0},
+    EMK_CLI_OPTION_USER,
+    EMK_CLI_OPTION_USE,
+    EMK_CLI_OPTION_APP,
+    EMK_CLI_OPTION_MEMORY,
+    EMK_CLI_OPTION_GUARD,
+    EMK_CLI_OPTION_ALLOW,
+    EMK_CLI_OPTION_ENGINE,
+    EMK_CLI_OPTION_DEVICE_DIR,
+    EMK_CLI_OPTION_PASSPHRASE_FILE,
+    EMK_CLI_OPTION_PASSPHRASE_FD,
+    {0},
 };
 
 static const emk_cli_example examples[] = {

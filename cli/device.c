@@ -1,5 +1,6 @@
 #include "cli/device.h"
 
+#include "cli/guard.h"
 #include "core/base/os_file.h"
 #include "core/base/os_time.h"
 
@@ -14,8 +15,10 @@ static const char NO_DEVICE[] =
 void emk_cli_device_close(emk_cli_device *d)
 {
     emk_client_free(d->client);
+    emk_guard_free(d->guard);
     emk_keystore_close(&d->keystore);
     d->client = NULL;
+    d->guard = NULL;
     d->keystore = (emk_keystore){0};
 }
 
@@ -55,7 +58,7 @@ static emk_status read_former(emk_cli *cli, const char *dir, emk_buf *out)
     char path[EMK_CLI_PATH_MAX];
     emk_status st = emk_cli_join(cli, dir, "former", path);
 
-    emk_buf_init(out, EMK_CLIENT_FORMER_MAX * EMK_DEVICE_ID_LEN);
+    emk_buf_init(out, (size_t)EMK_CLIENT_FORMER_MAX * EMK_DEVICE_ID_LEN);
     if (st == EMK_OK && emk_os_exists(path))
         st = emk_os_read_file(path, out->max, out, &cli->error);
     if (st == EMK_OK && out->len % EMK_DEVICE_ID_LEN != 0)
@@ -106,6 +109,7 @@ static emk_status open_client(emk_cli *cli, const char *dir, const emk_crypto *c
     if (st == EMK_OK) {
         config.former = (const uint8_t(*)[EMK_DEVICE_ID_LEN])former.p;
         config.n_former = former.len / EMK_DEVICE_ID_LEN;
+        config.watcher = d->guard;
         st = emk_client_new(&config, &d->client, &cli->error);
     }
     emk_buf_done(&former);
@@ -127,6 +131,8 @@ static emk_status open_here(emk_cli *cli, emk_cli_device *out)
     if (st == EMK_OK)
         st = open_keys(cli, out->dir, keys, &out->keystore);
     if (st == EMK_OK)
+        st = emk_cli_guard_open(cli, &out->guard);
+    if (st == EMK_OK)
         st = open_client(cli, out->dir, c, out);
     return emk_cli_about(cli, st, out->dir);
 }
@@ -146,6 +152,30 @@ emk_status emk_cli_device_open_at(emk_cli *cli, const char *dir, emk_cli_device 
     return open_here(cli, out);
 }
 
+/* Where an earlier `device init` in this directory was cut short. */
+static emk_status clear_remains(emk_cli *cli, const char *dir)
+{
+    char pub[EMK_CLI_PATH_MAX];
+    emk_cli_keys_config config;
+    const emk_cli_holder *holder;
+    emk_status st = emk_cli_keys_config_read(cli, dir, &config);
+
+    if (st == EMK_OK)
+        st = emk_cli_join(cli, dir, "issuer.pub", pub);
+    if (st != EMK_OK)
+        return st;
+    holder = emk_cli_holder_find(config.kind);
+    if (!holder->clear)
+        return EMK_OK;
+    if (emk_os_exists(pub)) /* it was complete: its keys may be all that is left of it */
+        return emk_fail(&cli->error, EMK_E_USED, "device: it is there, without its file `keys`", 0);
+    st = holder->clear(cli, &config);
+    return emk_cli_advise(cli, st,
+                          "An earlier `earmark device init` was cut short here and may have left "
+                          "keys in its token: have that token at hand, or take another directory "
+                          "with --device DIR.");
+}
+
 /* What the keys are is written down before they are made: keys that nobody can find again are
  * worse than a note about none. */
 static emk_status make_keys(emk_cli *cli, const emk_cli_device_new *in, const char *dir)
@@ -158,6 +188,8 @@ static emk_status make_keys(emk_cli *cli, const emk_cli_device_new *in, const ch
         st = emk_fail(&cli->error, EMK_E_USED, "device: it exists already", 0);
     if (st == EMK_OK)
         st = emk_cli_make_dirs(cli, in->dir);
+    if (st == EMK_OK)
+        st = clear_remains(cli, in->dir);
     if (st == EMK_OK)
         st = emk_cli_keys_config_write(cli, in->dir, &in->keys->config);
     if (st == EMK_OK)

@@ -18,6 +18,7 @@ typedef struct emk_cli_device {
     char dir[EMK_CLI_PATH_MAX];
     emk_keystore keystore;
     emk_client *client;
+    emk_guard *guard; /* NULL: none was asked for */
 } emk_cli_device;
 
 /* Opens the device of --device or the default; end with emk_cli_device_close also after a

@@ -15,6 +15,7 @@
 #define PAUSE_MAX   30000u
 
 typedef struct run {
+    CURL *h;
     const emk_http_request *in;
     emk_http_response *out;
     emk_error error; /* of a function of the caller's */
@@ -30,6 +31,8 @@ static void fail(run *r, emk_status st)
 
 /* --- what libcurl calls ---------------------------------------------------------------------- */
 
+static void read_answer(CURL *h, const emk_http_request *in, emk_http_response *out);
+
 static size_t on_body(char *p, size_t size, size_t n, void *self)
 {
     run *r = self;
@@ -40,9 +43,11 @@ static size_t on_body(char *p, size_t size, size_t n, void *self)
         fail(r, emk_fail(&r->error, EMK_E_LIMIT, "http: the answer is too large", r->received));
         return CURL_WRITEFUNC_ERROR;
     }
+    if (r->received == 0)
+        read_answer(r->h, r->in, r->out);
     r->received += bytes.len;
-    st = r->in->write ? r->in->write(r->in->write_self, bytes, &r->error)
-                      : emk_buf_append(&r->out->body, bytes, &r->error);
+    st = r->in->write && r->out->code / 100 == 2 ? r->in->write(r->in->write_self, bytes, &r->error)
+                                                 : emk_buf_append(&r->out->body, bytes, &r->error);
     fail(r, st);
     return st == EMK_OK ? bytes.len : CURL_WRITEFUNC_ERROR;
 }
@@ -140,6 +145,8 @@ static bool set_up(CURL *h, run *r, struct curl_slist **list)
 
     if (in->ca_file && curl_easy_setopt(h, CURLOPT_CAINFO, in->ca_file) != CURLE_OK)
         return false;
+    if (in->pin && curl_easy_setopt(h, CURLOPT_PINNEDPUBLICKEY, in->pin) != CURLE_OK)
+        return false;
     if (in->unix_socket &&
         curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, in->unix_socket) != CURLE_OK)
         return false;
@@ -158,6 +165,12 @@ static bool set_up(CURL *h, run *r, struct curl_slist **list)
 /* --- one transfer -------------------------------------------------------------------------------
  */
 
+/* Where EMK_E_IO has the system's errno, libcurl's numbers must not look like one. */
+static emk_status io(emk_error *e, const char *what, CURLcode code)
+{
+    return emk_fail(e, EMK_E_IO, what, EMK_HTTP_WHERE + (unsigned)code);
+}
+
 static emk_status status_of(CURLcode code, emk_error *e)
 {
     switch (code) {
@@ -169,17 +182,41 @@ static emk_status status_of(CURLcode code, emk_error *e)
     case CURLE_SSL_ISSUER_ERROR:
         return emk_fail(e, EMK_E_SIGNATURE, "http: the server's certificate is not trusted",
                         (unsigned)code);
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+        return emk_fail(e, EMK_E_SIGNATURE, "http: the server's key is not the pinned one",
+                        (unsigned)code);
+    case CURLE_SSL_CACERT_BADFILE:
+        return emk_fail(e, EMK_E_FORMAT, "http: the file of trusted certificates", (unsigned)code);
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+        return io(e, "http: the server cannot be reached", code);
+    case CURLE_SSL_CONNECT_ERROR:
+        return io(e, "http: TLS with the server", code);
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
         return emk_fail(e, EMK_E_USAGE, "http: URL", (unsigned)code);
     case CURLE_OPERATION_TIMEDOUT:
-        return emk_fail(e, EMK_E_IO, "http: the server is too slow", (unsigned)code);
+        return io(e, "http: the server is too slow", code);
     default:
-        return emk_fail(e, EMK_E_IO, "http: the network", (unsigned)code);
+        return io(e, "http: the network", code);
     }
 }
 
-static void read_answer(CURL *h, emk_http_response *out)
+/* The last of that name; one that does not fit is left out. */
+static void read_field(CURL *h, const char *name, char out[EMK_HTTP_FIELD_CAP])
+{
+    struct curl_header *found = NULL;
+    size_t len;
+
+    out[0] = 0;
+    if (curl_easy_header(h, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK)
+        return;
+    len = strlen(found->value);
+    if (len < EMK_HTTP_FIELD_CAP)
+        memcpy(out, found->value, len + 1);
+}
+
+static void read_answer(CURL *h, const emk_http_request *in, emk_http_response *out)
 {
     const char *type = NULL;
     curl_off_t wait = 0;
@@ -193,6 +230,8 @@ static void read_answer(CURL *h, emk_http_response *out)
     out->content_type[0] = 0;
     if (type && strlen(type) < sizeof out->content_type)
         memcpy(out->content_type, type, strlen(type) + 1);
+    for (size_t i = 0; in->want && in->want[i] && i < EMK_HTTP_WANT_MAX; i++)
+        read_field(h, in->want[i], out->field[i]);
 }
 
 static emk_status transfer(run *r, emk_error *e)
@@ -202,12 +241,13 @@ static emk_status transfer(run *r, emk_error *e)
     CURLcode code = CURLE_OUT_OF_MEMORY;
     emk_status st;
 
+    r->h = h;
     r->status = EMK_OK;
     r->sent = r->received = 0;
     if (h && set_up(h, r, &list))
         code = curl_easy_perform(h);
     if (h && code == CURLE_OK)
-        read_answer(h, r->out);
+        read_answer(h, r->in, r->out);
     curl_slist_free_all(list);
     curl_easy_cleanup(h);
     st = r->status;
@@ -221,7 +261,7 @@ static emk_status transfer(run *r, emk_error *e)
 
 static bool may_retry(const run *r, emk_status st)
 {
-    if (r->status != EMK_OK || (r->in->write && r->received > 0) ||
+    if (r->status != EMK_OK || (r->in->write && r->received > 0 && r->out->code / 100 == 2) ||
         (r->in->read && r->sent > 0 && !r->in->rewind))
         return false;
     return st == EMK_E_IO || (st == EMK_OK && (r->out->code == 429 || r->out->code == 502 ||
@@ -230,9 +270,9 @@ static bool may_retry(const run *r, emk_status st)
 
 /* Twice as long each time, and anywhere between half and all of it, so that many who failed at
  * once do not come back at once.  Not a secret: the clock's low bits will do. */
-static void pause_before(unsigned attempt, uint64_t asked_s)
+void emk_http_pause(unsigned attempt, uint64_t asked_s)
 {
-    uint64_t ms = (uint64_t)PAUSE_MS << attempt;
+    uint64_t ms = (uint64_t)PAUSE_MS << (attempt < 8 ? attempt : 8) >> 1;
     struct timespec t;
 
     if (ms > PAUSE_MAX)
@@ -261,7 +301,7 @@ emk_status emk_http_run(const emk_http_request *request, emk_http_response *resp
         if (i >= retries || !may_retry(&r, st))
             break;
         response->body.len = 0;
-        pause_before(i, response->retry_after_s);
+        emk_http_pause(i + 1, response->retry_after_s);
         if (request->rewind && r.sent > 0 &&
             (st = request->rewind(request->read_self, e)) != EMK_OK)
             break;

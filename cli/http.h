@@ -16,6 +16,9 @@
 #define EMK_HTTP_TIMEOUT_S   60u   /* whole request, where body sizes are small */
 #define EMK_HTTP_LOW_SPEED   1024u /* bytes a second, below which for 30 s it is given up */
 #define EMK_HTTP_RETRIES_MAX 8u
+#define EMK_HTTP_WHERE       10000u /* where = this and libcurl's number, for EMK_E_IO */
+#define EMK_HTTP_WANT_MAX    8u     /* fields of an answer that a caller looks at */
+#define EMK_HTTP_FIELD_CAP   512u   /* bytes of one of them, with a zero; a longer one is absent */
 
 /* Where a large body comes from, and goes to: called in order; a failure ends the request. */
 typedef emk_status (*emk_http_read_fn)(void *self, uint8_t *out, size_t cap, size_t *len,
@@ -35,7 +38,7 @@ typedef struct emk_http_request {
     emk_http_rewind_fn rewind;  /* NULL: no retry once it has begun */
     void *read_self;
     uint64_t body_len;
-    emk_http_write_fn write; /* NULL: into response.body */
+    emk_http_write_fn write; /* gets the body of a 2xx; NULL, and other answers: response.body */
     void *write_self;
     emk_http_progress_fn progress; /* NULL: nobody asks */
     void *progress_self;
@@ -43,6 +46,8 @@ typedef struct emk_http_request {
     unsigned timeout_s;  /* 0: EMK_HTTP_TIMEOUT_S; of a streamed body only the low speed counts */
     unsigned retries;    /* after failures of the network, 429 and 5xx; with pauses and jitter */
     const char *ca_file; /* PEM instead of the system's store; NULL: that */
+    const char *pin;     /* "sha256//<base64>" of the server's public key; NULL: any */
+    const char *const *want; /* names of the answer's fields to keep; NULL ends them; NULL: none */
     const char *unix_socket; /* NULL: TCP */
     bool allow_http;         /* plain http: for localhost and tests */
     bool allow_redirects;
@@ -53,14 +58,20 @@ typedef struct emk_http_response {
     emk_buf body;           /* the caller sets it up and frees it; unused with write */
     uint64_t retry_after_s; /* 0: not said */
     char content_type[128];
+    char field[EMK_HTTP_WANT_MAX][EMK_HTTP_FIELD_CAP]; /* by request.want; "": absent */
 } emk_http_response;
 
-/* Runs it.  Any answer of the server is EMK_OK: look at code.  EMK_E_UNSUPPORTED without libcurl;
+/* Runs it.  Any answer of the server is EMK_OK: look at code.  All of the response but its body is
+ * there when `write` is called first.  EMK_E_UNSUPPORTED without libcurl;
  * EMK_E_USAGE for a URL or scheme that is not allowed; EMK_E_LIMIT for an answer too large;
- * EMK_E_SIGNATURE when the server's certificate is not trusted; EMK_E_IO for the network (where =
- * libcurl's number); EMK_E_NO_MEMORY; what the functions say.  After a failure bytes may have
- * been written. */
+ * EMK_E_SIGNATURE when the server's certificate is not trusted or its key not the pinned one;
+ * EMK_E_IO for the network (where = EMK_HTTP_WHERE and libcurl's number); EMK_E_NO_MEMORY; what the
+ * functions say.  After a failure bytes may have been written. */
 emk_status emk_http_run(const emk_http_request *request, emk_http_response *response,
                         emk_error *e) EMK_MUST_CHECK;
+
+/* Waits before try number `attempt` (from 1): longer each time, never shorter than what the server
+ * asked for (0: nothing), at most half a minute, and a little different each time. */
+void emk_http_pause(unsigned attempt, uint64_t asked_s);
 
 #endif

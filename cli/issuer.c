@@ -1,5 +1,6 @@
 #include "cli/issuer.h"
 
+#include "cli/issuer_token.h"
 #include "cli/os_files.h"
 #include "cli/text.h"
 #include "core/base/os_file.h"
@@ -14,6 +15,7 @@
 void emk_cli_signer_done(emk_cli_signer *s)
 {
     emk_sign_key_free(s->key);
+    emk_cli_issuer_token_close(s->token);
     *s = (emk_cli_signer){0};
 }
 
@@ -117,8 +119,15 @@ emk_status emk_cli_key_make(emk_cli *cli, const emk_cli_new_key *in, emk_cli_pub
     return st;
 }
 
-emk_status emk_cli_signer_open(emk_cli *cli, const char *dir, emk_cli_key_use use,
-                               emk_cli_signer *out)
+bool emk_cli_issuer_has_token(emk_cli *cli, const char *dir)
+{
+    char path[EMK_CLI_PATH_MAX];
+
+    return emk_cli_join(cli, dir, "keystore", path) == EMK_OK && emk_os_exists(path);
+}
+
+static emk_status open_from_file(emk_cli *cli, const char *dir, emk_cli_key_use use,
+                                 emk_cli_signer *out)
 {
     const char *name = use == EMK_CLI_KEY_ISSUER ? "issuer.key" : "sealing.key";
     char path[EMK_CLI_PATH_MAX];
@@ -145,6 +154,15 @@ emk_status emk_cli_signer_open(emk_cli *cli, const char *dir, emk_cli_key_use us
     else
         emk_cli_signer_done(&s);
     return emk_cli_about(cli, st, path);
+}
+
+emk_status emk_cli_signer_open(emk_cli *cli, const char *dir, emk_cli_key_use use,
+                               emk_cli_signer *out)
+{
+    if (use == EMK_CLI_KEY_ISSUER && emk_cli_issuer_has_token(cli, dir))
+        return emk_cli_about(cli, emk_cli_issuer_token_open(cli, dir, &out->token, &out->signer),
+                             dir);
+    return open_from_file(cli, dir, use, out);
 }
 
 static emk_status write_certificate(emk_cli *cli, const char *dir, const emk_cli_public *pub,

@@ -2,6 +2,7 @@
  *
  *   issuer.pub      one line: "emk-issuer-1 <base64url>"
  *   issuer.key      private; signs certificates and tickets
+ *   keystore        in its place where that key is in a token: issuer_token.h
  *   sealing.key     private; signs sealed models
  *   sealing.cert    the issuer's word for the sealing key
  *   tickets/        every ticket issued, by its id
@@ -17,9 +18,12 @@
 #include "core/seal/certificate.h"
 #include "core/seal/cose.h"
 
-/* Who signs: a key from a file, ready.  All zero is empty. */
+typedef struct emk_cli_issuer_token emk_cli_issuer_token;
+
+/* Who signs: a key from a file, or in a token, ready.  All zero is empty. */
 typedef struct emk_cli_signer {
     emk_sign_key *key;
+    emk_cli_issuer_token *token;
     emk_signer signer;
 } emk_cli_signer;
 void emk_cli_signer_done(emk_cli_signer *s);

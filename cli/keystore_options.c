@@ -158,18 +158,25 @@ static emk_status token_uri(emk_cli *cli, const char *label, char *out, size_t c
     return EMK_OK;
 }
 
-emk_status emk_cli_holder_options(emk_cli *cli, emk_cli_keys_config *config)
+static emk_status where_token(emk_cli *cli, emk_cli_keys_config *config)
 {
     const char *label = emk_cli_option_value(cli, "token");
-    emk_status st = take_text(cli, "tcti", config->tcti, sizeof config->tcti);
+    emk_status st = EMK_OK;
 
-    if (st == EMK_OK && !label != !emk_cli_option_given(cli, "module"))
+    if (!label != !emk_cli_option_given(cli, "module"))
         st = emk_cli_usage(cli, "--module FILE and --token NAME go together");
     if (st == EMK_OK)
         st = take_text(cli, "module", config->module, sizeof config->module);
     if (st == EMK_OK && label)
         st = token_uri(cli, label, config->token, sizeof config->token);
     return st;
+}
+
+emk_status emk_cli_holder_options(emk_cli *cli, emk_cli_keys_config *config)
+{
+    emk_status st = take_text(cli, "tcti", config->tcti, sizeof config->tcti);
+
+    return st == EMK_OK ? where_token(cli, config) : st;
 }
 
 /* EARMARK_PIN makes a PIN, too: the later commands read it there. */
@@ -202,26 +209,33 @@ static emk_status tpm2_options(emk_cli *cli, emk_cli_keys_store *store, emk_cli_
     return st == EMK_OK ? policy_options(cli, store, keys) : st;
 }
 
-static emk_status pkcs11_options(emk_cli *cli, emk_cli_keys *keys)
+emk_status emk_cli_token_options(emk_cli *cli, emk_cli_keys_config *config)
 {
     uint8_t id[EMK_CLI_HOLDER_ID / 2];
     const emk_crypto *c = NULL;
-    emk_status st = refuse_options(cli, OF_TPM2, "pkcs11");
+    emk_status st = EMK_OK;
 
-    if (st == EMK_OK && !emk_cli_option_given(cli, "module"))
+    if (!emk_cli_option_given(cli, "module"))
         st = emk_cli_usage(cli, "--keystore pkcs11 needs --module FILE and --token NAME");
     if (st == EMK_OK && emk_cli_option_given(cli, "ask-passphrase"))
         st = emk_cli_usage(cli, "a token's PIN is set with the token's own tools; earmark asks "
                                 "for it where it is needed");
     if (st == EMK_OK)
-        st = emk_cli_holder_options(cli, &keys->config);
+        st = where_token(cli, config);
     if (st == EMK_OK)
         st = emk_cli_crypto(cli, &c);
     if (st == EMK_OK)
         st = emk_random_public(c, id, sizeof id, &cli->error);
     if (st == EMK_OK)
-        emk_cli_format_hex(emk_span_of(id, sizeof id), keys->config.id, sizeof keys->config.id);
+        emk_cli_format_hex(emk_span_of(id, sizeof id), config->id, sizeof config->id);
     return st;
+}
+
+static emk_status pkcs11_options(emk_cli *cli, emk_cli_keys *keys)
+{
+    emk_status st = refuse_options(cli, OF_TPM2, "pkcs11");
+
+    return st == EMK_OK ? emk_cli_token_options(cli, &keys->config) : st;
 }
 
 /* ---- which ---- */

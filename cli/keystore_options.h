@@ -1,4 +1,4 @@
-/* The options of `device init` and `device pcr-policy` about key holders, made into what is to
+/* The options of `device init`, `issuer init` and `device pcr-policy` about key holders, made into what is to
  * be made. */
 #ifndef EMK_CLI_KEYSTORE_OPTIONS_H
 #define EMK_CLI_KEYSTORE_OPTIONS_H
@@ -28,6 +28,9 @@ emk_status emk_cli_keys_from_options(emk_cli *cli, emk_cli_keys_store *store,
 
 /* Where a holder would be, from --tcti, --module and --token.  EMK_E_USAGE. */
 emk_status emk_cli_holder_options(emk_cli *cli, emk_cli_keys_config *config) EMK_MUST_CHECK;
+
+/* A token for new keys, from --module and --token, which have to be there, with a new id. */
+emk_status emk_cli_token_options(emk_cli *cli, emk_cli_keys_config *config) EMK_MUST_CHECK;
 
 /* "0,2,4,7" into bits.  EMK_E_USAGE. */
 emk_status emk_cli_parse_pcrs(emk_cli *cli, const char *text, uint32_t *out) EMK_MUST_CHECK;

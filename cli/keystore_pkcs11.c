@@ -62,6 +62,19 @@ static emk_status pkcs11_make(emk_cli *cli, emk_cli_keys *k)
     return st;
 }
 
+static emk_status pkcs11_clear(emk_cli *cli, const emk_cli_keys_config *config)
+{
+    const emk_crypto *c = NULL;
+    token t;
+    emk_status st = emk_cli_crypto(cli, &c);
+
+    if (st != EMK_OK)
+        return st;
+    take_token(cli, config, &t);
+    st = emk_pkcs11_destroy(c, &t.source, &cli->error);
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
 static emk_status pkcs11_open(emk_cli *cli, const emk_cli_keys *k, emk_keystore *out)
 {
     emk_keystore keys = {0}, memory = {0};
@@ -91,5 +104,8 @@ static emk_status pkcs11_probe(emk_cli *cli, const emk_cli_keys_config *config)
     return emk_pkcs11_probe(&source, &cli->error);
 }
 
-const emk_cli_holder EMK_CLI_HOLDER_PKCS11 = {
-    .name = "pkcs11", .make = pkcs11_make, .open = pkcs11_open, .probe = pkcs11_probe};
+const emk_cli_holder EMK_CLI_HOLDER_PKCS11 = {.name = "pkcs11",
+                                              .make = pkcs11_make,
+                                              .open = pkcs11_open,
+                                              .clear = pkcs11_clear,
+                                              .probe = pkcs11_probe};

@@ -1,5 +1,6 @@
 #include "cli/opening.h"
 
+#include "cli/guard.h"
 #include "cli/progress.h"
 
 #include <string.h>
@@ -32,6 +33,8 @@ static emk_status advise(emk_cli *cli, emk_status st)
         return emk_cli_advise(cli, st,
                               "`earmark device list` shows the models on this device; "
                               "`earmark request` asks for one.");
+    if (emk_cli_guard_refused(cli, st))
+        return emk_cli_guard_advise(cli, st);
     if (st == EMK_E_POLICY && strstr(what, "user"))
         return emk_cli_advise(cli, st, "Open it as the user it was sealed for: --user NAME.");
     if (st == EMK_E_POLICY && strstr(what, "memory"))

@@ -387,5 +387,131 @@ class Pkcs11(Life):
         self.assertIs(keys["pkcs11"]["usable"], True)
 
 
+class IssuerInToken(Pkcs11):
+    """The other end: an issuer whose key is in the token.  Runs the device's tests no second time:
+    see load_tests."""
+
+    def make(self, *options, name="company"):
+        return ["issuer", "init", "--issuer", self.path(name), "--keystore", "pkcs11", "--module",
+                SOFTHSM, "--token", "my phone", *options]
+
+    def make_here(self):
+        p = self.run_earmark(*self.make())
+        if b"libp11-kit-dev" in p.stderr:
+            self.skipTest("this build has no PKCS#11 support")
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.env["EARMARK_ISSUER"] = self.path("company")
+
+    def object_files(self):
+        """A private and a public one for each key."""
+        return [p for p in glob.glob(self.path("tokens/*/*.object"))
+                if not p.endswith("token.object")]
+
+    def objects(self):
+        return len(self.object_files())
+
+    def test_it_certifies_issues_and_seals(self):
+        self.make_here()
+        self.assertEqual(self.objects(), 2)
+        self.assertFalse(os.path.exists(self.path("company/issuer.key")))
+        self.ok("device", "init", "--device", "box", "--issuer", self.path("company"))
+        self.ok("issuer", "enrol", "--device", "box")
+        self.deliver("m", "--lease", "1h", device="box")
+        self.json("lease", "issue", "m.ticket", "-o", "m.lease")
+        self.json("accept", "m.emk", "-t", "m.ticket", "--lease", "m.lease", "--device", "box")
+        self.json("open", "m", "-u", "alice", "--device", "box")
+        self.ok("issuer", "sealing-key")
+        self.assertEqual(self.objects(), 2)
+
+    def test_its_pin_is_asked_for_where_it_signs(self):
+        self.make_here()
+        self.ok("device", "init", "--device", "box", "--issuer", self.path("company"))
+        self.refused("E_SEALED", "issuer", "enrol", "--device", "box",
+                     env={"EARMARK_PIN": "9999"})
+        self.ok("issuer", "enrol", "--device", "box")
+
+    def test_keys_are_never_replaced(self):
+        self.make_here()
+        self.refused("E_USED", *self.make())
+        self.refused("E_USED", "issuer", "init", "--issuer", self.path("company"))
+        self.refused("E_USED", *self.make(name="issuer"))
+        self.assertEqual(self.objects(), 2)
+
+    def test_what_makes_no_sense_is_refused(self):
+        self.usage("issuer", "init", "--issuer", "x", "--keystore", "pkcs11")
+        self.usage("issuer", "init", "--issuer", "x", "--keystore", "tpm2")
+        self.usage("issuer", "init", "--issuer", "x", "--token", "t", "--module", SOFTHSM)
+        self.usage(*self.make("--ask-passphrase"))
+        self.refused("E_IO", "issuer", "init", "--issuer", "x", "--keystore", "pkcs11", "--module",
+                     SOFTHSM, "--token", "another")
+        self.assertFalse(os.path.exists(self.path("x/keystore")))
+
+    def test_a_key_that_is_gone_is_told(self):
+        self.make_here()
+        self.ok("device", "init", "--device", "box", "--issuer", self.path("company"))
+        shutil.rmtree(self.path("tokens"))
+        os.mkdir(self.path("tokens"))
+        self.token("my phone")
+        self.refused("E_KEY_LOST", "issuer", "enrol", "--device", "box")
+
+    def cut(self, *missing):
+        """As an init leaves it that was killed before these were written."""
+        for name in missing:
+            os.remove(self.path("company/" + name))
+
+    def test_an_init_that_was_cut_short_is_finished_by_the_next(self):
+        self.make_here()
+        key = read(self.path("company/issuer.pub"))
+        self.cut("issuer.pub")
+        self.ok(*self.make())
+        self.assertEqual(read(self.path("company/issuer.pub")), key)  # with the key it had made
+        self.cut("issuer.pub", "sealing.key", "sealing.cert")
+        self.ok(*self.make())
+        self.assertEqual((read(self.path("company/issuer.pub")), self.objects()), (key, 2))
+        self.ok("issuer", "sealing-key")
+
+    def test_an_init_that_was_cut_short_before_its_key_makes_one(self):
+        self.make_here()
+        key = read(self.path("company/issuer.pub"))
+        objects = self.object_files()
+        for gone in (objects, objects[:1], objects[1:]):  # all of the key, or half of it
+            self.cut("issuer.pub", "sealing.key", "sealing.cert")
+            for path in gone:
+                os.remove(path)
+            self.ok(*self.make())
+            objects = self.object_files()
+            self.assertEqual(len(objects), 2)
+        self.assertNotEqual(read(self.path("company/issuer.pub")), key)
+        self.token("another")
+        self.cut("issuer.pub")
+        self.refused("E_USED", "issuer", "init", "--issuer", self.path("company"), "--keystore",
+                     "pkcs11", "--module", SOFTHSM, "--token", "another")
+
+    def test_a_device_init_that_was_cut_short_leaves_no_keys_behind(self):
+        command = ["device", "init", "--keystore", "pkcs11", "--module", SOFTHSM, "--token",
+                   "my phone", "--device", "phone"]
+        self.make_here()
+        before = self.objects()
+        self.ok(*command)
+        self.assertEqual(self.objects(), before + 4)
+        for name in ("keys", "issuer.pub", "device.enrolment"):
+            os.remove(self.path("phone/" + name))
+        self.ok(*command)
+        self.assertEqual(self.objects(), before + 4)
+        os.remove(self.path("phone/keys"))  # no cut leaves this: the keys may be wanted yet
+        self.refused("E_USED", *command)
+        self.assertEqual(self.objects(), before + 4)
+
+
+def load_tests(loader, _tests, _pattern):
+    suite = unittest.TestSuite()
+    for case in (Soft, Tpm2, Pkcs11):
+        suite.addTests(loader.loadTestsFromTestCase(case))
+    for name in vars(IssuerInToken):
+        if name.startswith("test_"):
+            suite.addTest(IssuerInToken(name))
+    return suite
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -46,9 +46,9 @@ class Vault(Case):
         self.open("one")
 
     def test_purge_removes_what_is_over_and_nothing_else(self):
-        self.receive("short", "--expires", "2s")
+        self.receive("short", "--expires", "6s")
         self.receive("long")
-        time.sleep(2.5)
+        time.sleep(6.5)
         self.refused("E_POLICY", "open", "short", "-u", "alice")
         out = self.json("vault", "purge")
         self.assertEqual((out["removed"], out["asleep"], out["dead"]), (1, 0, 0))
@@ -129,9 +129,9 @@ class Lease(Vault):
         self.refused("E_USED", "lease", "issue", "ears.ticket", "--request", "again", "-o", "third")
 
     def test_it_ends_and_a_new_one_wakes_the_model(self):
-        entry = self.leased("ears", "2s")
+        entry = self.leased("ears", "6s")
         self.open("ears")
-        time.sleep(2.5)
+        time.sleep(6.5)
         self.refused("E_POLICY", "open", "ears", "-u", "alice")
         self.assertEqual(self.json("vault", "purge")["asleep"], 1)
         self.ok("lease", "request", entry, "-o", "again")

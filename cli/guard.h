@@ -1,0 +1,35 @@
+/* The guard of a command: its options, what it refuses in plain words, and what `doctor --guard`
+ * shows. */
+#ifndef EMK_CLI_GUARD_H
+#define EMK_CLI_GUARD_H
+
+#include "cli/command.h"
+
+#include <earmark/guard.h>
+
+#define EMK_CLI_OPTION_GUARD                                                                  \
+    {                                                                                         \
+        "guard", 0, EMK_CLI_WORD, "LEVEL",                                                    \
+            "off, report, careful or strict: look for debuggers, hooks and the like (off)", 0 \
+    }
+#define EMK_CLI_OPTION_ALLOW                                                                     \
+    {                                                                                            \
+        "allow", 0, EMK_CLI_WORD, "NAMES", "libraries the guard lets be, with commas between", 0 \
+    }
+#define EMK_CLI_OPTION_ENGINE                                                        \
+    {                                                                                \
+        "engine", 0, EMK_CLI_WORD, "NAMES", "engines whose calls it watches, too", 0 \
+    }
+
+/* Gives the guard that --guard asks for, looking by itself from now on; *out is NULL where the
+ * command has no such option or it says off.  EMK_E_USAGE and what the guard says. */
+emk_status emk_cli_guard_open(emk_cli *cli, emk_guard **out) EMK_MUST_CHECK;
+
+/* Adds advice to a refusal of the guard's, or of a policy that wants one; others pass. */
+emk_status emk_cli_guard_advise(emk_cli *cli, emk_status st);
+bool emk_cli_guard_refused(const emk_cli *cli, emk_status st);
+
+/* `doctor --guard`. */
+emk_status emk_cli_guard_show(emk_cli *cli) EMK_MUST_CHECK;
+
+#endif
