@@ -105,9 +105,11 @@ void bench_group_memory(bench *b);
 void bench_group_model(bench *b);
 void bench_group_envelope(bench *b);
 void bench_group_files(bench *b);
+void bench_group_fraud(bench *b); /* where EMK_BENCH_FRAUD */
 void bench_group_store(bench *b);
 void bench_group_gate(bench *b);
 void bench_group_attest(bench *b);
+void bench_group_guard(bench *b);
 void bench_group_device(bench *b);
 
 #endif

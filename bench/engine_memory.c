@@ -109,11 +109,17 @@ static size_t count_all(const pieces *s)
     size_t found = 0;
 
     while (maps && fgets(line, sizeof line, maps)) {
-        unsigned long from, to;
-        char mode[5], name[256] = "";
+        char *at = line;
+        uintptr_t from = (uintptr_t)strtoull(at, &at, 16), to;
+        const char *mode, *name;
 
-        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %255s", &from, &to, mode, name) < 3 ||
-            mode[0] != 'r' || strncmp(name, "[v", 2) == 0)
+        if (*at != '-')
+            continue;
+        to = (uintptr_t)strtoull(at + 1, &at, 16);
+        mode = at + 1;
+        name = strpbrk(line, "/[");
+        name = name ? name : "";
+        if (mode[0] != 'r' || strncmp(name, "[v", 2) == 0)
             continue;
         if (mode[1] != 'w' && name[0] == '/' && strncmp(name, "/memfd", 6) != 0)
             continue; /* code, and files on disk */
@@ -127,10 +133,13 @@ static size_t count_all(const pieces *s)
 static double resident_mib(void)
 {
     FILE *f = fopen("/proc/self/statm", "r");
+    char line[128] = "", *at = line;
     long pages = 0;
 
-    if (!f || fscanf(f, "%*s %ld", &pages) != 1)
-        pages = 0;
+    if (f && fgets(line, sizeof line, f)) {
+        (void)strtol(line, &at, 10); /* all that is mapped */
+        pages = strtol(at, NULL, 10);
+    }
     if (f)
         fclose(f);
     return (double)pages * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
@@ -200,11 +209,15 @@ static int with_stdio(const pieces *s, emk_span model)
     FILE *f = fmemopen((void *)(uintptr_t)model.p, model.len, "r");
     uint8_t *own = malloc(model.len);
 
-    if (!f || !own || fread(own, 1, model.len, f) != model.len)
-        return 1;
-    fclose(f);
-    report(s, "read by fread");
+    bool ok = f && own && fread(own, 1, model.len, f) == model.len;
+
+    if (f)
+        fclose(f);
+    if (ok)
+        report(s, "read by fread");
     free(own);
+    if (!ok)
+        return EMK_E_IO;
     report(s, "the reader's memory freed");
     return 0;
 }

@@ -28,7 +28,11 @@ static const struct group {
     {"store", bench_group_store, "the audit log and the records of the server"},
     {"gate", bench_group_gate, "checking a signed request beside one verification"},
     {"attest", bench_group_attest, "device attestation verified on one core"},
+    {"guard", bench_group_guard, "the guard: a round, a probe, its thread"},
     {"device", bench_group_device, "a device's open and accept, also with keys in a TPM"},
+#ifdef EMK_BENCH_FRAUD
+    {"fraud", bench_group_fraud, "the fraud engine: decisions, replay, memory, restart"},
+#endif
 };
 #define N_GROUPS (sizeof GROUPS / sizeof GROUPS[0])
 

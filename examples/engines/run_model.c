@@ -150,7 +150,8 @@ int main(int argc, char **argv)
     job j;
 
     if (issuer_len == 0 || argc > 7 ||
-        (strcmp(argv[1], "onnx") && strcmp(argv[1], "litert") && strcmp(argv[1], "gguf"))) {
+        (strcmp(argv[1], "onnx") != 0 && strcmp(argv[1], "litert") != 0 &&
+         strcmp(argv[1], "gguf") != 0)) {
         fprintf(stderr, "usage: engine-run onnx|litert|gguf DEVICE ISSUER MODEL USER [LIBRARY]\n");
         return EMK_E_USAGE;
     }
