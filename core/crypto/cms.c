@@ -4,6 +4,7 @@
 
 #include "core/base/reader.h"
 #include "core/codec/der.h"
+#include "core/crypto/hash.h"
 
 #define TAG_OCTETS       0x04u
 #define TAG_OCTETS_PARTS 0x24u
@@ -16,6 +17,10 @@ static const uint8_t OID_SIGNED_DATA[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
 static const uint8_t OID_DATA[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
                                    0xf7, 0x0d, 0x01, 0x07, 0x01};
 static const uint8_t VERSION_1[] = {0x02, 0x01, 0x01};
+/* contentType, messageDigest */
+static const uint8_t OID_ATTRIBUTES[2][9] = {
+    {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x03},
+    {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x04}};
 static const uint8_t OID_SHA256[] = {0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01};
 static const uint8_t OID_ECDSA_SHA256[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
 
@@ -167,6 +172,61 @@ static void read_algorithm(emk_der *d, emk_span want)
     emk_der_leave(d, &in);
 }
 
+/* The one value of an attribute, tag and length included. */
+static emk_span only_value(emk_der *one)
+{
+    emk_der values;
+    emk_span v;
+
+    emk_der_enter(one, EMK_DER_SET, &values);
+    v = emk_der_read_raw(&values);
+    emk_der_leave(one, &values);
+    return v;
+}
+
+/* contentType is data, messageDigest is an OCTET STRING; others are passed over. */
+static void read_attribute(emk_der *set, bool seen[2], emk_cms *out)
+{
+    emk_der one, value;
+    emk_span oid, raw;
+
+    emk_der_enter(set, EMK_DER_SEQUENCE, &one);
+    oid = emk_der_read_oid(&one);
+    for (size_t i = 0; i < 2; i++) {
+        if (!emk_span_equal(oid, emk_span_of(OID_ATTRIBUTES[i], sizeof OID_ATTRIBUTES[i])))
+            continue;
+        if (seen[i])
+            emk_der_fail(&one, EMK_E_FORMAT, "cms: attribute comes twice");
+        seen[i] = true;
+        raw = only_value(&one);
+        if (i == 0 && !emk_span_equal(raw, emk_span_of(OID_DATA, sizeof OID_DATA)))
+            emk_der_fail(&one, EMK_E_FORMAT, "cms: attributes of another type of content");
+        if (i == 1) {
+            emk_der_init(&value, raw);
+            out->digest = emk_der_read(&value, EMK_DER_OCTETS);
+        }
+        emk_der_leave(set, &one);
+        return;
+    }
+    (void)emk_der_read_raw(&one);
+    emk_der_leave(set, &one);
+}
+
+static void read_attributes(emk_der *signer, emk_cms *out)
+{
+    bool seen[2] = {false, false};
+    emk_der in, set;
+
+    out->attributes = emk_der_read_raw(signer);
+    emk_der_init(&in, out->attributes);
+    emk_der_enter(&in, EMK_DER_CONTEXT(0), &set);
+    while (emk_der_more(&set))
+        read_attribute(&set, seen, out);
+    emk_der_leave(&in, &set);
+    if (!emk_der_ok(&in) || !seen[0] || !seen[1] || out->digest.len != EMK_SHA256_LEN)
+        emk_der_fail(signer, EMK_E_FORMAT, "cms: signed attributes");
+}
+
 static emk_status read_signer(emk_span set, emk_cms *out, emk_error *e)
 {
     emk_der d, one, name;
@@ -181,7 +241,7 @@ static emk_status read_signer(emk_span set, emk_cms *out, emk_error *e)
     emk_der_leave(&one, &name);
     read_algorithm(&one, emk_span_of(OID_SHA256, sizeof OID_SHA256));
     if (emk_der_peek(&one) == EMK_DER_CONTEXT(0))
-        emk_der_fail(&one, EMK_E_UNSUPPORTED, "cms: signed attributes");
+        read_attributes(&one, out);
     read_algorithm(&one, emk_span_of(OID_ECDSA_SHA256, sizeof OID_ECDSA_SHA256));
     out->sig = emk_der_read(&one, EMK_DER_OCTETS);
     emk_der_leave(&d, &one); /* unsigned attributes are more than was expected */
@@ -269,10 +329,68 @@ static void order(bag *b, size_t n, const emk_x509 *signer, const emk_x509_rules
     }
 }
 
+/* Of attributes their DER as a SET is signed, which is how they stand but for the first byte. */
+static emk_status check_attributes(const emk_crypto *c, const emk_cms *cms, emk_span spki,
+                                   emk_error *e)
+{
+    emk_x509_signed s = {.alg = EMK_X509_ALG_ECDSA_SHA256, .sig = cms->sig};
+    const emk_span content = emk_buf_span(&cms->content);
+    uint8_t hash[EMK_SHA256_LEN];
+    emk_buf set;
+    emk_status st = emk_sha256(c, &content, 1, hash, e);
+
+    if (st == EMK_OK && !emk_span_equal(cms->digest, emk_span_of(hash, sizeof hash)))
+        st = emk_fail(e, EMK_E_SIGNATURE, "cms: digest of another content", 0);
+    if (st != EMK_OK)
+        return st;
+    emk_buf_init(&set, EMK_CMS_MAX);
+    st = emk_buf_append(&set, cms->attributes, e);
+    if (st == EMK_OK) {
+        set.p[0] = TAG_SET;
+        s.msg = emk_buf_span(&set);
+        st = emk_x509_check_signature(c, spki, &s, e);
+    }
+    emk_buf_done(&set);
+    return st;
+}
+
+/* A content that is itself the attributes of another message would carry that one's signature. */
+static bool is_like_attributes(emk_span content)
+{
+    emk_der d, set, one;
+    emk_span oid;
+    bool digest = false;
+
+    emk_der_init(&d, content);
+    emk_der_enter(&d, EMK_DER_SET, &set);
+    while (emk_der_more(&set)) {
+        emk_der_enter(&set, EMK_DER_SEQUENCE, &one);
+        oid = emk_der_read_oid(&one);
+        if (!emk_der_ok(&one))
+            return false;
+        digest =
+            digest || emk_span_equal(oid, emk_span_of(OID_ATTRIBUTES[1], sizeof OID_ATTRIBUTES[1]));
+        (void)emk_der_read_raw(&one);
+        emk_der_leave(&set, &one);
+    }
+    return digest;
+}
+
+static emk_status check_signature(const emk_crypto *c, const emk_cms *cms, emk_span spki,
+                                  emk_error *e)
+{
+    const emk_x509_signed s = {EMK_X509_ALG_ECDSA_SHA256, emk_buf_span(&cms->content), cms->sig};
+
+    if (cms->attributes.len > 0)
+        return check_attributes(c, cms, spki, e);
+    if (is_like_attributes(s.msg))
+        return emk_fail(e, EMK_E_SIGNATURE, "cms: the content is another message's attributes", 0);
+    return emk_x509_check_signature(c, spki, &s, e);
+}
+
 static emk_status verify(const emk_crypto *c, const emk_cms *cms, const emk_x509_rules *rules,
                          bag *b, emk_error *e)
 {
-    emk_x509_signed s = {EMK_X509_ALG_ECDSA_SHA256, emk_buf_span(&cms->content), cms->sig};
     emk_x509_rules path = *rules;
     const emk_x509 *signer;
     emk_status st = EMK_OK;
@@ -287,7 +405,7 @@ static emk_status verify(const emk_crypto *c, const emk_cms *cms, const emk_x509
     order(b, cms->n_certs, signer, rules);
     path.root_in_chain = false;
     st = emk_x509_verify_chain(c, b->chain, b->n, &path, NULL, e);
-    return st == EMK_OK ? emk_x509_check_signature(c, signer->spki, &s, e) : st;
+    return st == EMK_OK ? check_signature(c, cms, signer->spki, e) : st;
 }
 
 emk_status emk_cms_verify(const emk_crypto *c, const emk_cms *cms, const emk_x509_rules *rules,

@@ -1,9 +1,13 @@
 /* CMS SignedData as Apple's receipts are [RFC 5652 5]: one signer, named by issuer and serial
- * number, SHA-256 with ECDSA over the content itself; certificates along with it.
+ * number, SHA-256 with ECDSA; certificates along with it.
  *
  * The outer layers may be BER with indefinite lengths and a content in pieces, as Apple writes
- * them; certificates and signer are strict DER.  Signed attributes are refused: receipts have
- * none, and whoever accepts both forms must guard against passing one off as the other. */
+ * them; certificates and signer are strict DER.
+ *
+ * Where there are signed attributes the signature is over them and over nothing else: they must
+ * name the content's type and its digest, and a signature over the content beside them is refused.
+ * A content that could be passed off as attributes, or the other way, is refused too: it is no
+ * SET OF Attribute with both of those. [RFC 5652 5.4, RFC 8933] */
 #ifndef EMK_CORE_CRYPTO_CMS_H
 #define EMK_CORE_CRYPTO_CMS_H
 
@@ -18,11 +22,13 @@ typedef struct emk_cms {
     emk_span issuer; /* Name, tag and length included */
     emk_span serial;
     emk_span sig;
-    emk_buf content; /* owned: the pieces put together */
+    emk_span attributes; /* [0] of the signer, tag and length included; empty: none */
+    emk_span digest;     /* of the content, as the attributes say */
+    emk_buf content;     /* owned: the pieces put together */
 } emk_cms;
 
 /* Reads all of `in`.  End with emk_cms_done, after a failure too.  EMK_E_FORMAT, EMK_E_LIMIT,
- * EMK_E_UNSUPPORTED (signed attributes, another algorithm), EMK_E_NO_MEMORY. */
+ * EMK_E_UNSUPPORTED (another algorithm), EMK_E_NO_MEMORY. */
 emk_status emk_cms_read(emk_span in, emk_cms *out, emk_error *e) EMK_MUST_CHECK;
 
 /* Verifies the signature, and the signer's certificate up to a root of `rules`, whose
