@@ -4,6 +4,7 @@
 #include "core/seal/vault.h"
 
 #include "core/base/alloc.h"
+#include "core/base/os_mem.h"
 #include "core/base/os_parallel.h"
 #include "core/seal/digest.h"
 #include "core/seal/record.h"
@@ -722,34 +723,45 @@ emk_status emk_vault_verify(emk_vault *v, unsigned threads, const emk_progress *
     return st;
 }
 
+/* Where a segment is decrypted of which only a part is wanted: no worse memory than the model's
+ * own may be. */
+static emk_status scratch_new(emk_os_map *out, emk_error *e)
+{
+    if (emk_os_map_new(EMK_SEGMENT_LEN, EMK_OS_MAP_SECRET, out, NULL) == EMK_OK)
+        return EMK_OK;
+    return emk_os_map_new(EMK_SEGMENT_LEN, EMK_OS_MAP_LOCK, out, e);
+}
+
 emk_status emk_vault_read(emk_vault *v, uint64_t off, uint8_t *out, size_t len, emk_error *e)
 {
     emk_segment_cipher cipher = {0};
-    uint8_t *scratch;
+    emk_os_map scratch = {0};
     size_t done = 0;
     emk_status st;
 
     if (off > v->plan.model_len || len > v->plan.model_len - off)
         return emk_fail(e, EMK_E_USAGE, "vault: outside the model", off);
-    scratch = emk_alloc(EMK_SEGMENT_LEN, 1);
-    if (!scratch)
-        return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", EMK_SEGMENT_LEN);
-    st = emk_segment_cipher_init(&cipher, &v->keys, v->aead, e);
+    st = scratch_new(&scratch, e);
+    if (st == EMK_OK)
+        st = emk_segment_cipher_init(&cipher, &v->keys, v->aead, e);
     while (st == EMK_OK && done < len) {
         emk_segment seg = emk_layout_find(&v->layout, off + done);
         size_t skip = (size_t)(off + done - seg.at);
         size_t n = seg.len - skip < len - done ? seg.len - skip : len - done;
 
-        st = read_segment(v, &cipher, &seg, scratch, e);
-        if (st == EMK_OK)
-            memcpy(out + done, scratch + skip, n);
+        if (n == seg.len) {
+            st = read_segment(v, &cipher, &seg, out + done, e);
+        } else {
+            st = read_segment(v, &cipher, &seg, scratch.p, e);
+            if (st == EMK_OK)
+                memcpy(out + done, (uint8_t *)scratch.p + skip, n);
+        }
         done += n;
     }
     (void)emk_notice(v->in.noticed, EMK_NOTICED_REGION, st);
     if (st != EMK_OK)
         emk_wipe(out, len);
     emk_segment_cipher_done(&cipher);
-    emk_wipe(scratch, EMK_SEGMENT_LEN);
-    emk_free(scratch);
+    emk_os_map_free(&scratch);
     return st;
 }

@@ -190,6 +190,7 @@ emk_status emk_guard_tell(emk_guard *g, void (*fn)(void *self), void *self,
                           emk_error *e) EMK_MUST_CHECK;
 void emk_guard_untell(emk_guard *g, void *self);
 
+/* The level it was made with. */
 emk_guard_level emk_guard_level_of(const emk_guard *g);
 
 typedef struct emk_guard_finding {

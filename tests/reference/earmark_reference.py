@@ -358,16 +358,16 @@ def check_policy(policy, identity, floor, opens, around, lease_until=0):
 
 MESSAGES = {
     ENROLMENT: must(device_signing_key, DEVICE_AGREE, text, uint()),
-    CERTIFICATE: must(blob(32), device_signing_key, DEVICE_AGREE, uint(0, 0), uint(0, 3), uint(),
+    CERTIFICATE: must(blob(32), device_signing_key, DEVICE_AGREE, uint(0, 5), uint(0, 3), uint(),
                       uint()),
     SEALING: must(signing_key, uint(), uint()),
     REQUEST: {1: (blob(16), True), 2: (text, True), 3: (text, True), 4: (text, False),
               5: (text, False), 6: (text, False), 7: (REQUEST_AGREE, True),
-              8: (blob(1, MAX_MESSAGE), True), 9: (uint(), True)},
+              8: (blob(1, MAX_MESSAGE), True), 9: (uint(), True), 10: (blob(1, 1024), False)},
     TICKET: must(blob(16), blob(32), DEVICE_AGREE, REQUEST_AGREE, blob(1, MAX_MESSAGE),
                  blob(1, MAX_MESSAGE), blob(32), uint(), uint())
     | {10: (blob(65), False), 11: (uint(1), False)},
-    RECEIPT: must(blob(16), blob(16), uint(), uint(), uint(0, 3)),
+    RECEIPT: must(blob(16), blob(16), uint(), uint(), uint(0, 3)) | {6: (blob(1, 1024), False)},
 }
 
 
@@ -880,6 +880,7 @@ class Record:
         self.vault_id = slot[16:32]
         self.accepted, self.floor, self.opens = struct.unpack(">QQQ", slot[32:56])
         self.lease_until, self.asleep = 0, False
+        self.bound = slot[79 if leased else 63]
         if leased:
             self.read_leased(slot, size)
         else:
@@ -900,6 +901,8 @@ class Record:
 
     def open(self, header, private, lease_secret=None):
         need(lease_secret or not self.asleep, "policy refused", "it sleeps")
+        need(self.bound in (0, 2, 3), "unsupported", f"bound {self.bound}")
+        need(self.bound == 0, "policy refused", "needs a guard, and there is none")  # [7.7]
         extra = sha256(b"earmark/1 local\0", header.core_hash, self.vault_id)
         cek = open_envelope(LOCAL[self.recipient.alg], [self.recipient], private,
                             header.content_alg, extra, (lease_secret, header.core[12]))
@@ -926,7 +929,7 @@ def choose_record(data, header, private, lease_secret=None):
         try:
             return record, record.open(header, private, lease_secret)
         except Refused as e:
-            if record.asleep and not lease_secret:
+            if (record.asleep and not lease_secret) or record.bound in (2, 3):
                 raise
             failure = failure or e
     raise failure

@@ -128,7 +128,7 @@ static void refuses_to_sign_what_it_cannot_say(void **state)
     assert_status(emk_device_certificate_sign(P.crypto, &P.issuer_signer, &in, &b, &e), EMK_E_USAGE,
                   &e);
     in = example();
-    in.attestation_kind = 1;
+    in.attestation_kind = EMK_ATTESTATION_KIND_MAX + 1;
     assert_status(emk_device_certificate_sign(P.crypto, &P.issuer_signer, &in, &b, &e), EMK_E_USAGE,
                   &e);
     in = example();

@@ -5,7 +5,7 @@
 #include "server/attest/challenge.h"
 #include "server/gate/content_digest.h"
 #include "server/gate/signature.h"
-#include "support.h"
+#include "tests/unit/core/proto/support.h"
 
 #include <string.h>
 
