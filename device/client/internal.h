@@ -22,7 +22,7 @@ typedef struct emk_waiting {
 typedef struct emk_watch emk_watch;
 
 #define EMK_CLIENT_KNOWN_MAX ((size_t)64 * 4096)
-#define EMK_CLIENT_LEVELS 4u /* of the guard */
+#define EMK_CLIENT_LEVELS    4u /* of the guard */
 
 struct emk_client {
     const emk_crypto *crypto;

@@ -73,10 +73,35 @@ static const char *below(const char *path)
     return path[n] ? path + n + 1 : path + n;
 }
 
+static struct {
+    size_t at; /* 0: nowhere */
+    disk_luck luck;
+    const char *to;
+} cut;
+
+void disk_cut_at(size_t n, disk_luck luck, const char *to)
+{
+    cut.at = n;
+    cut.luck = luck;
+    cut.to = to;
+}
+
+static void cut_here(void)
+{
+    size_t n = disk_stop();
+
+    disk_replay(n, cut.luck, cut.to);
+    _exit(DISK_CUT);
+}
+
 static call *add(kind k, int file)
 {
     call *c = &calls[n_calls++];
 
+    if (cut.at && n_calls > cut.at) {
+        n_calls = cut.at;
+        cut_here();
+    }
     assert_true(n_calls < CALLS_MAX);
     memset(c, 0, sizeof *c);
     c->kind = k;

@@ -24,6 +24,10 @@ typedef enum disk_luck {
 
 /* From now on changes below dir are recorded, on top of what is there now. */
 void disk_record(const char *dir);
+/* After n more calls this process ends with DISK_CUT, having filled `to` as disk_replay does: for
+ * what has a memory of its own beside the disk, which the rest of the step must not reach. */
+#define DISK_CUT 42
+void disk_cut_at(size_t n, disk_luck luck, const char *to);
 /* Stops.  Gives the number of calls. */
 size_t disk_stop(void);
 /* Fills `to`, an empty directory, with what the disk may hold after the first n calls. */

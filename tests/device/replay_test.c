@@ -3,6 +3,8 @@
 #include "tests/device/disk.h"
 #include "tests/unit/device/client/stage.h"
 
+#include "core/proto/device_certificate.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
@@ -272,6 +274,255 @@ static void remove_is_all_or_nothing(void **state)
     stage_done(&s);
 }
 
+/* ---- request ---- */
+
+/* The ticket was issued as if the request had left the device; it may not have. */
+static bool waits(stage *s)
+{
+    emk_buf again;
+    uint8_t hash[EMK_HASH_LEN];
+    emk_error e = {0};
+    emk_status st = stage_accept(s, &e);
+
+    emk_buf_init(&again, EMK_MESSAGE_MAX);
+    assert_true(st == EMK_OK || st == EMK_E_USED);
+    assert_ok(emk_client_request(s->client, &s->want, &again, hash, &e), &e);
+    assert_int_equal(stage_secrets(s), 1); /* none that nothing reminds of */
+    emk_buf_done(&again);
+    return st == EMK_OK;
+}
+
+static void request_is_all_or_nothing(void **state)
+{
+    stage s;
+    size_t n;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    disk_record(s.dir);
+    stage_request(&s);
+    n = disk_stop();
+    stage_issue(&s);
+    stage_seal(&s);
+    assert_true(n > 2);
+    cut_everywhere(&s, waits);
+    stage_done(&s);
+}
+
+/* ---- purge ---- */
+
+static bool purged(stage *s)
+{
+    emk_client_purged done;
+    emk_error e = {0};
+    bool there = stage_count(s, ".emkv") > 0;
+
+    if (there)
+        assert_true(stage_open(s, &e) != EMK_OK);
+    assert_ok(emk_client_purge(s->client, &done, &e), &e);
+    assert_int_equal(stage_count(s, ".emkv"), 0);
+    return !there;
+}
+
+static void purge_is_all_or_nothing(void **state)
+{
+    emk_client_purged done;
+    emk_error e = {0};
+    stage s;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    stage_install(&s);
+    s.now = s.policy.expires;
+    disk_record(s.dir);
+    assert_ok(emk_client_purge(s.client, &done, &e), &e);
+    assert_int_equal(done.removed, 1);
+    cut_everywhere(&s, purged);
+    stage_done(&s);
+}
+
+static bool put_to_sleep(stage *s)
+{
+    emk_client_purged done;
+    emk_error e = {0};
+    bool slept;
+
+    assert_status(stage_open(s, &e), EMK_E_POLICY, &e);
+    assert_ok(emk_client_purge(s->client, &done, &e), &e);
+    slept = done.asleep == 0;
+    assert_status(stage_open(s, &e), EMK_E_POLICY, &e);
+    s->now += 10;
+    stage_lease(s, EMK_LEASE_GRANTED);
+    assert_ok(take_lease(s, &e), &e);
+    assert_ok(stage_open(s, &e), &e);
+    return slept;
+}
+
+static void sleep_by_purge_is_all_or_nothing(void **state)
+{
+    emk_client_purged done;
+    emk_error e = {0};
+    stage s;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    s.policy.lease_s = 3600;
+    stage_install(&s);
+    s.now += 3601;
+    disk_record(s.dir);
+    assert_ok(emk_client_purge(s.client, &done, &e), &e);
+    assert_int_equal(done.asleep, 1);
+    cut_everywhere(&s, put_to_sleep);
+    stage_done(&s);
+}
+
+/* ---- waking ---- */
+
+static bool awake(stage *s)
+{
+    emk_error e = {0};
+    emk_status opened = stage_open(s, &e), st;
+
+    assert_true(opened == EMK_OK || opened == EMK_E_POLICY);
+    st = take_lease(s, &e);
+    assert_true(st == EMK_OK || st == EMK_E_STALE);
+    assert_ok(stage_open(s, &e), &e);
+    return opened == EMK_OK;
+}
+
+static void waking_is_all_or_nothing(void **state)
+{
+    emk_error e = {0};
+    stage s;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    s.policy.lease_s = 3600;
+    stage_install(&s);
+    s.now += 10;
+    stage_lease(&s, EMK_LEASE_REVOKED);
+    assert_ok(take_lease(&s, &e), &e);
+    s.now += 10;
+    stage_lease(&s, EMK_LEASE_GRANTED);
+    disk_record(s.dir);
+    assert_ok(take_lease(&s, &e), &e);
+    cut_everywhere(&s, awake);
+    stage_done(&s);
+}
+
+/* ---- the device's certificate ---- */
+
+static emk_buf certificate; /* the new one */
+
+static void make_certificate(const stage *s)
+{
+    emk_device_certificate cert = {.issued = NOW, .not_after = NOW + 777777};
+    emk_enrolment enrolment;
+    emk_buf message;
+    emk_error e = {0};
+
+    emk_buf_init(&message, EMK_MESSAGE_MAX);
+    emk_buf_init(&certificate, EMK_MESSAGE_MAX);
+    assert_ok(emk_client_enrolment(s->client, emk_span_str("test"), &message, &e), &e);
+    assert_ok(emk_enrolment_verify(s->crypto, emk_buf_span(&message), &enrolment, &e), &e);
+    cert.signing_key = enrolment.signing_key;
+    cert.agree = enrolment.agree;
+    assert_ok(emk_device_certificate_sign(s->crypto, &s->issuer, &cert, &certificate, &e), &e);
+    emk_buf_done(&message);
+}
+
+static bool certified(stage *s)
+{
+    emk_buf request, file;
+    char path[PATH_CAP];
+    uint8_t hash[EMK_HASH_LEN];
+    emk_error e = {0};
+    bool is_new;
+
+    emk_buf_init(&request, EMK_MESSAGE_MAX);
+    emk_buf_init(&file, EMK_MESSAGE_MAX);
+    assert_ok(emk_client_request(s->client, &s->want, &request, hash, &e), &e);
+    snprintf(path, sizeof path, "%s/certificate", s->vault);
+    assert_ok(emk_os_read_file(path, EMK_MESSAGE_MAX, &file, &e), &e);
+    is_new = emk_span_equal(emk_buf_span(&file), emk_buf_span(&certificate));
+    emk_buf_done(&request);
+    emk_buf_done(&file);
+    return is_new;
+}
+
+static void certificate_is_the_old_one_or_the_new(void **state)
+{
+    emk_error e = {0};
+    stage s;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    make_certificate(&s);
+    disk_record(s.dir);
+    assert_ok(emk_client_set_certificate(s.client, emk_buf_span(&certificate), &e), &e);
+    cut_everywhere(&s, certified);
+    emk_buf_done(&certificate);
+    stage_done(&s);
+}
+
+/* ---- the software key holder's own state ---- */
+
+static const uint8_t some_id[EMK_ID_LEN] = "some id of 16 by";
+
+static bool counted_up(stage *s)
+{
+    uint64_t v = 0;
+    emk_error e = {0};
+
+    assert_ok(emk_keystore_counter_get(&s->soft, some_id, &v, &e), &e);
+    assert_true(v == 5 || v == 7);
+    assert_ok(emk_keystore_counter_set(&s->soft, some_id, 9, &e), &e);
+    return v == 7;
+}
+
+static void counter_is_the_old_one_or_the_new(void **state)
+{
+    emk_error e = {0};
+    stage s;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    assert_ok(emk_keystore_counter_set(&s.soft, some_id, 5, &e), &e);
+    disk_record(s.dir);
+    assert_ok(emk_keystore_counter_set(&s.soft, some_id, 7, &e), &e);
+    cut_everywhere(&s, counted_up);
+    stage_done(&s);
+}
+
+static bool secret_is_gone(stage *s)
+{
+    uint8_t out[EMK_KEYSTORE_SECRET_MAX];
+    size_t len;
+    emk_error e = {0};
+    emk_status st = emk_keystore_secret_get(&s->soft, some_id, out, &len, &e), deleted;
+
+    /* It is overwritten first, so in between it may be there and damaged: nobody is told it. */
+    assert_true(st == EMK_OK || st == EMK_E_NOT_FOUND || st == EMK_E_SEALED || st == EMK_E_FORMAT);
+    deleted = emk_keystore_secret_delete(&s->soft, some_id, &e);
+    assert_true(deleted == EMK_OK || deleted == EMK_E_NOT_FOUND);
+    assert_ok(emk_keystore_secret_put(&s->soft, some_id, emk_span_str("next"), &e), &e);
+    return st == EMK_E_NOT_FOUND;
+}
+
+static void secret_is_there_or_gone(void **state)
+{
+    emk_error e = {0};
+    stage s;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    assert_ok(emk_keystore_secret_put(&s.soft, some_id, emk_span_str("secret"), &e), &e);
+    disk_record(s.dir);
+    assert_ok(emk_keystore_secret_delete(&s.soft, some_id, &e), &e);
+    cut_everywhere(&s, secret_is_gone);
+    stage_done(&s);
+}
+
 /* ---- the recorder itself: a step that does not sync must be caught ---- */
 
 static void recorder_notices_what_was_not_synced(void **state)
@@ -310,5 +561,9 @@ int main(void)
                    emk_rule(accept_is_all_or_nothing),
                    emk_rule(counted_open_is_counted_before_it_is_open),
                    emk_rule(rewrap_leaves_an_entry_that_opens), emk_rule(renewal_is_all_or_nothing),
-                   emk_rule(refusal_is_all_or_nothing), emk_rule(remove_is_all_or_nothing));
+                   emk_rule(refusal_is_all_or_nothing), emk_rule(remove_is_all_or_nothing),
+                   emk_rule(request_is_all_or_nothing), emk_rule(purge_is_all_or_nothing),
+                   emk_rule(sleep_by_purge_is_all_or_nothing), emk_rule(waking_is_all_or_nothing),
+                   emk_rule(certificate_is_the_old_one_or_the_new),
+                   emk_rule(counter_is_the_old_one_or_the_new), emk_rule(secret_is_there_or_gone));
 }

@@ -3,6 +3,7 @@
 #include "device/guard/internal.h"
 #include "tests/support/test.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -154,8 +155,10 @@ static void sees_a_process_that_traces_it(void **state)
     emk_guard_free(g);
 }
 
-/* Changes one byte of code and puts it back. */
-static void poke(void *address, uint8_t value, uint8_t *before)
+/* Changes one byte of code and puts it back.  (The thread sanitizer has no room for who writes
+ * to code.) */
+__attribute__((no_sanitize("thread"))) static void poke(void *address, uint8_t value,
+                                                        uint8_t *before)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     void *start = (void *)((uintptr_t)address & ~(page - 1)); /* NOLINT */
@@ -226,6 +229,67 @@ static void sees_code_that_can_be_written(void **state)
     munmap(p, 4096);
     assert_int_equal(found(g, EMK_GUARD_WRITABLE_CODE), EMK_GUARD_LIKELY);
     assert_true(found(g, EMK_GUARD_FOREIGN_CODE) >= EMK_GUARD_HINT);
+    emk_guard_free(g);
+}
+
+/* Lets another process open a file of this one's. */
+static void let_open(const char *name)
+{
+    const pid_t child = fork();
+    char path[64];
+    int status = 0;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        snprintf(path, sizeof path, "/proc/%d/%s", (int)getppid(), name);
+        _exit(open(path, O_RDONLY) < 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void sees_who_opens_its_memory(void **state)
+{
+    emk_guard *g = new_guard(EMK_GUARD_CAREFUL);
+
+    (void)state;
+    assert_int_equal(found(g, EMK_GUARD_MEMORY_READ), 0);
+    let_open("status");
+    emk_guard_round(g);
+    assert_int_equal(found(g, EMK_GUARD_MEMORY_READ), 0);
+    let_open("maps");
+    let_open("status"); /* so that it is not one with the map that we read ourselves */
+    emk_guard_probe(g);
+    emk_guard_round(g);
+    assert_true(found(g, EMK_GUARD_MEMORY_READ) <= EMK_GUARD_HINT);
+    let_open("mem");
+    emk_guard_round(g);
+    assert_int_equal(found(g, EMK_GUARD_MEMORY_READ), EMK_GUARD_CERTAIN);
+    assert_int_equal(emk_guard_judge(g, EMK_GUARD_OFF), EMK_GUARD_DO_REFUSE);
+    emk_guard_free(g);
+}
+
+static void count_call(void *self)
+{
+    ++*(unsigned *)self;
+}
+
+static void tells_those_who_listen(void **state)
+{
+    emk_guard *g = new_guard(EMK_GUARD_REPORT);
+    unsigned calls[EMK_GUARD_LISTENERS_MAX + 1] = {0};
+    emk_error e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < EMK_GUARD_LISTENERS_MAX; i++)
+        assert_ok(emk_guard_tell(g, count_call, &calls[i], &e), &e);
+    assert_status(emk_guard_tell(g, count_call, &calls[EMK_GUARD_LISTENERS_MAX], &e), EMK_E_LIMIT,
+                  &e);
+    emk_guard_untell(g, &calls[0]);
+    let_open("mem");
+    emk_guard_round(g);
+    assert_int_equal(calls[0], 0);
+    assert_true(calls[1] >= 1);
     emk_guard_free(g);
 }
 
@@ -307,6 +371,7 @@ int main(void)
         emk_rule(measures_the_same_code_alike_and_moves_its_transcript_with_each_look),
         emk_rule(sees_a_process_that_traces_it), emk_rule(sees_a_breakpoint_in_our_own_code),
         emk_rule(sees_a_patched_function_of_the_c_library), emk_rule(sees_code_that_can_be_written),
+        emk_rule(sees_who_opens_its_memory), emk_rule(tells_those_who_listen),
         emk_rule(looks_by_itself_once_started),
         emk_rule(refuses_a_configuration_that_makes_no_sense), emk_rule(hardens_a_process));
 }
