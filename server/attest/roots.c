@@ -9,19 +9,21 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define PATH_ROOM 4096u
-#define VERSION   1u
-#define ROLE_MAX  32u
-#define TIME_MAX  40u
-#define HEX_LEN   64u
-#define DAY_S     86400
-#define LINE_ROOM (EMK_ROOTS_NAME_MAX + EMK_ROOTS_SOURCE_MAX + 256u)
-#define FILE_MAX  EMK_REVOCATION_FILE_MAX
+#define MEMO_ENTRIES 256u /* issuers that are met again: some dozen of Apple's and Google's */
+#define PATH_ROOM    4096u
+#define VERSION      1u
+#define ROLE_MAX     32u
+#define TIME_MAX     40u
+#define HEX_LEN      64u
+#define DAY_S        86400
+#define LINE_ROOM    (EMK_ROOTS_NAME_MAX + EMK_ROOTS_SOURCE_MAX + 256u)
+#define FILE_MAX     EMK_REVOCATION_FILE_MAX
 
 struct emk_attest_roots {
     emk_roots_index index;
     emk_bundle bundle[EMK_ROLES]; /* owned */
     emk_revocation *status;       /* owned; NULL: none */
+    emk_x509_memo *memo;          /* owned: issuers that verified before; has a lock of its own */
 };
 
 /* --- roles --------------------------------------------------------------------------------- */
@@ -403,7 +405,9 @@ static emk_status open_with(const emk_crypto *c, const char *dir, read_fn read,
         return emk_fail(e, EMK_E_NO_MEMORY, "roots: memory", sizeof *r);
     for (size_t i = 0; i < EMK_ROLES; i++)
         emk_bundle_init(&r->bundle[i]);
-    st = read(c, dir, r, e);
+    st = emk_x509_memo_new(MEMO_ENTRIES, &r->memo, e);
+    if (st == EMK_OK)
+        st = read(c, dir, r, e);
     if (st != EMK_OK) {
         emk_attest_roots_free(r);
         return st;
@@ -431,11 +435,17 @@ void emk_attest_roots_free(emk_attest_roots *r)
     for (size_t i = 0; i < EMK_ROLES; i++)
         emk_bundle_done(&r->bundle[i]);
     emk_revocation_free(r->status);
+    emk_x509_memo_free(r->memo);
     emk_free(r);
 }
 
 /* --- asking ------------------------------------------------------------------------------------
  */
+
+emk_x509_memo *emk_attest_roots_memo(const emk_attest_roots *r)
+{
+    return r->memo;
+}
 
 size_t emk_attest_roots_count(const emk_attest_roots *r)
 {

@@ -62,6 +62,8 @@ emk_status emk_attest_roots_open_plain(const emk_crypto *c, const char *dir, emk
 
 /* Lends the certificates of a role; empty where there are none. */
 const emk_bundle *emk_attest_roots_bundle(const emk_attest_roots *r, emk_attest_role role);
+/* Lends what remembers which issuers' certificates verified: makers sign with the same few. */
+emk_x509_memo *emk_attest_roots_memo(const emk_attest_roots *r);
 /* Lends the revocation list; NULL when there is none. */
 const emk_revocation *emk_attest_roots_status(const emk_attest_roots *r);
 

@@ -84,6 +84,7 @@ static emk_status app_attest(job *j, emk_error *e)
         return st;
     policy.roots = roots->certs;
     policy.n_roots = roots->n;
+    policy.memo = emk_attest_roots_memo(j->roots);
     st = emk_app_attest_verify(j->c, &policy, &in, &j->claims, &key, e);
     if (st != EMK_OK)
         return st;
@@ -149,6 +150,7 @@ static emk_status android_chain(job *j, const emk_span *certs, size_t n, emk_err
         return st;
     policy.roots = roots->certs;
     policy.n_roots = roots->n;
+    policy.memo = emk_attest_roots_memo(j->roots);
     policy.revocation = emk_attest_roots_status(j->roots);
     st = android_digest(j, &policy, certs, n, &leaf, e);
     if (st != EMK_OK)
@@ -287,6 +289,7 @@ static emk_status tpm(job *j, emk_error *e)
     trusted.n_roots = roots->n;
     trusted.pool = pool->certs;
     trusted.n_pool = pool->n;
+    trusted.memo = emk_attest_roots_memo(j->roots);
     st = emk_tpm_enrol_check(j->c, &trusted, &policy, &kept, &j->claims, e);
     if (st == EMK_OK)
         memcpy(j->key.point, p->tpm_signing.p, POINT_LEN);
@@ -335,6 +338,8 @@ static emk_status run_kind(job *j, emk_error *e)
     }
 }
 
+/* A public call: what goes in and what comes out stands apart. */
+/* NOLINTNEXTLINE(readability-function-size) */
 emk_status emk_attest_verify(const emk_crypto *c, const emk_attest_roots *roots,
                              const emk_attest_policy *policy, const emk_attest_evidence *evidence,
                              emk_claims *claims, emk_attest_key *key, emk_error *e)

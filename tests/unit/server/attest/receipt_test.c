@@ -1,4 +1,5 @@
 #include "core/crypto/cms.h"
+#include "core/crypto/hash.h"
 #include "server/attest/app_attest_receipt.h"
 #include "server/attest/instant.h"
 #include "server/attest/sim/forge.h"
@@ -16,6 +17,7 @@ typedef struct receipt_like {
     const char *purpose;    /* OID of the signer's mark, hex; NULL: the right one */
     const char *digest;     /* AlgorithmIdentifier's OID */
     const char *attributes; /* hex between digest and signature algorithm */
+    const char *attribute;  /* hex of signed attributes beside the digest's; NULL: none at all */
     const char *version, *tail, *inner_tail, *type_oid;
     size_t key;       /* of the signer; 0: 2 */
     size_t signed_by; /* 0: key */
@@ -23,6 +25,7 @@ typedef struct receipt_like {
     const char *leaf_to; /* UTCTime */
     bool definite, no_certs, other_serial, twice, with_root, missing, signer_is_ca;
     bool key_is_point;
+    bool no_digest, other_digest, content_signed; /* with signed attributes */
 } receipt_like;
 
 static const char *either(const char *given, const char *right)
@@ -98,13 +101,48 @@ static void signer_cert(const receipt_like *x, emk_buf *out)
     emk_buf_done(&list);
 }
 
+/* Signed attributes as they are signed: a SET.  False when there are none. */
+static bool signed_attributes(const receipt_like *x, emk_span content, emk_buf *b)
+{
+    uint8_t hash[32];
+    emk_buf digest;
+
+    emk_buf_init(b, 4096);
+    if (!x->attribute)
+        return false;
+    emk_buf_init(&digest, 4096);
+    assert_ok(emk_sha256(test_crypto(), &content, 1, hash, NULL), NULL);
+    hash[0] ^= x->other_digest;
+    forge_tlv(&digest, 0x04, SPAN(hash));
+    forge_wrap(&digest, 0x31);
+    {
+        emk_buf whole;
+
+        emk_buf_init(&whole, 4096);
+        forge_hex(&whole, "06092a864886f70d010904");
+        forge_raw(&whole, emk_buf_span(&digest));
+        forge_wrap(&whole, 0x30);
+        emk_buf_done(&digest);
+        digest = whole;
+    }
+    forge_hex(b, x->attribute);
+    if (!x->no_digest)
+        forge_raw(b, emk_buf_span(&digest));
+    forge_wrap(b, 0x31);
+    emk_buf_done(&digest);
+    return true;
+}
+
 static void signer_info(const receipt_like *x, emk_span message, emk_buf *b)
 {
     size_t key = x->key ? x->key : 2;
-    emk_buf sig;
+    emk_buf sig, attributes;
+    bool has = signed_attributes(x, message, &attributes);
 
     emk_buf_init(b, 4096);
     emk_buf_init(&sig, 256);
+    if (has && !x->content_signed)
+        message = emk_buf_span(&attributes);
     forge_sign(&f, x->signed_by ? x->signed_by : key, message, &sig);
     forge_hex(b, "300f310d300b06035504030c04726f6f74"); /* CN=root */
     forge_hex(b, x->other_serial ? "020143" : "020142");
@@ -120,6 +158,11 @@ static void signer_info(const receipt_like *x, emk_span message, emk_buf *b)
     }
     forge_hex(b, either(x->digest, "300d06096086480165030402010500"));
     forge_hex(b, either(x->attributes, ""));
+    if (has) {
+        attributes.p[0] = 0xa0;
+        forge_raw(b, emk_buf_span(&attributes));
+    }
+    emk_buf_done(&attributes);
     forge_hex(b, "300a06082a8648ce3d040302");
     forge_tlv(b, 0x04, emk_buf_span(&sig));
     forge_wrap(b, 0x30);
@@ -234,6 +277,58 @@ static void accepts_both_types_in_both_encodings(void **state)
     assert_int_equal(r.not_before_s, FORGE_NOW + 86400);
 }
 
+/* contentType of data */
+#define DATA_TYPE "301806092a864886f70d010903310b06092a864886f70d010701"
+
+/* signingTime */
+#define TIME "301c06092a864886f70d010905310f170d3237303131353037353930305a"
+
+static void accepts_signed_attributes(void **state)
+{
+    static const char *const GOOD[] = {DATA_TYPE, DATA_TYPE TIME};
+    emk_app_attest_receipt r;
+    emk_error e;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(verify(&(receipt_like){.attribute = GOOD[i]}, &r, &e), &e);
+        assert_int_equal(r.created_s, FORGE_NOW - 60);
+    }
+}
+
+/* The attributes of a signed message, presented as a content that the same signature is over. */
+static void refuses_attributes_that_are_passed_off_as_content(void **state)
+{
+    emk_app_attest_receipt_policy policy = good_policy();
+    emk_buf data, attributes, cert, signer, out;
+    emk_app_attest_receipt r;
+    emk_error e;
+
+    (void)state;
+    content(&(receipt_like){0}, &data);
+    assert_true(signed_attributes(&(receipt_like){.attribute = DATA_TYPE}, emk_buf_span(&data),
+                                  &attributes));
+    signer_cert(&(receipt_like){0}, &cert);
+    signer_info(&(receipt_like){0}, emk_buf_span(&attributes), &signer);
+    emk_buf_init(&out, 32768);
+    forge_hex(&out, "3080 06092a864886f70d010702 a080 3080 020101 310f 300d0609608648016503040201"
+                    "0500 3080 06092a864886f70d010701 a080");
+    forge_tlv(&out, 0x04, emk_buf_span(&attributes));
+    forge_hex(&out, "0000 0000 a080");
+    forge_raw(&out, emk_buf_span(&cert));
+    forge_hex(&out, "0000");
+    forge_raw(&out, emk_buf_span(&signer));
+    forge_hex(&out, "0000 0000 0000");
+    assert_status(emk_app_attest_receipt_verify(test_crypto(), &policy, emk_buf_span(&out), &r, &e),
+                  EMK_E_SIGNATURE, &e);
+    assert_string_equal(e.what, "cms: the content is another message's attributes");
+    emk_buf_done(&out);
+    emk_buf_done(&signer);
+    emk_buf_done(&cert);
+    emk_buf_done(&attributes);
+    emk_buf_done(&data);
+}
+
 static const struct defect {
     receipt_like x;
     emk_status st;
@@ -266,7 +361,17 @@ static const struct defect {
     {{.no_certs = true}, EMK_E_SIGNATURE, "cms: the signer's certificate is not here"},
     {{.other_serial = true}, EMK_E_SIGNATURE, "cms: the signer's certificate is not here"},
     {{.digest = "300906052b0e03021a0500"}, EMK_E_UNSUPPORTED, "cms: algorithm"},
-    {{.attributes = "a000"}, EMK_E_UNSUPPORTED, "cms: signed attributes"},
+    {{.attributes = "a000"}, EMK_E_FORMAT, "cms: signed attributes"},
+    {{.attribute = ""}, EMK_E_FORMAT, "cms: signed attributes"},
+    {{.attribute = TIME}, EMK_E_FORMAT, "cms: signed attributes"},
+    {{.attribute = DATA_TYPE, .no_digest = true}, EMK_E_FORMAT, "cms: signed attributes"},
+    {{.attribute = DATA_TYPE DATA_TYPE}, EMK_E_FORMAT, NULL},
+    {{.attribute = "301806092a864886f70d010903310b06092a864886f70d010702"}, EMK_E_FORMAT, NULL},
+    {{.attribute = DATA_TYPE, .other_digest = true},
+     EMK_E_SIGNATURE,
+     "cms: digest of another content"},
+    {{.attribute = DATA_TYPE, .content_signed = true}, EMK_E_SIGNATURE, "x509: signature"},
+    {{.attribute = DATA_TYPE, .signed_by = 3}, EMK_E_SIGNATURE, "x509: signature"},
     {{.version = "020103"}, EMK_E_UNSUPPORTED, "cms: version of the signer"},
     {{.type_oid = "06092a864886f70d010703"}, EMK_E_FORMAT, "cms: not signed data of version 1"},
     {{.tail = "00"}, EMK_E_FORMAT, "cms: bytes behind the end"},
@@ -368,6 +473,8 @@ int main(void)
 {
     const struct CMUnitTest rules[] = {
         emk_rule(accepts_both_types_in_both_encodings),
+        emk_rule(accepts_signed_attributes),
+        emk_rule(refuses_attributes_that_are_passed_off_as_content),
         emk_rule(refuses_each_receipt_with_one_defect),
         emk_rule(refuses_another_key_than_the_attested),
         emk_rule(refuses_every_cut_and_nothing_crashes_on_changes),
