@@ -273,14 +273,15 @@ static bool take_top(scan *s)
 
     if (!take_text(s, &key) || !need(s, ':', "event: a colon was expected"))
         return false;
-    if (find(s, EMK_FRAUD_G_TOP, key, &f))
-        return take_value(s, f);
+    /* Groups first: a search among the fields would look at all of them for nothing. */
     for (unsigned g = EMK_FRAUD_G_APP; g < EMK_FRAUD_GROUPS; g++) {
         if (equals(key, EMK_FRAUD_GROUP[g]))
             return take_group(s, (emk_fraud_group)g);
     }
     if (equals(key, "v"))
         return take_version(s);
+    if (find(s, EMK_FRAUD_G_TOP, key, &f))
+        return take_value(s, f);
     return fail(s, "event: unknown key");
 }
 

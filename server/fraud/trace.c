@@ -252,6 +252,8 @@ emk_status emk_fraud_trace(const emk_fraud_trace_options *o, emk_buf *events, em
     trace_benign(&t);
     if (o->sets & EMK_FRAUD_TRACE_DEVELOP)
         run_attacks(&t, TRACE_DEVELOP);
+    if (o->sets & EMK_FRAUD_TRACE_DEVELOP)
+        run_attacks(&t, TRACE_KNOWN);
     if (o->sets & EMK_FRAUD_TRACE_HELD_OUT)
         run_attacks(&t, TRACE_HELD_OUT);
     write_sorted(&t, events);

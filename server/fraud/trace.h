@@ -1,9 +1,9 @@
 /* Logs with known truth: people who mean well, and attacks of the catalogue, with parameters
  * drawn from ranges by a seed.  [docs/spec/fraud-attacks.md]
  *
- * Attacks of trace_develop.c are those the shipped rules were written with in mind; those of
- * trace_heldout.c were not looked at while thresholds were chosen, and published figures are
- * theirs.  The two files share nothing but trace_internal.h. */
+ * Attacks of trace_develop.c and trace_known.c are those the shipped rules were written with in
+ * mind; those of trace_heldout.c were not run while rules were chosen, and published figures are
+ * theirs.  The files share nothing but trace_internal.h. */
 #ifndef EMK_SERVER_FRAUD_TRACE_H
 #define EMK_SERVER_FRAUD_TRACE_H
 

@@ -11,6 +11,7 @@ typedef struct person {
     unsigned far;      /* per cent of those far away */
     int64_t clock_ms;  /* the device's clock minus the truth */
     bool offline;      /* events come in late, and some not at all */
+    unsigned joins;    /* per cent: begins on a later day of the log */
 } person;
 
 static uint64_t day_time(trace *t, unsigned day)
@@ -57,6 +58,8 @@ static void live(trace *t, person *p)
 {
     unsigned first = (unsigned)trace_between(t, 0, 1), move = 0;
 
+    if (trace_chance(t, p->joins))
+        first = (unsigned)trace_between(t, 2, t->o->days - 2);
     if (trace_chance(t, p->restores))
         move = (unsigned)trace_between(t, 3, t->o->days);
     trace_sign_up(t, &p->a, t->o->start_ms + first * DAY + trace_between(t, 0, 6 * HOUR_MS));
@@ -122,6 +125,7 @@ static void school_cart(trace *t)
 
         trace_new_user(t, &p.a);
         p.restores = p.travels = 0;
+        p.joins = 20; /* during the year */
         live(t, &p);
     }
 }
@@ -178,6 +182,10 @@ static void custom_rom(trace *t)
     person p = usual(t, "custom_rom");
 
     p.a.level = (int)trace_between(t, 0, 1);
+    if (trace_chance(t, 30)) { /* some of them use it a lot */
+        p.per_day = 7;
+        p.active = 90;
+    }
     live(t, &p);
 }
 

@@ -60,6 +60,7 @@ void trace_label_device(trace *t, const actor *a, bool fraud, const char *by, ui
 typedef void (*trace_attack)(trace *t, uint64_t start);
 
 extern const trace_attack TRACE_DEVELOP[];  /* NULL ends them */
+extern const trace_attack TRACE_KNOWN[];    /* NULL ends them */
 extern const trace_attack TRACE_HELD_OUT[]; /* NULL ends them */
 void trace_benign(trace *t);
 

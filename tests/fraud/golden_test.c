@@ -4,7 +4,7 @@
 #include "server/fraud/trace.h"
 #include "tests/support/test.h"
 
-#define GOLDEN "69adfcd1280ad69e1430a255ad2d9450795dd6b453fe08065c16cd5b28c9eea2"
+#define GOLDEN "e284de08c1d0ffbf38f760b59d508d3e72b261b24ff514aef922648b29b3b6bd"
 
 static emk_crypto *crypto;
 static emk_fraud_ruleset *rules;
