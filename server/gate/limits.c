@@ -244,13 +244,22 @@ static void batch_begin(batch *b)
     b->n = 0;
 }
 
+/* Other numbers are another limit, which counts anew: what was taken of a narrow one would bar
+ * from a wide one for as long as the narrow one lasts. */
+static uint32_t space_of(const emk_limit_rule *r)
+{
+    uint64_t h = (r->quota * 31 + r->window_s) * 31 + r->burst;
+
+    return SPACE_RATE ^ (uint32_t)(h * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+}
+
 static void batch_add(batch *b, const rule_table *l, size_t rule, const key *k, uint64_t cost)
 {
     const emk_limit_rule *r = &l->rules[rule];
     emk_limit *limit = &b->limits[b->n];
 
     b->keys[b->n] = *k;
-    limit->key.space = SPACE_RATE;
+    limit->key.space = space_of(r);
     limit->key.bytes = emk_span_of(b->keys[b->n].b, b->keys[b->n].n);
     limit->unit_ns = r->window_s * NS / r->quota;
     limit->burst = r->burst;

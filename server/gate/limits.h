@@ -88,7 +88,8 @@ typedef struct emk_limit_change {
     bool shadow;
 } emk_limit_change;
 
-/* From now on the rule `name` allows that much.  What was counted so far stays counted.
+/* From now on the rule `name` allows that much.  With other
+ * numbers than before it counts anew; shadow alone changes nothing of that.
  * EMK_E_NOT_FOUND for a name that no rule has; EMK_E_USAGE for numbers that make no sense. */
 emk_status emk_limits_change(emk_limits *l, const char *name, const emk_limit_change *to,
                              emk_error *e) EMK_MUST_CHECK;
