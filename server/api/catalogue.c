@@ -165,8 +165,7 @@ static emk_status commit_model(const emk_api *api, const emk_model_entity *m, ui
                            .id = {0},
                            .owner = emk_span_str(m->name),
                            .expect = expect};
-    emk_status st =
-        emk_model_id_make(emk_span_str(m->name), emk_span_str(m->version), &id, e);
+    emk_status st = emk_model_id_make(emk_span_str(m->name), emk_span_str(m->version), &id, e);
 
     if (st != EMK_OK)
         return st;

@@ -44,7 +44,8 @@ void emk_catalogue_discard(const emk_api *api, const uint8_t object[32]);
 /* Puts a version that is new and forgets the intention, at once.  EMK_E_STALE when there is one. */
 emk_status emk_catalogue_add(const emk_api *api, const emk_model_entity *m,
                              emk_error *e) EMK_MUST_CHECK;
-/* Withdraws the version of that record version: its key is forgotten, its files go.  EMK_E_STALE. */
+/* Withdraws the version of that record version: its key is forgotten, its files go.  EMK_E_STALE.
+ */
 emk_status emk_catalogue_withdraw(const emk_api *api, emk_model_entity *m, uint64_t version,
                                   emk_error *e) EMK_MUST_CHECK;
 

@@ -53,6 +53,16 @@ static void ban(emk_verdict *v, const char *reason)
     memcpy(v->answer.reasons, reason, strlen(reason) + 1);
 }
 
+/* What is rightly not there is no reason that belongs into the log. */
+static emk_status absent_is_fine(emk_status st, emk_error *e)
+{
+    if (st != EMK_E_NOT_FOUND)
+        return st;
+    if (e)
+        *e = (emk_error){.status = EMK_OK};
+    return EMK_OK;
+}
+
 static emk_status check_user(emk_call *call, const emk_decide_in *in, emk_verdict *v, emk_error *e)
 {
     emk_user_entity *user = emk_arena_take(&call->arena, sizeof *user);
@@ -67,7 +77,7 @@ static emk_status check_user(emk_call *call, const emk_decide_in *in, emk_verdic
                             user, NULL, e);
     if (st == EMK_OK && emk_user_is_banned(user, emk_api_now(call->api)))
         ban(v, "banned");
-    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+    return absent_is_fine(st, e);
 }
 
 static emk_status check_list(emk_call *call, const char *list, emk_span value, emk_verdict *v,
@@ -77,7 +87,7 @@ static emk_status check_list(emk_call *call, const char *list, emk_span value, e
 
     if (st == EMK_OK)
         ban(v, "policy");
-    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+    return absent_is_fine(st, e);
 }
 
 static emk_span name_of(emk_call *call, const uint8_t *id, size_t len)

@@ -16,7 +16,7 @@
 #include "server/fraud/ruleset.h"
 
 #define EMK_DECIDE_SAMPLE 256u /* of allowed ones, one in so many is kept */
-#define EMK_DECIDE_KEEP_S (90u * 86400u)
+#define EMK_DECIDE_KEEP_S (UINT64_C(90) * 86400)
 
 typedef enum emk_decide_point {
     EMK_DECIDE_TICKET,

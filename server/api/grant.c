@@ -55,7 +55,7 @@ bool emk_grant_challenge(emk_call *call, emk_span challenge, emk_grant_batch *b)
                               .kind = EMK_KIND_CHALLENGE,
                               .id = emk_span_of(id, EMK_SHA256_LEN),
                               .expect = EMK_RECORD_ABSENT,
-                              .expires_s = now + EMK_CHALLENGE_LIFE_S};
+                              .expires_s = now + (uint64_t)EMK_CHALLENGE_LIFE_S};
     emk_error e = {0};
     emk_status st = emk_fail(&e, EMK_E_NO_MEMORY, "challenge: memory", 0);
 

@@ -17,8 +17,8 @@ typedef struct emk_range {
 } emk_range;
 
 /* Fills *out from Range and If-Range.  Several ranges, other units and what is malformed are
- * ignored, as a server may; a range that goes on beyond the end is cut.  `etag` is the strong one of
- * what is there, with its quotes; a date in If-Range never fits. */
+ * ignored, as a server may; a range that goes on beyond the end is cut.  `etag` is the strong one
+ * of what is there, with its quotes; a date in If-Range never fits. */
 void emk_range_read(const emk_gate_request *rq, emk_span etag, uint64_t size, emk_range *out);
 
 #endif

@@ -123,8 +123,8 @@ static emk_status answer_session(emk_call *call, const emk_session *s, const emk
     return st;
 }
 
-static emk_status open_session(emk_call *call, const char *name, emk_span password,
-                               const char *type, emk_error *e)
+static emk_status open_session(emk_call *call, const char *name, emk_span password, bool again,
+                               emk_error *e)
 {
     emk_gate_operator op = {.disabled = true};
     emk_session s = {.issued = emk_api_now(call->api)};
@@ -133,10 +133,10 @@ static emk_status open_session(emk_call *call, const char *name, emk_span passwo
     if (!check_password(call, name, password, &op))
         return EMK_OK;
     s.until = s.issued + SESSION_S;
-    s.step_up_until = s.issued + EMK_SESSION_STEP_UP_MAX_S;
+    s.step_up_until = again ? s.issued + EMK_SESSION_STEP_UP_MAX_S : 0;
     s.generation = op.generation;
     memcpy(s.name, name, strlen(name) + 1);
-    emk_api_event(call, type, EMK_JOURNAL_DONE, &event);
+    emk_api_event(call, again ? "operator.step-up" : "operator.login", EMK_JOURNAL_DONE, &event);
     event.object = emk_span_str(s.name);
     return emk_api_audit(call, &event) ? answer_session(call, &s, &op, e) : EMK_OK;
 }
@@ -149,7 +149,7 @@ static emk_status login(emk_call *call, emk_error *e)
     if (!emk_json_body(call, &LOGIN_SHAPE, &body))
         return EMK_OK;
     emk_admin_text(name, sizeof name, body.name);
-    return open_session(call, name, body.password, "operator.login", e);
+    return open_session(call, name, body.password, false, e);
 }
 
 static emk_status step_up(emk_call *call, emk_error *e)
@@ -158,7 +158,7 @@ static emk_status step_up(emk_call *call, emk_error *e)
 
     if (!emk_json_body(call, &STEP_UP_SHAPE, &body))
         return EMK_OK;
-    return open_session(call, emk_admin_who(call), body.password, "operator.step-up", e);
+    return open_session(call, emk_admin_who(call), body.password, true, e);
 }
 
 static emk_status show_session(emk_call *call, emk_error *e)

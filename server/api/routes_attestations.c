@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define REFRESH_BODY_MAX 131072u
+#define REFRESH_BODY_MAX EMK_HTTP_BODY_DEFAULT
 
 typedef struct refresh_body {
     emk_span challenge;

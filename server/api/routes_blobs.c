@@ -87,7 +87,8 @@ static emk_status answer_range(emk_call *call, open_blob *o, const char *etag, e
     return st;
 }
 
-/* The engine may say no once more: a device may have been banned since.  False after it answered. */
+/* The engine may say no once more: a device may have been banned since.  False after it answered.
+ */
 static bool decide(emk_call *call, const emk_blob_entity *b)
 {
     emk_device_record device;

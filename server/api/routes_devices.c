@@ -14,14 +14,14 @@
 
 #include <string.h>
 
-#define ENROL_BODY_MAX 131072u
+#define ENROL_BODY_MAX EMK_HTTP_BODY_DEFAULT
 #define REVOKE_TRIES   8u
 
 typedef struct enrol_body {
     emk_span challenge;
     emk_span enrolment;
     emk_evidence attestation;
-    emk_span user;
+    emk_span user, tenant;
 } enrol_body;
 
 static const emk_json_field ENROL[] = {
@@ -32,8 +32,9 @@ static const emk_json_field ENROL[] = {
     {"attestation", EMK_JSON_STRUCT, EMK_JSON_REQUIRED, 0, 0, offsetof(enrol_body, attestation),
      &emk_evidence_shape},
     {"user", EMK_JSON_TEXT, 0, 1, EMK_PRINCIPAL_NAME_MAX, offsetof(enrol_body, user), NULL},
+    {"tenant", EMK_JSON_TEXT, 0, 1, EMK_PRINCIPAL_NAME_MAX, offsetof(enrol_body, tenant), NULL},
 };
-static const emk_json_shape ENROL_SHAPE = {ENROL, 4};
+static const emk_json_shape ENROL_SHAPE = {ENROL, sizeof ENROL / sizeof ENROL[0]};
 
 /* One enrolment on its way. */
 typedef struct enrolling {
@@ -52,13 +53,15 @@ static bool find_user(emk_call *call, const enrol_body *body, emk_gate_device *o
     const emk_principal *who = &call->gate.who;
     bool by_operator = who->kind == EMK_PRINCIPAL_OPERATOR;
 
-    if (by_operator != (body->user.len > 0)) {
+    if (by_operator != (body->user.len > 0) || (!by_operator && body->tenant.len > 0)) {
         emk_problem_set(call, EMK_API_INVALID_BODY, "user: for operators, and only for them");
         return false;
     }
     if (by_operator) {
         memcpy(out->user, body->user.p, body->user.len);
         out->user[body->user.len] = 0;
+        if (body->tenant.len > 0)
+            memcpy(out->tenant, body->tenant.p, body->tenant.len);
     } else {
         memcpy(out->user, who->user, sizeof out->user);
         memcpy(out->tenant, who->tenant, sizeof out->tenant);
@@ -158,6 +161,7 @@ static emk_status read_user(emk_call *call, enrolling *x, emk_error *e)
     x->user_expect = info.version;
     if (st != EMK_E_NOT_FOUND)
         return st;
+    *e = (emk_error){.status = EMK_OK}; /* a new user is no fault */
     x->user = (emk_user_entity){.created_s = emk_api_now(call->api)};
     memcpy(x->user.subject, x->device.gate.user, sizeof x->user.subject);
     memcpy(x->user.tenant, x->device.gate.tenant, sizeof x->user.tenant);

@@ -72,6 +72,7 @@ static emk_status read_chain(emk_call *call, taking *x, emk_error *e)
     x->version = info.version;
     if (st == EMK_E_NOT_FOUND) {
         x->chain = (emk_events_entity){.next = 1};
+        *e = (emk_error){.status = EMK_OK}; /* its first batch is no fault */
         return EMK_OK;
     }
     if (st == EMK_OK && x->chain.next == 0)

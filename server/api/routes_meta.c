@@ -25,6 +25,22 @@ static void put_limits(emk_json_out *o, const emk_api *api)
     emk_json_out_close(o);
 }
 
+/* Kinds that some app may enrol with. */
+static void put_kinds(emk_json_out *o, const emk_api_settings *s)
+{
+    uint32_t kinds = 0;
+
+    for (size_t i = 0; s->attestation && i < s->attestation->n_apps; i++)
+        kinds |= s->attestation->apps[i].kinds;
+    emk_json_out_open(o, "attestation", '[');
+    if (s->allow_no_attestation)
+        emk_json_out_text(o, NULL, emk_span_str("none"));
+    for (unsigned k = EMK_ATTEST_APP_ATTEST; k <= EMK_ATTEST_TPM; k++)
+        if (kinds >> k & 1)
+            emk_json_out_text(o, NULL, emk_span_str(emk_attest_kind_name((emk_attest_kind)k)));
+    emk_json_out_close(o);
+}
+
 static emk_status well_known(emk_call *call, emk_error *e)
 {
     const emk_api *api = call->api;
@@ -41,10 +57,7 @@ static emk_status well_known(emk_call *call, emk_error *e)
         emk_json_out_base64url(&o, "issuer_certificate", api->settings.root_certificate);
     if (k->sealing_public_len > 0)
         put_key(&o, "sealing", emk_span_of(k->sealing_public, k->sealing_public_len));
-    emk_json_out_open(&o, "attestation", '[');
-    if (api->settings.allow_no_attestation)
-        emk_json_out_text(&o, NULL, emk_span_str("none"));
-    emk_json_out_close(&o);
+    put_kinds(&o, &api->settings);
     put_limits(&o, api);
     emk_json_out_uint(&o, "time", emk_api_now(api));
     emk_json_out_close(&o);

@@ -1,5 +1,5 @@
-/* /v1/models: the catalogue.  PUT publishes a version, streamed and encrypted on its way to the disk;
- * GET lists and shows; DELETE withdraws. */
+/* /v1/models: the catalogue.  PUT publishes a version, streamed and encrypted on its way to the
+ * disk; GET lists and shows; DELETE withdraws. */
 #include "server/api/api.h"
 #include "server/api/catalogue.h"
 #include "server/api/json_out.h"

@@ -1,9 +1,9 @@
-/* POST /v1/seals?ticket=…: the server seals for a backend that has no library of its own: a model in
- * the body, or, without one, the catalogue's model that the ticket names.
+/* POST /v1/seals?ticket=…: the server seals for a backend that has no library of its own: a model
+ * in the body, or, without one, the catalogue's model that the ticket names.
  *
  * A ticket is good for one sealed model.  It may have been redeemed before, by the same service,
- * which asked whether to make something at all; or it is redeemed here, and then the engine is asked.
- * Whatever fails before the end leaves the ticket as it was. */
+ * which asked whether to make something at all; or it is redeemed here, and then the engine is
+ * asked. Whatever fails before the end leaves the ticket as it was. */
 #include "server/api/api.h"
 #include "server/api/catalogue.h"
 #include "server/api/decide.h"

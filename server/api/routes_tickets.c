@@ -14,7 +14,7 @@
 
 #define TICKET_BODY_MAX 32768u
 /* Records of tickets outlive them by this, so that receipts, leases and people find them. */
-#define KEEP_S (90u * 86400u)
+#define KEEP_S (UINT64_C(90) * 86400)
 
 typedef struct ticket_body {
     emk_span model, version, use;
@@ -147,6 +147,7 @@ static bool read_model(emk_call *call, asking *x, emk_error *e)
         st = EMK_E_NOT_FOUND; /* a name that no model of the catalogue can have */
     if (st == EMK_E_NOT_FOUND && x->request.use.len > 0 && call->api->settings.use_life_s > 0) {
         made_for_use(call, x);
+        *e = (emk_error){.status = EMK_OK};
         st = EMK_OK;
     }
     if (st != EMK_OK) {
@@ -199,7 +200,7 @@ static bool ask_engine(emk_call *call, asking *x, emk_error *e)
 
 /* ---- the ticket ---- */
 
-#define DEFAULT_LIFE_S (30u * 86400u)
+#define DEFAULT_LIFE_S (UINT64_C(30) * 86400)
 
 static void fill_policy(const emk_model_entity *m, uint64_t now, emk_policy *p)
 {

@@ -281,8 +281,8 @@ static emk_status get_model(emk_api *api, const emk_model_entity *entity, kept_m
 
 /* ---- signing ---- */
 
-/* A sealing is signed twice, once for each layer; the preamble beside the payload says which, and the
- * keyholder looks again.  [container 3.2] */
+/* A sealing is signed twice, once for each layer; the preamble beside the payload says which, and
+ * the keyholder looks again.  [container 3.2] */
 static emk_status sign_header(void *self, emk_span msg, uint8_t sig[64], emk_error *e)
 {
     const emk_seals *s = self;
@@ -594,9 +594,8 @@ static emk_status spool(const emk_seal_body *body, emk_storage_writer *w, emk_er
 static emk_status spool_body(const emk_api *api, const emk_storage_file *f,
                              const emk_seal_body *body, emk_error *e)
 {
-    emk_storage_new n = {.file = *f,
-                         .len = body->len,
-                         .expires_s = emk_api_now(api) + EMK_SEAL_SPOOL_LIFE_S};
+    emk_storage_new n = {
+        .file = *f, .len = body->len, .expires_s = emk_api_now(api) + EMK_SEAL_SPOOL_LIFE_S};
     emk_storage_writer *w = NULL;
     emk_status st = emk_storage_create(&n, &w, e);
 
@@ -626,7 +625,8 @@ static emk_status seal_spooled(emk_api *api, const emk_ticket *t, const emk_seal
         st = seal_source(api, t, body, &model, out, e);
     }
     emk_storage_close(r);
-    (void)!emk_storage_remove(f, &ignored); /* else the sweep does it: without its key it is noise */
+    (void)!emk_storage_remove(f,
+                              &ignored); /* else the sweep does it: without its key it is noise */
     return st;
 }
 

@@ -16,15 +16,15 @@
 #include "server/api/entities.h"
 #include "server/api/storage.h"
 
-#define EMK_BLOB_ID_LEN        32u
-#define EMK_BLOB_ID_CHARS      EMK_BASE64URL_CHARS(EMK_BLOB_ID_LEN)
-#define EMK_BLOB_ETAG_MAX      28u /* a strong one, with its quotes and a zero */
-#define EMK_BLOB_URL_MAX       512u
-#define EMK_SEALS_CACHED_MAX   64u
-#define EMK_SEALS_CACHED       8u
-#define EMK_SEALS_WAIT_NS      UINT64_C(2000000000)
-#define EMK_SEAL_PLAIN_MEMORY  (2u << 20) /* a model of a request up to here stays in memory */
-#define EMK_SEAL_SPOOL_LIFE_S  86400u     /* a larger one whose request was killed goes then */
+#define EMK_BLOB_ID_LEN       32u
+#define EMK_BLOB_ID_CHARS     EMK_BASE64URL_CHARS(EMK_BLOB_ID_LEN)
+#define EMK_BLOB_ETAG_MAX     28u /* a strong one, with its quotes and a zero */
+#define EMK_BLOB_URL_MAX      512u
+#define EMK_SEALS_CACHED_MAX  64u
+#define EMK_SEALS_CACHED      8u
+#define EMK_SEALS_WAIT_NS     UINT64_C(2000000000)
+#define EMK_SEAL_PLAIN_MEMORY (2u << 20) /* a model of a request up to here stays in memory */
+#define EMK_SEAL_SPOOL_LIFE_S 86400u     /* a larger one whose request was killed goes then */
 
 typedef struct emk_seals emk_seals;
 
@@ -33,8 +33,8 @@ typedef struct emk_seals_config {
     const emk_keyholder *keyholder; /* kept */
     const emk_verify_key *issuer;   /* kept */
     emk_span certificate;           /* of the keyholder's sealing key; copied */
-    unsigned at_once;               /* models sealed side by side; 0: one for each processor and one */
-    unsigned cached;                /* models; 0: EMK_SEALS_CACHED */
+    unsigned at_once; /* models sealed side by side; 0: one for each processor and one */
+    unsigned cached;  /* models; 0: EMK_SEALS_CACHED */
 } emk_seals_config;
 
 /* Gives it; free with emk_seals_free.  EMK_E_SIGNATURE, EMK_E_FORMAT for a certificate that is not
@@ -66,20 +66,19 @@ emk_status emk_blob_etag(const emk_crypto *c, const uint8_t id[EMK_BLOB_ID_LEN],
 emk_status emk_blob_id_parse(emk_span text, uint8_t id[EMK_BLOB_ID_LEN],
                              emk_error *e) EMK_MUST_CHECK;
 
-/* Seals the catalogue's model that the ticket names, for the ticket.  The blob is there when this is
- * EMK_OK; who does not want it any more calls emk_api_blob_drop.  Statuses:
- *   EMK_E_NOT_FOUND    no such version, or it was withdrawn
- *   EMK_E_BUSY         too much is being sealed, or the keyholder is gone: try again
- *   EMK_E_UNSUPPORTED  this server does not seal; a kind of key that this libcrypto lacks
- *   EMK_E_SIGNATURE, EMK_E_FORMAT, EMK_E_POLICY  the ticket: not ours, not sealable, over
- *   EMK_E_IO           no room, or the store is not there (ENOSPC: full)
- *   EMK_E_SEALED       the stored model is damaged */
+/* Seals the catalogue's model that the ticket names, for the ticket.  The blob is there when this
+ * is EMK_OK; who does not want it any more calls emk_api_blob_drop.  Statuses: EMK_E_NOT_FOUND no
+ * such version, or it was withdrawn EMK_E_BUSY         too much is being sealed, or the keyholder
+ * is gone: try again EMK_E_UNSUPPORTED  this server does not seal; a kind of key that this
+ * libcrypto lacks EMK_E_SIGNATURE, EMK_E_FORMAT, EMK_E_POLICY  the ticket: not ours, not sealable,
+ * over EMK_E_IO           no room, or the store is not there (ENOSPC: full) EMK_E_SEALED       the
+ * stored model is damaged */
 emk_status emk_seal_catalogue(emk_api *api, emk_span ticket, emk_sealed_blob *out,
                               emk_error *e) EMK_MUST_CHECK;
 
-/* The same for a model that came with a request: len bytes from `read` (as emk_call_read).  They stay
- * in memory, or in the store under a key that nobody keeps.  EMK_E_LIMIT when other than len bytes
- * come, and what read says. */
+/* The same for a model that came with a request: len bytes from `read` (as emk_call_read).  They
+ * stay in memory, or in the store under a key that nobody keeps.  EMK_E_LIMIT when other than len
+ * bytes come, and what read says. */
 typedef struct emk_seal_body {
     uint64_t len;
     emk_status (*read)(void *self, uint8_t *out, size_t cap, size_t *n, emk_error *e);
@@ -89,8 +88,8 @@ typedef struct emk_seal_body {
 emk_status emk_seal_once(emk_api *api, emk_span ticket, const emk_seal_body *body,
                          emk_sealed_blob *out, emk_error *e) EMK_MUST_CHECK;
 
-/* Writes the ticket as sealed and the blob as its own, at once: the one place where a ticket is used
- * up.  EMK_E_STALE when somebody was faster: then the blob is dropped.  *t is changed. */
+/* Writes the ticket as sealed and the blob as its own, at once: the one place where a ticket is
+ * used up.  EMK_E_STALE when somebody was faster: then the blob is dropped.  *t is changed. */
 typedef struct emk_seal_finish {
     const uint8_t *ticket_id; /* 16 bytes */
     emk_ticket_entity *ticket;

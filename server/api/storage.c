@@ -91,9 +91,8 @@ static void writer_free(emk_storage_writer *w)
 static emk_status writer_start(const emk_storage_new *n, emk_storage_writer *w, emk_error *e)
 {
     uint8_t id[32], commit[EMK_COMMIT_LEN];
-    emk_blob_new blob = {.id = emk_span_of(id, sizeof id),
-                         .expires_s = n->expires_s,
-                         .durable = n->expires_s == 0};
+    emk_blob_new blob = {
+        .id = emk_span_of(id, sizeof id), .expires_s = n->expires_s, .durable = n->expires_s == 0};
     emk_status st = key_cipher(&n->file, n->len, &w->cipher, commit, e);
 
     if (st == EMK_OK)
@@ -126,8 +125,7 @@ emk_status emk_storage_create(const emk_storage_new *n, emk_storage_writer **out
 
 static emk_status put_chunk(emk_storage_writer *w, emk_error *e)
 {
-    emk_status st =
-        emk_chunk_seal(&w->cipher, (w->at - 1) / EMK_CHUNK_LEN, w->plain, w->sealed, e);
+    emk_status st = emk_chunk_seal(&w->cipher, (w->at - 1) / EMK_CHUNK_LEN, w->plain, w->sealed, e);
 
     if (st == EMK_OK)
         st = put(w, emk_span_of(w->sealed, w->held + EMK_AEAD_TAG_LEN), e);
@@ -315,5 +313,6 @@ emk_status emk_storage_remove(const emk_storage_file *f, emk_error *e)
     st = emk_blob_remove(f->blobs, emk_span_of(id, sizeof id), &why);
     if (st == EMK_E_NOT_FOUND)
         return EMK_OK;
-    return st == EMK_OK ? EMK_OK : emk_fail(e, st, why.what ? why.what : "storage: remove", why.where);
+    return st == EMK_OK ? EMK_OK
+                        : emk_fail(e, st, why.what ? why.what : "storage: remove", why.where);
 }

@@ -2,8 +2,8 @@
  * chunk, at any place.  [storage 2]
  *
  * A stored file is one part of an object (the model, or its plan) under the object's key: the
- * keyholder's for the catalogue (emk_keyholder_storage_new), a random one for a model that stays for
- * one request.  Nobody sees a file before it was finished, and a changed, cut or swapped one is
+ * keyholder's for the catalogue (emk_keyholder_storage_new), a random one for a model that stays
+ * for one request.  Nobody sees a file before it was finished, and a changed, cut or swapped one is
  * not opened.
  *
  * Statuses beside their own: what the blob store says, but a quota that is used up is EMK_E_IO with

@@ -128,6 +128,8 @@ static const option OPTIONS[] = {
      "Life of a ticket."},
     {"api", "blob_ttl", SECONDS, AT(blob_ttl_s), "5m", 10, DAY_S, NULL, false,
      "How long a sealed model waits to be fetched."},
+    {"api", "model_max", BYTES, AT(model_max), "256GiB", 1, UINT64_C(1) << 38, NULL, false,
+     "Bytes of one model, published or sent to be sealed."},
     {"api", "blob_quota", BYTES, AT(blob_quota), "0", 0, UINT64_C(1) << 50, NULL, false,
      "Bytes of all stored models; 0: what the disk has."},
     {"api", "idempotency_life", SECONDS, AT(idempotency_s), "24h", 60, 30 * DAY_S, NULL, false,

@@ -51,7 +51,7 @@ typedef struct emk_config {
     const char *keys_user, *keys_certificate;
     uint64_t keys_issuer, keys_sealing_s, keys_per_second;
 
-    uint64_t certificate_s, ticket_s, blob_ttl_s, idempotency_s, blob_quota;
+    uint64_t certificate_s, ticket_s, blob_ttl_s, idempotency_s, blob_quota, model_max;
     bool attestation_none, ticket_without_token;
     uint64_t devices_per_user, use_life_s, use_cost;
 

@@ -7,6 +7,7 @@
 static const char USAGE[] =
     "earmarkd --config FILE [--check | --print-config | --make-keys]\n"
     "earmarkd --dev [--dir DIR]\n"
+    "earmarkd operator add NAME (--config FILE | --dir DIR) [--scopes LIST] [--generate]\n"
     "earmarkd --options | --version | --help\n"
     "\n"
     "  --config FILE   run with this configuration\n"
@@ -113,8 +114,11 @@ static int run(const arguments *a)
 
 int main(int argc, char **argv)
 {
-    arguments a = parse(argc, argv);
+    arguments a;
 
+    if (argc > 1 && strcmp(argv[1], "operator") == 0)
+        return emk_server_operator_main(argc, argv);
+    a = parse(argc, argv);
     if (a.help || a.bad) {
         fputs(USAGE, a.help ? stdout : stderr);
         return a.help ? 0 : 2;

@@ -243,6 +243,7 @@ static emk_status fill_api(emk_server *s, emk_error *e)
         .certificate_s = (uint32_t)c->certificate_s,
         .ticket_s = (uint32_t)c->ticket_s,
         .blob_ttl_s = (uint32_t)c->blob_ttl_s,
+        .model_max = c->model_max,
         .idempotency_s = (uint32_t)c->idempotency_s,
         .allow_no_attestation = c->attestation_none,
         .ticket_without_token = s->options.dev || c->ticket_without_token,

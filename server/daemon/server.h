@@ -89,6 +89,9 @@ emk_status emk_server_firewall_read(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 /* Reads the fraud engine's rules again; writes its state.  What goes wrong is logged. */
 void emk_server_fraud_reload(emk_server *s);
 void emk_server_fraud_keep(emk_server *s);
+/* `earmarkd operator add …`; returns the exit code. */
+int emk_server_operator_main(int argc, char **argv);
+
 /* Brings into effect what operators have set. */
 emk_status emk_server_admin_open(emk_server *s, const char *journal_dir, emk_span subjects_key,
                                  emk_error *e) EMK_MUST_CHECK;

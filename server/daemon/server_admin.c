@@ -2,9 +2,32 @@
 #include "server/daemon/server.h"
 
 #include "core/base/os_time.h"
+#include "core/base/writer.h"
+#include "core/codec/cbor.h"
 #include "server/api/admin.h"
 
 #include <string.h>
+
+#define LIST_MAX 4000u /* bytes of names; more are left out */
+
+typedef struct names {
+    char text[LIST_MAX];
+    size_t len;
+} names;
+
+static emk_status add_name(void *self, const emk_record_view *r, emk_error *e)
+{
+    names *n = self;
+
+    (void)e;
+    if (n->len + r->id.len + 1 > sizeof n->text)
+        return EMK_OK;
+    if (n->len > 0)
+        n->text[n->len++] = ' ';
+    memcpy(n->text + n->len, r->id.p, r->id.len);
+    n->len += r->id.len;
+    return EMK_OK;
+}
 
 static void numbers(void *self, emk_json_out *o)
 {
@@ -30,6 +53,30 @@ static void numbers(void *self, emk_json_out *o)
     emk_json_out_close(o);
 }
 
+/* Who they are, for the log: operators may have been made while nobody was there to write. */
+static void write_operators(emk_server *s)
+{
+    emk_error e = {0};
+    emk_journal_event event = {.time_ms = emk_os_now_s() * 1000,
+                               .type = emk_span_str("operators.present"),
+                               .actor = emk_span_str("earmarkd"),
+                               .outcome = EMK_JOURNAL_DONE};
+    uint8_t detail[LIST_MAX + 16];
+    names list = {.len = 0};
+    emk_record_scan scan = {.kind = EMK_KIND_OPERATOR, .limit = EMK_RECORD_SCAN_MAX};
+    emk_writer w;
+
+    if (emk_records_scan(&s->api.records, &scan, add_name, &list, &e) != EMK_OK)
+        return; /* the store says so elsewhere */
+    emk_writer_init(&w, detail, sizeof detail);
+    emk_cbor_put_map(&w, 1);
+    emk_cbor_put_uint(&w, 2);
+    emk_cbor_put_text(&w, emk_span_of(list.text, list.len));
+    event.detail = emk_writer_span(&w);
+    if (list.len > 0 && emk_journal_append_always(s->api.journal, &event, NULL, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "operators are not in the audit log", NULL, &e);
+}
+
 emk_status emk_server_admin_open(emk_server *s, const char *journal_dir, emk_span subjects_key,
                                  emk_error *e)
 {
@@ -40,5 +87,6 @@ emk_status emk_server_admin_open(emk_server *s, const char *journal_dir, emk_spa
                            .numbers_self = s};
 
     memcpy(o.audit_public, s->hello.audit_public, sizeof o.audit_public);
+    write_operators(s);
     return emk_admin_load(&s->api, &o, e);
 }

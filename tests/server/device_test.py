@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ except ImportError:
     print("SKIP python3-cryptography is not here")
     sys.exit(77)
 
+MINT = os.environ.get("EARMARK_MINT", "")
 KILLS = int(os.environ.get("EARMARK_KILLS", "20"))
 
 
@@ -437,6 +439,248 @@ class Events(Dev):
         answer = self.operator("POST", "/v1/events/backend", b"{}",
                                {"Content-Type": "application/x-ndjson"})
         self.assertEqual(answer.status, 401)
+
+
+class Tokens(unittest.TestCase):
+    """Users with tokens of an issuer, as in production: nothing goes without one."""
+
+    ISSUER = "https://login.example.com"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.key = Key()
+        cls.folder = earmarkd.tempfile.mkdtemp(prefix="earmarkd-jwks-")
+        path = os.path.join(cls.folder, "jwks.json")
+        public = cls.key.public
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
+                                 "kid": "k1", "x": b64(public[1:33]), "y": b64(public[33:])}]}, f)
+        cls.server = Server({"api": {"attestation_none": True},
+                             "tokens": {"issuers": [{"issuer": cls.ISSUER, "audience": "earmark",
+                                                     "tenant": "t1", "jwks_file": path}]}})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.close()
+        shutil.rmtree(cls.folder)
+
+    def bearer(self, user, **changed):
+        now = int(time.time())
+        claims = {"iss": self.ISSUER, "sub": user, "aud": "earmark", "iat": now, "exp": now + 300,
+                  **changed}
+        head = b64(json.dumps({"alg": "ES256", "kid": "k1"}).encode())
+        text = head + "." + b64(json.dumps(claims).encode())
+        return {"Authorization": "Bearer " + text + "." + b64(self.key.sign(text.encode()))}
+
+    def enrol(self, user, **changed):
+        device = Device(self.server, user)
+        body = device.enrol_body()
+        del body["user"]
+        answer = self.server.ask("POST", "/v1/devices", body, self.bearer(user, **changed))
+        if answer.status == 201:
+            device.certificate = unb64(answer.json()["certificate"])
+        return device, answer
+
+    def test_a_user_enrols_asks_and_revokes(self):
+        device, answer = self.enrol("jane")
+        self.assertEqual(answer.status, 201, answer.body)
+        self.assertEqual(device.ticket(headers=self.bearer("jane"), use="u").status, 201)
+        path = "/v1/devices/" + b64(device.id)
+        self.assertEqual(self.server.ask("DELETE", path, None, self.bearer("mallory")).status, 404)
+        self.assertEqual(device.ticket(headers=self.bearer("jane"), use="u").status, 201)
+        self.assertEqual(self.server.ask("DELETE", path, None, self.bearer("jane")).status, 204)
+        self.assertEqual(device.ticket(headers=self.bearer("jane"), use="u").status, 403)
+        device.wire.close()
+
+    def test_no_ticket_without_the_users_token(self):
+        device, _ = self.enrol("jim")
+        answer = device.ticket(use="u")
+        self.assertEqual(answer.status, 403, answer.body)
+        self.assertIn("token", answer.json()["detail"])
+        self.assertEqual(device.ticket(headers=self.bearer("mallory"), use="u").status, 403)
+        device.wire.close()
+
+    def test_a_bound_token_enrols_its_own_key_only(self):
+        device, answer = self.enrol("joe", cnf={"jkt": b64(os.urandom(32))})
+        self.assertEqual(answer.status, 403, answer.body)
+        public = device.signing.public
+        jwk = json.dumps({"crv": "P-256", "kty": "EC", "x": b64(public[1:33]), "y": b64(public[33:])},
+                         separators=(",", ":"))
+        body = device.enrol_body()
+        del body["user"]
+        bound = self.bearer("joe", cnf={"jkt": b64(hashlib.sha256(jwk.encode()).digest())})
+        self.assertEqual(self.server.ask("POST", "/v1/devices", body, bound).status, 201)
+
+    def test_users_do_not_name_others(self):
+        device = Device(self.server, "eve")
+        answer = self.server.ask("POST", "/v1/devices", device.enrol_body(), self.bearer("eve"))
+        self.assertEqual(answer.status, 400)
+
+
+class Bans(Dev):
+    """What an operator forbids holds for everything that is given."""
+
+    def assert_banned(self, device, ticket):
+        self.assert_problem(device.ticket(use="v"), 403, "policy", "not allowed")
+        answer = device.ask("POST", "/v1/leases", {"request": b64(device.lease_request(ticket))})
+        self.assertEqual(answer.json()["refused"], "revoked", answer.body)
+
+    def leased(self):
+        name = "m-" + os.urandom(4).hex()
+        self.publish(name, lease_s=600)
+        device = self.enrolled()
+        return device, unb64(device.ticket(model=name).json()["ticket"])
+
+    def test_banned_users_get_nothing_and_unbanned_ones_again(self):
+        device, ticket = self.leased()
+        user = b64(hashlib.sha256(b"earmark/1 owner\0" + device.user.encode()).digest())
+        path = f"/v1/admin/users/{user}/ban"
+        self.assertLess(self.operator("POST", path, {"reason": "a test"}).status, 300)
+        self.assert_banned(device, ticket)
+        other = Device(self.server, device.user)
+        self.assert_problem(other.enrol(self.token), 403, "policy")
+        self.assertLess(self.operator("DELETE", path).status, 300)
+        self.assertEqual(device.ticket(use="v").status, 201)
+
+    def test_listed_devices_and_users_get_nothing(self):
+        for name, value in (("banned_devices", lambda d: b64(d.id)),
+                            ("banned_users", lambda d: d.user)):
+            device, ticket = self.leased()
+            answer = self.operator("POST", "/v1/admin/lists/" + name,
+                                   {"value": value(device), "reason": "a test"})
+            self.assertLess(answer.status, 300, answer.body)
+            self.assert_banned(device, ticket)
+
+    def test_a_refusal_is_kept_as_a_decision(self):
+        device, _ = self.leased()
+        self.operator("POST", "/v1/admin/lists/banned_devices",
+                      {"value": b64(device.id), "reason": "a test"})
+        decision = device.ticket(use="v").json()["decision"]
+        answer = self.operator("GET", "/v1/admin/decisions/" + decision)
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertEqual((answer.json()["point"], answer.json()["action"]), ("ticket", "ban"))
+
+
+class Sealers(Dev):
+    """What services do, with keys that were put into the records directly."""
+
+    def setUp(self):
+        super().setUp()
+        if not os.access(MINT, os.X_OK):
+            self.skipTest("earmark-mint is not built")
+
+    def service(self, scopes):
+        data = os.path.join(self.server.dir, "dev", "data")
+        key = subprocess.run([MINT, "service", data, scopes], capture_output=True, text=True,
+                             check=True).stdout.strip()
+        return {"Authorization": "Bearer " + key}
+
+    def redeem(self, ticket, headers):
+        return self.server.ask("POST", f"/v1/tickets/{ticket}/redeem", None, headers)
+
+    def test_redeems_a_ticket_once(self):
+        device, headers = self.enrolled(), self.service("seal")
+        ticket = device.ticket(use="u").json()["id"]
+        answer = self.redeem(ticket, headers)
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertEqual((answer.json()["use"], answer.json()["marked"]), ("u", False))
+        self.assert_problem(self.redeem(ticket, headers), 409, "used")
+
+    def test_of_many_who_redeem_one_goes(self):
+        device, headers = self.enrolled(), self.service("seal")
+        ticket = device.ticket(use="u").json()["id"]
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(self.redeem(ticket, headers).status))
+                   for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sorted(got), [200] + [409] * 7)
+
+    def test_refuses_to_redeem(self):
+        device, headers = self.enrolled(), self.service("seal")
+        ticket = device.ticket(use="u").json()["id"]
+        self.assert_problem(self.redeem(ticket, self.service("publish")), 403, "forbidden")
+        self.assert_problem(self.redeem(b64(os.urandom(16)), headers), 404, "not-found")
+        self.assert_problem(self.redeem("x", headers), 404, "not-found")
+        self.operator("DELETE", "/v1/devices/" + b64(device.id))
+        self.assert_problem(self.redeem(ticket, headers), 403, "policy")
+
+    def send(self, lines, headers):
+        return self.server.ask("POST", "/v1/events/backend", lines.encode(),
+                               {**headers, "Content-Type": "application/x-ndjson"})
+
+    @staticmethod
+    def event(**changed):
+        value = {"v": 1, "id": "e-" + os.urandom(6).hex(), "src": "backend", "type": "pay.refund",
+                 "ts": int(time.time() * 1000), "subj": {"user": "u-1"}}
+        value.update(changed)
+        return json.dumps({k: v for k, v in value.items() if v is not None}, separators=(",", ":"))
+
+    def test_takes_events_of_backends(self):
+        headers = self.service("events")
+        answer = self.send(self.event() + "\n" + self.event(type="report.abuse") + "\n", headers)
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertEqual(answer.json()["accepted"] + answer.json()["known"], 2)
+
+    def test_refuses_events_that_are_none(self):
+        headers = self.service("events")
+        for bad in ("", "\n", "{}", self.event(src="server"), self.event(src="sdk"),
+                    self.event(type="model.lease"), self.event(type="nothing"), self.event(id=None),
+                    self.event(extra=1), self.event() + "x", self.event() + "\n[]"):
+            self.assert_problem(self.send(bad, headers), 400, "invalid-body")
+        many = "\n".join(self.event() for _ in range(129))
+        self.assert_problem(self.send(many, headers), 413, "too-large")
+        self.assert_problem(self.send(self.event(), self.service("seal")), 403, "forbidden")
+
+
+class Full(unittest.TestCase):
+    """The audit log on a disk of its own that is full: grants stop, revocation goes on."""
+
+    def setUp(self):
+        self.server = Server.__new__(Server)
+        self.server.dir = earmarkd.tempfile.mkdtemp(prefix="earmarkd-test-")
+        self.server.log_path = os.path.join(self.server.dir, "log")
+        self.server.args = [earmarkd.BINARY, "--dev", "--dir", os.path.join(self.server.dir, "dev")]
+        self.disk = os.path.join(self.server.dir, "dev", "data", "journal")
+        os.makedirs(self.disk, 0o700)
+        os.chmod(os.path.join(self.server.dir, "dev"), 0o700)
+        os.chmod(os.path.join(self.server.dir, "dev", "data"), 0o700)
+        if os.system(f"mount -t tmpfs -o size=128k,mode=0700 tmpfs {self.disk} 2>/dev/null") != 0:
+            shutil.rmtree(self.server.dir)
+            self.skipTest("no disk can be mounted here")
+        self.server.start()
+
+    def tearDown(self):
+        if self.server.process.poll() is None:
+            self.server.process.kill()
+            self.server.process.wait()
+        os.system(f"umount {self.disk}")
+        self.server.close()
+
+    def test_revokes_where_grants_stop(self):
+        token = self.server.dev()["operator_token"]
+        bearer = {"Authorization": "Bearer " + token}
+        device = Device(self.server)
+        self.assertEqual(device.enrol(token).status, 201)
+        self.assertEqual(device.ticket(use="u").status, 201)
+        try:
+            with open(os.path.join(self.disk, "filler"), "wb") as f:
+                while True:
+                    f.write(bytes(4096))
+                    f.flush()
+        except OSError:
+            pass
+        for _ in range(40):  # the last page of the log may have room yet
+            answer = device.ticket(use="u")
+            if answer.status != 201:
+                break
+        self.assertEqual(answer.status, 503, answer.body)
+        path = "/v1/devices/" + b64(device.id)
+        self.assertEqual(self.server.ask("DELETE", path, None, bearer).status, 204)
+        self.assertEqual(device.ticket(use="u").status, 403)
+        device.wire.close()
 
 
 class Killed(unittest.TestCase):

@@ -444,6 +444,11 @@ def read_rest(s):
 class Killed(Models):
     """Whoever is killed or goes away leaves nothing."""
 
+    def restart(self):
+        """On another port, which a new log tells."""
+        self.server.log_path += "x"
+        self.server.start()
+
     def start_upload(self, path, want, method="PUT", key=None):
         s = self.server.connect()
         s.sendall(f"{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
@@ -469,7 +474,7 @@ class Killed(Models):
             s.sendall(os.urandom(1 << 20) * 4)
             self.wait_files(before + 1)
             self.server.stop(signal.SIGKILL)
-        self.server.start()
+        self.restart()
         self.assertEqual(len(self.files()), before)
         self.assertEqual(self.ask(self.publisher, "GET", "/v1/models/kept/1").status, 200)
         self.assert_problem(self.ask(self.publisher, "GET", "/v1/models/torn/2"), 404, "not-found")
@@ -486,7 +491,7 @@ class Killed(Models):
             time.sleep(0.004 * i)
             self.server.stop(signal.SIGKILL)
             thread.join()
-            self.server.start()
+            self.restart()
         there = self.ask(self.publisher, "GET", "/v1/models?name=moment").json()["models"]
         for m in there:
             ticket = self.tickets(1, "moment", m["version"])[0]
@@ -509,7 +514,7 @@ class Full(Models):
     def test_no_room(self):
         self.assertEqual(self.publish("small/1", b"s" * 1000000).status, 201)
         before = self.files()
-        self.assert_problem(self.publish("large/1", b"l" * 5000000), 507, "storage")
+        self.assert_problem(self.publish("large/1", b"l" * 3900000), 507, "storage")
         self.assertEqual(self.files(), before)
         tickets = self.tickets(6, "small")
         answers = [self.seal(t) for t in tickets]
@@ -518,6 +523,17 @@ class Full(Models):
         self.assertIn("retry-after", answers[-1].headers)
         self.assertEqual(len(self.files()), 2 + 3 - 0)
         self.assert_problem(self.ask(self.publisher, "GET", "/v1/models/large/1"), 404, "not-found")
+
+
+class Limits(Models):
+    config = {"api": {"model_max": "500KiB"}}
+
+    def test_a_model_that_is_too_long(self):
+        ticket = self.tickets(1, "made", "", "x")[0]
+        self.assert_problem(self.publish("long/1", b"x" * 512001), 413, "too-large")
+        self.assert_problem(self.seal(ticket, b"x" * 512001), 413, "too-large")
+        self.assertEqual(self.publish("long/1", b"x" * 512000).status, 201)
+        self.assertEqual(self.seal(ticket, b"x" * 512000).status, 201)
 
 
 class Gone(Models):

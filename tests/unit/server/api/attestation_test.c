@@ -333,6 +333,52 @@ static void an_assertion_wants_the_key_that_was_attested(void **state)
     assert_int_equal(w->call.response.status, 422);
 }
 
+/* hash stands for the hash of the client data, which is the binding. */
+static emk_evidence_result assert_it(world *w, const char *counter)
+{
+    const emk_sim_field field = {"counter", counter};
+    uint8_t binding[32], hash[32];
+    emk_span data = emk_span_of(binding, sizeof binding);
+    emk_sim_request q = {.kind = EMK_ATTEST_APP_ATTEST,
+                         .hash = emk_span_of(hash, sizeof hash),
+                         .fields = &field,
+                         .n_fields = 1,
+                         .assertion = true};
+    emk_evidence in = {.kind = emk_span_str("app_attest"), .app = emk_span_str(APP_ID)};
+    emk_evidence_result result;
+    emk_sim_evidence x;
+
+    bind(w, APP_ID, binding);
+    assert_ok(emk_sha256(w->crypto, &data, 1, hash, &w->e), &w->e);
+    assert_ok(emk_sim_make(w->sim, &q, &x, &w->e), &w->e);
+    in.object = part(&x, 0);
+    result = verify(w, &in, true);
+    emk_sim_evidence_done(&x);
+    return result;
+}
+
+static void assertions_must_count_upwards(void **state)
+{
+    world *w = *state;
+    emk_sim_evidence x = app_attest(w, APP_ID);
+    emk_evidence in = as_app_attest(&x);
+
+    add_roots(w);
+    assert_int_equal(verify(w, &in, false), EMK_EVIDENCE_GOOD);
+    assert_int_equal(assert_it(w, "5"), EMK_EVIDENCE_GOOD);
+    assert_int_equal(w->device.app_counter, 5);
+    assert_int_equal(w->device.gate.attestation_level, 3);
+    assert_int_equal(assert_it(w, "5"), EMK_EVIDENCE_REFUSED);
+    assert_int_equal(w->call.response.status, 422);
+    assert_int_equal(assert_it(w, "4"), EMK_EVIDENCE_REFUSED);
+    w->challenge[3] ^= 1;
+    assert_int_equal(assert_it(w, "6"), EMK_EVIDENCE_GOOD);
+    w->device.app_key[40] ^= 1;
+    assert_int_equal(assert_it(w, "7"), EMK_EVIDENCE_REFUSED);
+    assert_int_equal(w->device.app_counter, 6);
+    emk_sim_evidence_done(&x);
+}
+
 /* ---- Android, Play Integrity ---- */
 
 static void android_keys_must_be_the_devices_own(void **state)
@@ -559,7 +605,7 @@ int main(void)
                    RULE(rejects_evidence_for_another_challenge_key_and_app),
                    RULE(without_roots_it_is_not_the_clients_fault),
                    RULE(an_assertion_wants_the_key_that_was_attested),
-                   RULE(android_keys_must_be_the_devices_own),
+                   RULE(assertions_must_count_upwards), RULE(android_keys_must_be_the_devices_own),
                    RULE(play_integrity_binds_by_the_challenge), RULE(tpm_enrols_in_two_steps),
                    RULE(tpm_proofs_are_tried_once), RULE(tpm_hellos_are_once_for_a_challenge),
                    RULE(a_refresh_must_come_from_the_same_tpm), RULE(what_was_proven_reads_back));

@@ -1,0 +1,728 @@
+#!/usr/bin/env python3
+"""Operators against the real server: login, what each route refuses, what a change does at once, and
+what is left of it after a restart.   EARMARKD=bin/earmarkd EARMARK=bin/earmark admin_test.py"""
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import earmarkd
+from earmarkd import Server
+
+try:
+    from device import Device, b64, ticket_id, unb64
+except ImportError:
+    print("SKIP python3-cryptography is not here")
+    sys.exit(77)
+
+EARMARK = os.environ.get("EARMARK", "")
+ADMIN = "/v1/admin/"
+NO_ID = "A" * 43
+
+
+def user_id(subject):
+    return b64(hashlib.sha256(b"earmark/1 owner\0" + subject.encode()).digest())
+
+
+def list_id(name, value):
+    return b64(hashlib.sha256(b"earmark/1 list\0" + name.encode() + b"\0" + value.encode()).digest())
+
+
+class Case(unittest.TestCase):
+    server = None
+
+    def ask(self, method, path, body=None, token=None, headers=None):
+        headers = dict(headers or {})
+        if token != "":
+            headers["Authorization"] = "Bearer " + (token or self.token)
+        return self.server.ask(method, path if path.startswith("/") else ADMIN + path, body, headers)
+
+    def ok(self, method, path, body=None, token=None, status=200):
+        answer = self.ask(method, path, body, token)
+        self.assertEqual(answer.status, status, (path, answer.body))
+        return answer.json() if answer.body and b"{" == answer.body[:1] else answer
+
+    def refused(self, answer, status, slug):
+        self.assertEqual(answer.status, status, answer.body)
+        self.assertEqual(answer.headers["content-type"], "application/problem+json")
+        self.assertEqual(answer.json()["type"], "/problems/" + slug, answer.body)
+
+    def login(self, name, password):
+        return self.server.ask("POST", ADMIN + "sessions", {"name": name, "password": password})
+
+    def operator(self, name, scopes):
+        """A session of a new operator."""
+        self.ok("POST", "operators", {"name": name, "password": "correct horse " + name,
+                                      "scopes": scopes}, status=201)
+        return self.raised(self.login(name, "correct horse " + name).json()["token"],
+                           "correct horse " + name)
+
+    def raised(self, token, password):
+        return self.ok("POST", "sessions/step-up", {"password": password}, token, 201)["token"]
+
+    def entries(self, kind):
+        return [e for e in self.ok("GET", "audit?limit=100&type=" + kind)["items"]
+                if e["type"] == kind]
+
+    def device(self, user):
+        device = Device(self.server, user)
+        self.addCleanup(device.wire.close)
+        answer = device.enrol(self.token)
+        self.assertEqual(answer.status, 201, answer.body)
+        return device
+
+
+class Dev(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.dev = cls.server.dev()
+        cls.token = cls.dev["operator_token"]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.close()
+
+
+class Login(Dev):
+    def test_gives_a_session(self):
+        answer = self.login("dev", self.dev["operator_password"])
+        self.assertEqual(answer.status, 201)
+        session = answer.json()
+        now = time.time()
+        self.assertTrue(now + 8 * 3600 - 60 < session["until"] <= now + 8 * 3600 + 60)
+        self.assertEqual(session["step_up_until"], 0)
+        who = self.ok("GET", "sessions", token=session["token"])
+        self.assertEqual((who["name"], who["step_up"]), ("dev", False))
+
+    def test_refusals_look_the_same(self):
+        wrong = self.login("dev", "not the password")
+        nobody = self.login("nobody-here", "not the password")
+        self.refused(wrong, 401, "unauthenticated")
+        self.assertEqual(wrong.json(), nobody.json())
+        hide = ("x-request-id", "date")
+        self.assertEqual({k: v for k, v in wrong.headers.items() if k not in hide},
+                         {k: v for k, v in nobody.headers.items() if k not in hide})
+
+    def test_refusals_take_alike_long(self):
+        def best(name):
+            times = []
+            for _ in range(5):
+                start = time.monotonic()
+                self.login(name, "not the password")
+                times.append(time.monotonic() - start)
+            return min(times)
+        there, nobody = best("dev"), best("nobody-here")
+        self.assertLess(max(there, nobody) / min(there, nobody), 3)
+
+    def test_refuses_bad_bodies(self):
+        for body in ({}, {"name": "dev"}, {"name": "dev", "password": ""}, {"name": 1, "password": "x"},
+                     {"name": "dev", "password": "x", "more": 1}, {"name": "x" * 65, "password": "x"},
+                     b"{", b"[]"):
+            self.refused(self.ask("POST", "sessions", body, ""), 400, "invalid-body")
+        self.refused(self.ask("POST", "sessions", {"name": "x", "password": "y" * 5000}, ""), 413,
+                     "too-large")
+
+    def test_disabled_operators_do_not_come_in_and_their_sessions_end(self):
+        token = self.operator("gone", ["read"])
+        self.ok("GET", "users", token=token)
+        self.ok("PUT", "operators/gone", {"scopes": ["read"], "disabled": True})
+        self.refused(self.ask("GET", "users", token=token), 401, "unauthenticated")
+        self.refused(self.login("gone", "correct horse gone"), 401, "unauthenticated")
+
+    def test_logout_ends_all_sessions_of_that_operator(self):
+        first = self.operator("twice", ["read"])
+        second = self.login("twice", "correct horse twice").json()["token"]
+        self.assertEqual(self.ask("DELETE", "sessions", token=first).status, 204)
+        for token in (first, second):
+            self.refused(self.ask("GET", "sessions", token=token), 401, "unauthenticated")
+
+    def test_step_up_wants_the_password_of_the_one_who_asks(self):
+        token = self.operator("stepper", ["read"])
+        self.refused(self.ask("POST", "sessions/step-up", {"password": self.dev["operator_password"]},
+                              token), 401, "unauthenticated")
+        answer = self.ok("POST", "sessions/step-up", {"password": "correct horse stepper"}, token, 201)
+        self.assertEqual(answer["name"], "stepper")
+        self.assertTrue(0 < answer["step_up_until"] - time.time() <= 901)
+        self.assertTrue(self.ok("GET", "sessions", token=answer["token"])["step_up"])
+
+    def test_a_failed_login_is_in_the_log_without_the_password(self):
+        self.login("dev", "a very wrong password")
+        denied = [e for e in self.entries("operator.login") if e["outcome"] == "denied"]
+        self.assertTrue(denied)
+        self.assertNotIn("very wrong", self.server.log())
+
+    def test_nobody_gives_more_than_they_have(self):
+        token = self.operator("hr", ["operators", "read"])
+        more = {"name": "puppet", "password": "correct horse puppet", "scopes": ["erase"]}
+        self.refused(self.ask("POST", "operators", more, token), 403, "policy")
+        self.refused(self.ask("POST", "keys", {"name": "k", "scopes": ["publish"]}, token), 403,
+                     "policy")
+        self.refused(self.ask("PUT", "operators/hr", {"scopes": ["operators", "erase"],
+                                                      "disabled": False}, token), 403, "policy")
+        self.refused(self.ask("PUT", "operators/dev", {"scopes": ["read"], "disabled": True}, token),
+                     403, "policy")
+        self.refused(self.ask("PUT", "operators/hr", {"scopes": ["read"], "disabled": True}, token),
+                     403, "policy")
+
+    def test_operators_have_names_and_passwords_that_fit(self):
+        for name, password, scopes in (("a b", "long enough pw", ["read"]), ("-a", "long enough pw", ["read"]),
+                                       ("a/b", "long enough pw", ["read"]), ("ok", "short", ["read"]),
+                                       ("ok", "long enough pw", ["all"]), ("ok", "long enough pw", []),
+                                       ("ok", "long enough pw", ["read audit"])):
+            self.refused(self.ask("POST", "operators", {"name": name, "password": password,
+                                                        "scopes": scopes}), 400, "invalid-body")
+        self.operator("once", ["read"])
+        self.refused(self.ask("POST", "operators", {"name": "once", "password": "correct horse once",
+                                                    "scopes": ["read"]}), 409, "conflict")
+        self.refused(self.ask("PUT", "operators/nobody", {"scopes": ["read"], "disabled": True}), 404,
+                     "not-found")
+        names = [o["name"] for o in self.ok("GET", "operators")["items"]]
+        self.assertIn("once", names)
+        self.assertNotIn("scrypt", json.dumps(self.ok("GET", "operators")))
+
+
+# method, path, body, scopes, step-up; ids that nobody has
+ROUTES = [
+    ("GET", "users", None, "read", False),
+    ("GET", f"users/{NO_ID}", None, "read", False),
+    ("POST", f"users/{NO_ID}/ban", {"reason": "x"}, "moderate", True),
+    ("DELETE", f"users/{NO_ID}/ban", None, "moderate", True),
+    ("PUT", f"users/{NO_ID}/plan", {"plan": "pro"}, "moderate", False),
+    ("GET", f"users/{NO_ID}/export", None, "read audit", True),
+    ("POST", f"users/{NO_ID}/erase", {"basis": "x"}, "erase", True),
+    ("PUT", f"users/{NO_ID}/hold", {"hold": True, "reason": "x"}, "erase", True),
+    ("GET", "devices", None, "read", False),
+    ("GET", f"devices/{NO_ID}", None, "read", False),
+    ("POST", f"devices/{NO_ID}/revoke", {"reason": "x"}, "moderate", False),
+    ("GET", "tickets", None, "read", False),
+    ("GET", "tickets/" + "A" * 22, None, "read", False),
+    ("POST", "tickets/" + "A" * 22 + "/revoke", {"reason": "x"}, "moderate", False),
+    ("GET", "decisions", None, "read", False),
+    ("GET", "decisions/nothing", None, "read", False),
+    ("GET", "models", None, "read", False),
+    ("GET", "lists/test", None, "read", False),
+    ("POST", "lists/test", {"value": "v", "reason": "x"}, "moderate", False),
+    ("DELETE", f"lists/test/{NO_ID}", None, "moderate", False),
+    ("GET", "limits", None, "read", False),
+    ("PUT", "limits/nothing", {"quota": 1, "window_s": 1, "shadow": False}, "moderate", False),
+    ("DELETE", "limits/nothing", None, "moderate", False),
+    ("GET", "firewall", None, "read", False),
+    ("POST", "firewall", {"prefix": "192.0.2.0/24", "action": "allow"}, "moderate", False),
+    ("DELETE", "firewall/" + b64(b"198.51.100.0/24"), None, "moderate", False),
+    ("POST", "firewall/try", {"prefix": "192.0.2.0/24", "action": "deny"}, "read", False),
+    ("GET", "firewall/export", None, "read", False),
+    ("POST", "firewall/import", b"192.0.2.0/24 allow\n", "moderate", False),
+    ("GET", "keys", None, "operators", False),
+    ("POST", "keys", {"name": "k", "scopes": ["seal"]}, "operators", True),
+    ("DELETE", "keys/nothing", None, "operators", False),
+    ("GET", "operators", None, "operators", False),
+    ("POST", "operators", {"name": "x", "password": "correct horse x", "scopes": ["read"]}, "operators",
+     True),
+    ("PUT", "operators/nobody", {"scopes": ["read"], "disabled": False}, "operators", True),
+    ("GET", "audit", None, "audit", False),
+    ("GET", "audit/checkpoint", None, "audit", False),
+    ("POST", "audit/verify", None, "audit", False),
+    ("GET", "stats", None, "read", False),
+]
+ALL = ["seal", "publish", "events", "read", "moderate", "rules", "audit", "operators", "erase"]
+
+
+class Refusals(Dev):
+    def send(self, route, token):
+        method, path, body, _, _ = route
+        headers = {"Content-Type": "text/plain"} if isinstance(body, bytes) else None
+        return self.ask(method, path, body, token, headers)
+
+    def test_the_table_has_every_route(self):
+        paths = self.server.ask("GET", "/v1/openapi.json").json()["paths"]
+        wanted = {(m.upper(), p) for p, ms in paths.items() if p.startswith(ADMIN) for m in ms
+                  if m != "parameters" and "/sessions" not in p}
+        ops = {r[:2] for r in ROUTES}
+        def met(method, path):
+            parts = path[len(ADMIN):].split("/")
+            return any(m == method and len(q) == len(parts) and
+                       all(a == b or a.startswith("{") for a, b in zip(parts, q))
+                       for m, q in ((m, p.split("/")) for m, p in ops))
+        self.assertEqual([x for x in wanted if not met(*x)], [])
+
+    def test_no_session_and_a_service_key(self):
+        key = self.ok("POST", "keys", {"name": "backend", "scopes": ["seal", "read"]}, status=201)["key"]
+        for route in ROUTES:
+            self.refused(self.send(route, ""), 401, "unauthenticated")
+            self.refused(self.send(route, "emko.AAAA"), 401, "unauthenticated")
+            self.refused(self.send(route, key), 401, "unauthenticated")
+
+    def test_a_device_and_its_user_do_not_come_in(self):
+        device = self.device("stranger")
+        for method, path in (("GET", ADMIN + "users"), ("GET", ADMIN + "stats")):
+            self.refused(device.ask(method, path), 401, "unauthenticated")
+
+    def test_each_scope_that_is_missing(self):
+        for scope in ("read", "moderate", "audit", "operators", "erase"):
+            token = self.operator("no-" + scope, [s for s in ALL if s != scope])
+            for route in ROUTES:
+                if scope in route[3].split():
+                    self.refused(self.send(route, token), 403, "forbidden")
+
+    def test_no_step_up(self):
+        token = self.login("dev", self.dev["operator_password"]).json()["token"]
+        for route in ROUTES:
+            answer = self.send(route, token)
+            if route[4]:
+                self.refused(answer, 401, "step-up")
+            else:
+                self.assertNotEqual(answer.status, 401, route)
+
+    def test_a_session_that_was_changed_is_none(self):
+        raw = unb64(self.token[5:])
+        for at in range(len(raw)):
+            changed = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1:]
+            self.refused(self.ask("GET", "stats", token="emko." + b64(changed)), 401,
+                         "unauthenticated")
+
+    def test_ids_that_nobody_has(self):
+        for route in ROUTES:
+            method, path = route[0], route[1]
+            if NO_ID in path or "AAAA" in path or "no" in path.split("/")[-1] or "firewall/MTk4" in path:
+                answer = self.send(route, None)
+                self.refused(answer, 404, "not-found")
+
+    def test_ids_that_are_none(self):
+        for bad in ("A" * 42, "A" * 44, "!", "..", "%41" * 10, "A" * 129):
+            for path in ("users/", "devices/", "tickets/", "decisions/"):
+                answer = self.ask("GET", path + bad)
+                self.assertEqual(answer.status, 404, (path, bad, answer.body))
+
+    def test_bad_queries(self):
+        for query in ("cursor=!", "cursor=", "cursor=" + "A" * 100, "limit=0", "limit=101", "limit=x",
+                      "limit=-1", "limit=1&limit=2", "nothing=1", "cursor=A"):
+            for path in ("users", "devices", "tickets", "decisions", "models", "firewall", "keys",
+                         "operators", "lists/test"):
+                self.refused(self.ask("GET", f"{path}?{query}"), 400, "invalid-query")
+        for path in ("users?user=x", "users?user=%s&subject=a" % NO_ID, "users?banned=no",
+                     "devices?user=AA", "tickets?device=AA", "audit?from=99999999", "audit?from=x",
+                     "stats?x=1", "limits?limit=1", "firewall/export?x", "users?subject=" + "a" * 129):
+            self.refused(self.ask("GET", path), 400, "invalid-query")
+
+    def test_bad_and_oversized_bodies(self):
+        for method, path, body, _, _ in ROUTES:
+            if not isinstance(body, dict):
+                continue
+            big = {**body, "reason": "x" * 70000}
+            self.refused(self.ask(method, path, big), 413, "too-large")
+            for wrong in ({}, {**body, "unknown": 1}, b"", b"null", b"{}{}", b'{"a":1,"a":2}'):
+                if wrong == {} and not body:
+                    continue
+                self.refused(self.ask(method, path, wrong), 400, "invalid-body")
+            self.refused(self.ask(method, path, json.dumps(body).encode(), None,
+                                  {"Content-Type": "text/html"}), 415, "content-type")
+
+    def test_times_that_have_passed(self):
+        past = int(time.time()) - 5
+        for path, body in (("lists/test", {"value": "v", "reason": "x"}),
+                           ("firewall", {"prefix": "192.0.2.0/24", "action": "allow"}),
+                           ("keys", {"name": "k", "scopes": ["seal"]})):
+            self.refused(self.ask("POST", path, {**body, "expires": past}), 400, "invalid-body")
+
+    def test_networks_that_are_none(self):
+        for prefix in ("10.0.0.1/8", "10.0.0.0/33", "x", "1.2.3", "::1/129"):
+            self.refused(self.ask("POST", "firewall", {"prefix": prefix, "action": "deny"}), 400,
+                         "invalid-body")
+        for action in ("none", "limit:0", "limit:16", "limit", "DENY"):
+            self.refused(self.ask("POST", "firewall", {"prefix": "192.0.2.0/24", "action": action}),
+                         400, "invalid-body")
+        for text in (b"192.0.2.0/24\n", b"x deny\n", b"192.0.2.0/24 deny\n192.0.2.0/24 allow\n", b"\xff"):
+            answer = self.ask("POST", "firewall/import", text, None, {"Content-Type": "text/plain"})
+            self.refused(answer, 400, "invalid-body")
+
+    def test_nobody_shuts_out_their_own_address(self):
+        self.refused(self.ask("POST", "firewall", {"prefix": "127.0.0.0/8", "action": "deny"}), 403,
+                     "policy")
+        answer = self.ask("POST", "firewall/import", b"127.0.0.1 deny\n", None,
+                          {"Content-Type": "text/plain"})
+        self.refused(answer, 403, "policy")
+        self.assertTrue(self.ok("POST", "firewall/try", {"prefix": "0.0.0.0/0", "action": "deny"})["you"])
+
+
+class Effect(Dev):
+    """What operators change counts for the very next request."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        answer = cls.server.ask("PUT", "/v1/models/leased/1?lease=60&grace=0", os.urandom(5000),
+                                {"Authorization": "Bearer " + cls.token,
+                                 "Content-Type": "application/octet-stream"})
+        if answer.status != 201:
+            answer = cls.server.ask("PUT", "/v1/models/leased/1?lease_s=60", os.urandom(5000),
+                                    {"Authorization": "Bearer " + cls.token,
+                                     "Content-Type": "application/octet-stream"})
+        cls.published = answer
+
+    def ticket(self, device):
+        answer = device.ticket(model="leased")
+        self.assertEqual(answer.status, 201, answer.body)
+        return unb64(answer.json()["ticket"])
+
+    def lease(self, device, ticket):
+        return device.ask("POST", "/v1/leases", {"request": b64(device.lease_request(ticket))})
+
+    def test_a_ban_stops_the_next_ticket_and_the_next_lease(self):
+        self.assertEqual(self.published.status, 201, self.published.body)
+        device, me = self.device("banned-one"), user_id("banned-one")
+        ticket = self.ticket(device)
+        shown = self.ok("GET", "users/" + me)
+        self.assertEqual(shown["subject"], "banned-one")
+        banned = self.ok("POST", f"users/{me}/ban", {"reason": "was seen at night"})
+        self.assertTrue(banned["banned"])
+        self.assertEqual(device.ticket(model="leased").status, 403)
+        self.assertNotEqual(self.lease_status(device, ticket), "granted")
+        self.assertEqual([u["subject"] for u in self.ok("GET", "users?banned=true")["items"]],
+                         ["banned-one"])
+        self.ok("DELETE", f"users/{me}/ban")
+        self.assertEqual(device.ticket(model="leased").status, 201)
+        entry = self.entries("user.ban")[-1]
+        self.assertEqual((entry["was"], entry["is"], entry["subject"]), ("not banned", "banned", me))
+        self.assertTrue(entry["sealed"])
+        self.assertNotIn("night", json.dumps(entry))
+        self.assertEqual(self.entries("user.unban")[-1]["is"], "not banned")
+
+    def lease_status(self, device, ticket):
+        """A refused lease may be a signed message; then it says so in its status."""
+        from device import payload
+        answer = self.lease(device, ticket)
+        if answer.status not in (200, 201):
+            return "refused"
+        lease = payload(unb64(answer.json()["lease"]))
+        return "granted" if 7 in lease or lease.get(6) == 0 else "refused"
+
+    def test_a_ban_that_ends_by_itself(self):
+        device, me = self.device("short-ban"), user_id("short-ban")
+        self.ok("POST", f"users/{me}/ban", {"reason": "x", "expires": int(time.time()) + 2})
+        self.assertEqual(device.ticket(model="leased").status, 403)
+        time.sleep(2.2)
+        self.assertEqual(device.ticket(model="leased").status, 201)
+
+    def test_a_revoked_device_is_refused_at_once(self):
+        device = self.device("lost-phone")
+        self.ticket(device)
+        self.ok("POST", f"devices/{b64(device.id)}/revoke", {"reason": "lost"}, status=204)
+        self.refused(device.ticket(model="leased"), 403, "device-revoked")
+        self.assertTrue(self.ok("GET", f"devices/{b64(device.id)}")["revoked"])
+        self.assertEqual(self.entries("device.revoke")[-1]["was"], "live")
+
+    def test_a_revoked_ticket_gives_no_lease(self):
+        device = self.device("one-ticket")
+        ticket = self.ticket(device)
+        path = "tickets/" + b64(ticket_id(ticket))
+        self.assertIn(self.ok("GET", path)["state"], (1, 2, 3))
+        self.ok("POST", path + "/revoke", {"reason": "x"}, status=204)
+        self.assertEqual(self.ok("GET", path)["state"], 6)
+        self.assertNotEqual(self.lease_status(device, ticket), "granted")
+        mine = self.ok("GET", "tickets?device=" + b64(device.id))["items"]
+        self.assertEqual([t["id"] for t in mine], [b64(ticket_id(ticket))])
+
+    def test_a_list_refuses_and_lets_go(self):
+        device = self.device("listed")
+        self.ok("POST", "lists/banned_users", {"value": "listed", "reason": "x"})
+        self.assertEqual(device.ticket(model="leased").status, 403)
+        values = [e["value"] for e in self.ok("GET", "lists/banned_users")["items"]]
+        self.assertIn("listed", values)
+        where = "lists/banned_users/" + list_id("banned_users", "listed")
+        self.refused(self.ask("DELETE", where.replace("banned_users", "other", 1)), 404, "not-found")
+        self.ok("DELETE", where, status=204)
+        self.assertEqual(device.ticket(model="leased").status, 201)
+        self.assertEqual(len(self.entries("list.add")), len(self.entries("list.remove")))
+
+    def test_a_refusal_can_be_explained(self):
+        device = self.device("explained")
+        self.ok("POST", "lists/banned_users", {"value": "explained", "reason": "x"})
+        refusal = device.ticket(model="leased").json()
+        shown = self.ok("GET", "decisions/" + refusal["decision"])
+        self.assertEqual((shown["point"], shown["action"]), ("ticket", "ban"))
+        self.assertEqual(shown["explanation"]["told"], ["policy"])
+        self.assertEqual(json.loads(shown["explanation"]["event"])["obj"]["model"], "leased")
+        found = self.ok("GET", "decisions?subject=explained")["items"]
+        self.assertEqual([d["id"] for d in found], [refusal["decision"]])
+
+    def test_a_key_works_once_made_and_not_once_revoked(self):
+        made = self.ok("POST", "keys", {"name": "backend", "scopes": ["seal"]}, status=201)
+        redeem = "/v1/tickets/" + "A" * 22 + "/redeem"
+        body = {} if False else None
+        before = self.ask("POST", redeem, body, made["key"]).status
+        self.assertNotIn(before, (401, 403))
+        self.assertNotIn(made["key"], json.dumps(self.ok("GET", "keys")))
+        self.ok("DELETE", "keys/" + made["id"], status=204)
+        self.refused(self.ask("POST", redeem, body, made["key"]), 401, "unauthenticated")
+
+    def test_a_plan_is_set_and_shown(self):
+        self.device("planned")
+        me = user_id("planned")
+        self.assertEqual(self.ok("PUT", f"users/{me}/plan", {"plan": "pro"})["plan"], "pro")
+        self.refused(self.ask("PUT", f"users/{me}/plan", {"plan": "a,b"}), 400, "invalid-body")
+        self.assertEqual(self.entries("user.plan")[-1]["is"], "pro")
+
+    def test_pages_meet_without_gap_and_overlap(self):
+        for i in range(7):
+            self.ok("POST", "lists/paged", {"value": f"v{i}", "reason": "x"})
+        seen, cursor = [], ""
+        while True:
+            page = self.ok("GET", "lists/paged?limit=3" + cursor)
+            seen += [e["value"] for e in page["items"]]
+            if "next" not in page:
+                break
+            cursor = "&cursor=" + page["next"]
+        self.assertEqual(sorted(seen), [f"v{i}" for i in range(7)])
+
+    def test_export_has_all_and_erasing_leaves_nothing(self):
+        device, me = self.device("forgettable"), user_id("forgettable")
+        ticket = self.ticket(device)
+        answer = self.ask("GET", f"users/{me}/export")
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/x-ndjson"))
+        lines = [json.loads(line) for line in answer.body.decode().splitlines()]
+        kinds = {line["record"] for line in lines}
+        self.assertTrue({"user", "device", "ticket"} <= kinds, kinds)
+        self.assertEqual({line["key"] for line in lines if line["record"] == "ticket"},
+                         {b64(ticket_id(ticket))})
+        self.ok("PUT", f"users/{me}/hold", {"hold": True, "reason": "court"}, status=204)
+        self.refused(self.ask("POST", f"users/{me}/erase", {"basis": "asked"}), 403, "policy")
+        self.ok("GET", f"users/{me}")
+        self.ok("PUT", f"users/{me}/hold", {"hold": False, "reason": "court"}, status=204)
+        gone = self.ok("POST", f"users/{me}/erase", {"basis": "asked"})
+        self.assertEqual((gone["users"], gone["devices"], gone["tickets"]), (1, 1, 1))
+        self.refused(self.ask("GET", f"users/{me}"), 404, "not-found")
+        self.refused(self.ask("GET", f"devices/{b64(device.id)}"), 404, "not-found")
+        self.refused(self.ask("GET", "tickets/" + b64(ticket_id(ticket))), 404, "not-found")
+        self.assertEqual(device.ticket(model="leased").status, 401)
+        self.assertEqual(self.ok("POST", "audit/verify")["verdict"], "intact")
+        self.assertTrue(self.entries("subject.erase"))
+
+    def test_stats_count(self):
+        before = self.ok("GET", "stats")
+        self.ask("GET", "users?nothing=1")
+        after = self.ok("GET", "stats")
+        self.assertGreater(after["requests"]["refused"], before["requests"]["refused"])
+        self.assertGreater(sum(after["latency_classes"]), sum(before["latency_classes"]))
+        self.assertTrue(after["process"]["ready"] and after["audit"]["writable"])
+        self.assertGreaterEqual(after["clients_seen"], 1)
+
+
+LIMITED = {"limits": {"rates": [
+    {"name": "all", "by": "all", "quota": 5000, "window": "60s"}]}}
+
+
+class Restart(Case):
+    """A server by configuration: default limits, live changes, and what a restart keeps."""
+
+    def setUp(self):
+        self.server = Server({})
+        self.addCleanup(self.server.close)
+        made = subprocess.run([earmarkd.BINARY, "operator", "add", "ann", "--config",
+                               self.server.config_path(), "--generate"], capture_output=True, check=True)
+        self.password = made.stdout.decode().strip()
+        self.token = self.raised(self.login("ann", self.password).json()["token"], self.password)
+
+    def restart(self, how=signal.SIGTERM):
+        self.server.stop(how)
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass  # what the run before said is not to be found there
+        self.server.start()
+
+    def test_operator_add_refuses(self):
+        def add(*words, stdin=b"long enough password\n"):
+            return subprocess.run([earmarkd.BINARY, "operator", "add", *words], input=stdin,
+                                  capture_output=True).returncode
+        config = ["--config", self.server.config_path()]
+        self.assertEqual(add("bob", *config), 0)
+        self.assertEqual(add("bob", *config), 1)
+        self.assertEqual(add("bob", "--replace", *config), 0)
+        self.assertEqual(add("carl", *config, stdin=b"short\n"), 1)
+        self.assertEqual(add("carl", *config, "--scopes", "all"), 1)
+        self.assertEqual(add("carl"), 2)
+        self.assertEqual(add("a/b", *config), 2)
+        self.assertEqual(self.login("bob", "long enough password").status, 201)
+
+    def test_guessing_is_limited_for_the_whole_network(self):
+        codes = [self.login("ann", "wrong password").status for _ in range(25)]
+        self.assertIn(429, codes)
+        self.assertEqual(self.login("ann", self.password).status, 429)
+
+    def test_limits_change_at_once_and_stay(self):
+        names = {l["name"]: l for l in self.ok("GET", "limits")["items"]}
+        self.assertTrue({"failures", "login", "user-cost"} <= set(names))
+        self.assertTrue(names["operator"]["as_configured"])
+        self.ok("PUT", "limits/operator", {"quota": 4, "window_s": 3600, "shadow": False}, status=204)
+        codes = [self.ask("GET", "sessions").status for _ in range(8)]
+        self.assertEqual(codes[-1], 429)
+        self.restart(signal.SIGKILL)
+        token = self.login("ann", self.password)
+        codes = [self.ask("GET", "sessions", token=token.json()["token"]).status for _ in range(8)]
+        self.assertEqual((codes[0], codes[-1]), (200, 429))
+
+    def test_shadow_and_reset(self):
+        self.ok("PUT", "limits/operator", {"quota": 1, "window_s": 3600, "shadow": True}, status=204)
+        for _ in range(5):
+            self.ok("GET", "sessions")
+        self.refused(self.ask("PUT", "limits/operator", {"quota": 1 << 32, "window_s": 1,
+                                                         "shadow": False}), 400, "invalid-body")
+        self.ok("DELETE", "limits/operator", status=204)
+        limit = [l for l in self.ok("GET", "limits")["items"] if l["name"] == "operator"][0]
+        self.assertTrue(limit["as_configured"])
+        self.assertEqual([e["is"] for e in self.entries("limit.set")][0], "1 in 3600 s, burst 1, shadow")
+
+    def test_firewall_changes_stay(self):
+        self.ok("POST", "firewall", {"prefix": "203.0.113.0/24", "action": "deny", "reason": "a b"})
+        self.ok("POST", "firewall", {"prefix": "198.51.100.0/24", "action": "limit:3",
+                                     "expires": int(time.time()) + 3600})
+        answer = self.ask("POST", "firewall/import", b"192.0.2.0/24 challenge reason=x\n::1/128 allow\n",
+                          None, {"Content-Type": "text/plain"})
+        self.assertEqual(answer.json(), {"imported": 2})
+        self.ok("DELETE", "firewall/" + b64(b"::1/128"), status=204)
+        before = self.ask("GET", "firewall/export").body
+        self.assertIn(b"203.0.113.0/24 deny", before)
+        self.assertNotIn(b"::1", before)
+        self.restart(signal.SIGKILL)
+        self.token = self.login("ann", self.password).json()["token"]
+        self.assertEqual(sorted(self.ask("GET", "firewall/export").body.splitlines()),
+                         sorted(before.splitlines()))
+        self.assertEqual(len(self.ok("GET", "firewall")["items"]), 3)
+        self.assertEqual([e["object"] for e in self.entries("firewall.add")],
+                         ["net:203.0.113.0/24", "net:198.51.100.0/24"])
+
+    def test_sessions_keys_and_lists_stay(self):
+        made = self.ok("POST", "keys", {"name": "b", "scopes": ["seal"]}, status=201)
+        self.ok("POST", "lists/test", {"value": "v", "reason": "x"})
+        self.restart()
+        self.ok("GET", "sessions")
+        self.assertEqual(self.ok("GET", "keys")["items"][0]["id"], made["id"])
+        self.assertEqual(self.ok("GET", "lists/test")["items"][0]["value"], "v")
+        self.assertIn("ann", self.entries("operators.present")[-1]["is"])
+
+
+class Reload(Case):
+    def test_a_reload_keeps_what_operators_entered(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "walls")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("203.0.113.0/24 deny\n")
+            self.server = Server({"firewall": {"file": path}})
+            self.addCleanup(self.server.close)
+            made = subprocess.run([earmarkd.BINARY, "operator", "add", "ann", "--config",
+                                   self.server.config_path(), "--generate"], capture_output=True,
+                                  check=True)
+            self.token = self.login("ann", made.stdout.decode().strip()).json()["token"]
+            self.ok("POST", "firewall", {"prefix": "192.0.2.0/24", "action": "deny"})
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("198.51.100.0/24 allow\n")
+            self.server.process.send_signal(signal.SIGHUP)
+            end = time.monotonic() + 10
+            text = b""
+            while time.monotonic() < end and b"198.51.100.0/24" not in text:
+                time.sleep(0.1)
+                text = self.ask("GET", "firewall/export").body
+            self.assertIn(b"198.51.100.0/24 allow", text)
+            self.assertIn(b"192.0.2.0/24 deny", text)
+            self.assertNotIn(b"203.0.113.0/24", text)
+
+
+@unittest.skipUnless(EARMARK, "EARMARK is not set")
+class Command(Dev):
+    """earmark admin and earmark stats."""
+
+    def setUp(self):
+        self.home = tempfile.TemporaryDirectory()
+        self.addCleanup(self.home.cleanup)
+        self.env = {"PATH": os.environ["PATH"], "HOME": self.home.name, "TERM": "dumb"}
+        self.env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
+        self.password = os.path.join(self.home.name, "password")
+        with open(self.password, "w", encoding="utf-8") as f:
+            f.write(self.dev["operator_password"] + "\n")
+
+    def earmark(self, *words, code=0, env=None):
+        run = subprocess.run([EARMARK, *words], env={**self.env, **(env or {})}, capture_output=True)
+        self.assertEqual(run.returncode, code, (words, run.stdout, run.stderr))
+        return run.stdout.decode()
+
+    def sign_in(self):
+        self.earmark("admin", "login", "dev", "--server", self.dev["api"], "--password-file",
+                     self.password)
+
+    def test_login_keeps_a_private_file_and_logout_removes_it(self):
+        self.operator("leaver", ALL)
+        with open(self.password, "w", encoding="utf-8") as f:
+            f.write("correct horse leaver")
+        self.earmark("admin", "login", "leaver", "--server", self.dev["api"], "--password-file",
+                     self.password)
+        path = os.path.join(self.home.name, ".config/earmark/operator")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        os.chmod(path, 0o644)
+        self.earmark("admin", "users", "list", code=1)
+        os.chmod(path, 0o600)
+        self.earmark("admin", "users", "list")
+        self.earmark("admin", "logout")
+        self.assertFalse(os.path.exists(path))
+        self.earmark("admin", "users", "list", code=64)
+
+    def test_a_session_goes_to_its_own_server_only(self):
+        self.sign_in()
+        self.earmark("admin", "users", "list", "--server", "http://127.0.0.1:9", code=12)
+
+    def test_the_token_comes_from_environment_or_file(self):
+        token = self.login("dev", self.dev["operator_password"]).json()["token"]
+        env = {"EMK_TOKEN": token, "EMK_SERVER": self.dev["api"]}
+        self.assertIn("dev", self.earmark("admin", "operators", "list", env=env))
+        path = os.path.join(self.home.name, "token")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(token + "\n")
+        self.earmark("admin", "operators", "list", "--token", path, "--server", self.dev["api"])
+
+    def test_people_and_machines_read_the_same(self):
+        self.sign_in()
+        self.device("cli-user")
+        self.assertIn("cli-user", self.earmark("admin", "users", "list"))
+        users = json.loads(self.earmark("admin", "users", "list", "--json"))
+        self.assertIn("cli-user", [u["subject"] for u in users["items"]])
+        self.earmark("admin", "bans", "add", "subject:cli-user", "--reason", "x", "--expires", "1h",
+                     "--password-file", self.password)
+        self.assertIn("cli-user", self.earmark("admin", "bans", "list"))
+        self.earmark("admin", "bans", "remove", "subject:cli-user")
+        self.assertIn("nothing", self.earmark("admin", "bans", "list"))
+        self.assertIn('"record":"user"', self.earmark("admin", "users", "export", "subject:cli-user"))
+
+    def test_every_group_lists(self):
+        self.sign_in()
+        for group in ("users", "bans", "devices", "tickets", "decisions", "models", "limits", "firewall",
+                      "keys", "operators"):
+            self.earmark("admin", group, "list")
+            self.assertTrue(json.loads(self.earmark("admin", group, "list", "--json"))["ok"])
+        self.earmark("admin", "lists", "add", "shared", "v", "--reason", "x")
+        self.assertIn("v", self.earmark("admin", "lists", "list", "shared"))
+        self.earmark("admin", "lists", "remove", "shared", "v")
+        self.earmark("admin", "firewall", "add", "192.0.2.0/24", "deny")
+        self.assertIn("192.0.2.0/24 deny", self.earmark("admin", "firewall", "export"))
+        self.earmark("admin", "firewall", "remove", "192.0.2.0/24")
+        self.assertIn("journal.start", self.earmark("admin", "audit", "tail", "--from", "0"))
+        self.assertIn("intact", self.earmark("admin", "audit", "verify"))
+
+    def test_wrong_words(self):
+        self.sign_in()
+        for words in (("users",), ("users", "dance"), ("users", "show"), ("bans", "add", "x"),
+                      ("users", "show", "a/b"), ("limits", "set", "a", "x", "1")):
+            self.earmark("admin", *words, code=64)
+
+    def test_stats(self):
+        self.sign_in()
+        self.assertTrue(json.loads(self.earmark("stats", "--once", "--json"))["process"]["ready"])
+        lines = self.earmark("stats", "--count", "2", "--interval", "1").splitlines()
+        self.assertEqual(len([l for l in lines if "requests/s" in l]), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,248 @@
+/* What a decision makes of an engine's answer, and that nobody passes when nobody can be asked. */
+#include "server/api/decide.h"
+
+#include "server/api/api.h"
+#include "tests/support/test.h"
+
+#include <string.h>
+
+typedef struct world {
+    emk_crypto *crypto;
+    emk_api api;
+    emk_call call;
+    emk_device_record device;
+    uint8_t device_id[32];
+    emk_decide_answer answer; /* of the engine */
+    emk_status status;
+    emk_fraud_event last;
+    char user[64];
+    unsigned n_asked, n_noted;
+} world;
+
+static uint64_t clock_of(void *self)
+{
+    (void)self;
+    return 1800000000;
+}
+
+static emk_status decide(void *self, const emk_fraud_event *ev, emk_decide_answer *out,
+                         emk_error *e)
+{
+    world *w = self;
+
+    w->n_asked++;
+    w->last = *ev;
+    snprintf(w->user, sizeof w->user, "%.*s", (int)ev->f[EMK_FRAUD_F_USER].text.len,
+             (const char *)ev->f[EMK_FRAUD_F_USER].text.p);
+    *out = w->answer;
+    return w->status == EMK_OK ? EMK_OK : emk_fail(e, w->status, "engine", 0);
+}
+
+static emk_status note(void *self, const emk_fraud_event *ev, emk_error *e)
+{
+    (void)e;
+    ((world *)self)->n_noted++;
+    ((world *)self)->last = *ev;
+    return EMK_OK;
+}
+
+static const emk_decide_ops OPS = {
+    .size = sizeof(emk_decide_ops), .name = "test", .decide = decide, .note = note};
+
+static int make(void **state)
+{
+    world *w = calloc(1, sizeof *w);
+    emk_error e = {0};
+
+    assert_non_null(w);
+    assert_ok(emk_crypto_new(NULL, NULL, &w->crypto, &e), &e);
+    assert_ok(emk_records_open_memory(&w->api.records, &e), &e);
+    w->api.crypto = w->crypto;
+    w->api.clock = clock_of;
+    w->api.decider = (emk_decider){&OPS, w};
+    snprintf(w->device.gate.user, sizeof w->device.gate.user, "jane doe");
+    emk_call_init(&w->call, &w->api);
+    *state = w;
+    return 0;
+}
+
+static int unmake(void **state)
+{
+    world *w = *state;
+
+    emk_call_done(&w->call);
+    emk_records_close(&w->api.records);
+    emk_crypto_free(w->crypto);
+    free(w);
+    return 0;
+}
+
+static emk_status ask(world *w, emk_span guard, emk_verdict *v)
+{
+    emk_decide_in in = {.point = EMK_DECIDE_TICKET,
+                        .device_id = w->device_id,
+                        .device = &w->device,
+                        .model = emk_span_str("cats"),
+                        .guard = guard};
+    emk_error e = {0};
+
+    return emk_api_decide(&w->call, &in, v, &e);
+}
+
+static emk_verdict asked(world *w, emk_fraud_action action)
+{
+    emk_error e = {0};
+    emk_verdict v;
+
+    w->answer.action = action;
+    assert_ok(ask(w, emk_span_of(NULL, 0), &v), &e);
+    return v;
+}
+
+static bool is_stored(world *w, const emk_verdict *v)
+{
+    emk_decision_entity d;
+    emk_error e = {0};
+
+    return emk_entity_get(&w->api.records, &emk_decision_shape, emk_span_str(v->id), &d, NULL,
+                          &e) == EMK_OK;
+}
+
+static void actions_become_verdicts(void **state)
+{
+    static const struct {
+        emk_fraud_action action;
+        bool pass, marked;
+        emk_decide_help help;
+    } ROWS[] = {{EMK_FRAUD_ALLOW, true, false, EMK_HELP_NONE},
+                {EMK_FRAUD_OBSERVE, true, false, EMK_HELP_NONE},
+                {EMK_FRAUD_MARK, true, true, EMK_HELP_NONE},
+                {EMK_FRAUD_CHALLENGE, false, false, EMK_HELP_ATTEST},
+                {EMK_FRAUD_THROTTLE, false, false, EMK_HELP_WAIT},
+                {EMK_FRAUD_DENY, false, false, EMK_HELP_NONE},
+                {EMK_FRAUD_BAN, false, false, EMK_HELP_NONE}};
+    world *w = *state;
+
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        emk_verdict v = asked(w, ROWS[i].action);
+
+        assert_int_equal(v.pass, ROWS[i].pass);
+        assert_int_equal(v.marked, ROWS[i].marked);
+        assert_int_equal(v.help, ROWS[i].help);
+        assert_string_equal(w->call.decision, v.id);
+        if (ROWS[i].action != EMK_FRAUD_ALLOW)
+            assert_true(is_stored(w, &v));
+    }
+}
+
+static void nobody_passes_when_the_engine_fails(void **state)
+{
+    world *w = *state;
+    emk_verdict v;
+
+    w->status = EMK_E_BUSY;
+    assert_int_equal(ask(w, emk_span_of(NULL, 0), &v), EMK_E_BUSY);
+    assert_false(v.pass);
+}
+
+static void everybody_passes_without_an_engine(void **state)
+{
+    world *w = *state;
+    emk_verdict v;
+
+    w->api.decider = (emk_decider){NULL, NULL};
+    v = asked(w, EMK_FRAUD_DENY);
+    assert_true(v.pass);
+    assert_string_equal(v.answer.rules, "no engine");
+}
+
+static void bans_and_lists_go_before_the_engine(void **state)
+{
+    world *w = *state;
+    emk_user_entity user = {.banned = true, .banned_until_s = 1800000001};
+    uint8_t owner[32];
+    emk_entity_put put = {.shape = &emk_user_shape,
+                          .in = &user,
+                          .id = emk_span_of(owner, sizeof owner),
+                          .expect = EMK_RECORD_ANY};
+    emk_error e = {0};
+    emk_verdict v;
+
+    assert_ok(emk_user_owner(w->crypto, w->device.gate.user, owner, &e), &e);
+    assert_ok(emk_entity_store(&w->api.records, &put, NULL, &e), &e);
+    v = asked(w, EMK_FRAUD_ALLOW);
+    assert_false(v.pass);
+    assert_true(v.banned);
+    assert_int_equal(w->n_asked, 0);
+    user.banned_until_s = 1800000000; /* over */
+    assert_ok(emk_entity_store(&w->api.records, &put, NULL, &e), &e);
+    assert_true(asked(w, EMK_FRAUD_ALLOW).pass);
+    w->device.gate.revoked = true;
+    assert_true(asked(w, EMK_FRAUD_ALLOW).banned);
+}
+
+static void list_entries_end(void **state)
+{
+    world *w = *state;
+    emk_list_entity entry = {.expires_s = 1800000001};
+    uint8_t id[32];
+    emk_entity_put put = {.shape = &emk_list_shape,
+                          .in = &entry,
+                          .id = emk_span_of(id, sizeof id),
+                          .expect = EMK_RECORD_ANY};
+    emk_error e = {0};
+
+    assert_ok(emk_list_id(w->crypto, emk_span_str(EMK_LIST_BANNED_USERS),
+                          emk_span_str(w->device.gate.user), id, &e),
+              &e);
+    assert_ok(emk_entity_store(&w->api.records, &put, NULL, &e), &e);
+    assert_true(asked(w, EMK_FRAUD_ALLOW).banned);
+    entry.expires_s = 1800000000;
+    assert_ok(emk_entity_store(&w->api.records, &put, NULL, &e), &e);
+    assert_true(asked(w, EMK_FRAUD_ALLOW).pass);
+}
+
+static void events_name_nobody(void **state)
+{
+    world *w = *state;
+
+    (void)asked(w, EMK_FRAUD_ALLOW);
+    assert_int_equal(w->last.type, EMK_FRAUD_GRANT);
+    assert_int_equal(strlen(w->user), 43); /* a pseudonym */
+    assert_null(strstr(w->user, "jane"));
+}
+
+static void a_guard_raises_risk_and_junk_is_refused(void **state)
+{
+    world *w = *state;
+    emk_verdict v;
+
+    assert_int_equal(ask(w, emk_span_str("junk"), &v), EMK_E_FORMAT);
+    assert_int_equal(w->n_asked, 0);
+}
+
+static void refusals_say_what_would_help(void **state)
+{
+    world *w = *state;
+    emk_verdict v = asked(w, EMK_FRAUD_THROTTLE);
+    char body[1024];
+
+    v.answer.retry_after_s = 7;
+    emk_api_decide_refuse(&w->call, &v);
+    assert_int_equal(w->call.response.status, 403);
+    snprintf(body, sizeof body, "%.*s", (int)w->call.response.bytes.len,
+             (const char *)w->call.response.bytes.p);
+    assert_non_null(strstr(body, "\"help\":\"wait\""));
+    assert_non_null(strstr(body, v.id));
+}
+
+#define RULE(fn) cmocka_unit_test_setup_teardown(fn, make, unmake)
+
+int main(void)
+{
+    return EMK_RUN(RULE(actions_become_verdicts), RULE(nobody_passes_when_the_engine_fails),
+                   RULE(everybody_passes_without_an_engine),
+                   RULE(bans_and_lists_go_before_the_engine), RULE(list_entries_end),
+                   RULE(events_name_nobody), RULE(a_guard_raises_risk_and_junk_is_refused),
+                   RULE(refusals_say_what_would_help));
+}
