@@ -2,9 +2,7 @@
  * credentials.  Evidence of a museum: what old TPMs signed over SHA-1 counts, and quotes without
  * a nonce where the case itself has none. */
 #include "cli/attest_case.h"
-#include "core/base/writer.h"
-#include "core/codec/base64.h"
-#include "core/codec/der.h"
+#include "cli/attest_tpm_raw.h"
 #include "server/attest/pem.h"
 #include "server/attest/tpm.h"
 #include "server/attest/tpm_credential.h"
@@ -14,49 +12,27 @@
 
 #define PCR_MAX     31u
 #define PEM_KEY_MAX 4096u
-#define SIG_HEAD    6u /* algorithm, hash, size */
 
 static const emk_tpm_lenience OLD = {.sha1 = true, .no_nonce = true};
 
 static uint16_t hash_number(emk_attest_case *c, emk_span name)
 {
-    static const struct {
-        const char *name;
-        uint16_t number;
-    } ROWS[] = {
-        {"sha1", EMK_TPM_ALG_SHA1},     {"SHA1", EMK_TPM_ALG_SHA1},
-        {"sha256", EMK_TPM_ALG_SHA256}, {"SHA256", EMK_TPM_ALG_SHA256},
-        {"sha384", EMK_TPM_ALG_SHA384}, {"SHA384", EMK_TPM_ALG_SHA384},
-        {"sha512", EMK_TPM_ALG_SHA512}, {"SHA512", EMK_TPM_ALG_SHA512},
-    };
+    uint16_t number = emk_tpm_raw_hash(name);
 
-    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++)
-        if (emk_span_equal(name, emk_span_str(ROWS[i].name)))
-            return ROWS[i].number;
-    emk_case_problem(c, "hash is not known", (const char *)name.p);
-    return 0;
+    if (number == 0)
+        emk_case_problem(c, "hash is not known", (const char *)name.p);
+    return number;
 }
 
-/* --- PEM public keys ------------------------------------------------------------------------- */
-
-/* One PUBLIC KEY block, as a SubjectPublicKeyInfo. */
 static emk_span read_spki(emk_attest_case *c, const char *name)
 {
-    static const char BEGIN[] = "-----BEGIN PUBLIC KEY-----\n", END[] = "-----END";
     emk_span pem = emk_case_file(c, name);
     uint8_t *out = emk_case_take(c, PEM_KEY_MAX);
-    size_t n = 0, len = 0, at = sizeof BEGIN - 1;
+    size_t len = 0;
 
-    if (!emk_case_is_good(c))
-        return emk_span_str("");
-    if (pem.len < at || memcmp(pem.p, BEGIN, at) != 0)
+    if (emk_case_is_good(c) && !emk_tpm_raw_key(pem, out, PEM_KEY_MAX, &len))
         emk_case_problem(c, "not a public key in PEM", name);
-    for (; at + sizeof END <= pem.len && memcmp(pem.p + at, END, sizeof END - 1) != 0; at++)
-        if (pem.p[at] != '\n' && n < PEM_KEY_MAX)
-            out[n++] = pem.p[at];
-    if (emk_base64_decode(emk_span_of(out, n), out, PEM_KEY_MAX, &len, NULL) != EMK_OK || len == 0)
-        emk_case_problem(c, "not a public key in PEM", name);
-    return emk_span_of(out, len);
+    return emk_case_is_good(c) ? emk_span_of(out, len) : emk_span_str("");
 }
 
 /* --- quotes ---------------------------------------------------------------------------------- */
@@ -131,51 +107,13 @@ static emk_tpm_pcrs read_pcrs(emk_attest_case *c, const emk_dom *values, emk_spa
     return pcrs;
 }
 
-/* Whether it begins as a TPMT_SIGNATURE does. */
-static bool has_head(emk_span sig)
-{
-    return sig.len > SIG_HEAD && sig.p[0] == 0 &&
-           (sig.p[1] == EMK_TPM_ALG_RSASSA || sig.p[1] == EMK_TPM_ALG_RSAPSS ||
-            sig.p[1] == EMK_TPM_ALG_ECDSA) &&
-           sig.p[2] == 0;
-}
-
-static void put_sized(emk_writer *w, emk_span v)
-{
-    while (v.len > 0 && v.p[0] == 0)
-        v = emk_span_of(v.p + 1, v.len - 1);
-    emk_write_u16be(w, (uint16_t)v.len);
-    emk_write_bytes(w, v);
-}
-
-/* A TPMT_SIGNATURE around a bare one: r and s in DER of an ECDSA signature, else RSASSA. */
 static emk_span wrap_signature(emk_attest_case *c, uint16_t hash, emk_span sig)
 {
-    uint8_t *p = emk_case_take(c, sig.len + SIG_HEAD);
-    emk_writer w;
-    emk_der d, in;
-    emk_span r, s;
+    uint8_t *p = emk_case_take(c, sig.len + EMK_TPM_RAW_HEAD);
 
     if (!emk_case_is_good(c) || sig.len == 0)
         return sig;
-    emk_writer_init(&w, p, sig.len + SIG_HEAD);
-    emk_der_init(&d, sig);
-    emk_der_enter(&d, EMK_DER_SEQUENCE, &in);
-    r = emk_der_read_integer(&in);
-    s = emk_der_read_integer(&in);
-    emk_der_leave(&d, &in);
-    if (emk_der_finish(&d, NULL) == EMK_OK) {
-        emk_write_u16be(&w, EMK_TPM_ALG_ECDSA);
-        emk_write_u16be(&w, hash);
-        put_sized(&w, r);
-        put_sized(&w, s);
-        return emk_writer_span(&w);
-    }
-    emk_write_u16be(&w, EMK_TPM_ALG_RSASSA);
-    emk_write_u16be(&w, hash);
-    emk_write_u16be(&w, (uint16_t)sig.len);
-    emk_write_bytes(&w, sig);
-    return emk_writer_span(&w);
+    return emk_span_of(p, emk_tpm_raw_wrap(hash, sig, p));
 }
 
 /* The form as the case says, or as it looks. */
@@ -185,7 +123,7 @@ static emk_span quote_signature(emk_attest_case *c, emk_span sig)
 
     if (emk_case_has(c, "sig_form")
             ? emk_dom_is_text(emk_dom_get(c->node, "sig_form"), "TPMT_SIGNATURE")
-            : has_head(sig))
+            : emk_tpm_raw_has_head(sig))
         return sig;
     if (emk_case_has(c, "pcr_digest_hash"))
         hash = hash_number(c, emk_case_text(c, "pcr_digest_hash"));

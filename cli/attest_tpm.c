@@ -1,8 +1,8 @@
 #include "cli/attest_tpm.h"
 
+#include "cli/attest_tpm_raw.h"
 #include "cli/json_dom.h"
 #include "core/base/bytes.h"
-#include "core/codec/base64.h"
 #include "server/attest/pem.h"
 #include "server/attest/tpm_enrol.h"
 
@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define PCR_MAX    31u
-#define SIG_HEAD   6u /* algorithm, hash, size */
 #define VALUES_MAX 8192u
 #define TAG_HELLO  0xa3u /* CBOR maps of 3 and of 6 */
 #define TAG_PROOF  0xa6u
@@ -60,9 +59,7 @@ static emk_span *place_of(tpm_files *t, emk_span f)
         return &t->attest;
     if ((first == EMK_TPM_ALG_RSA || first == EMK_TPM_ALG_ECC) && is_hash(second))
         return &t->public_area;
-    if ((first == EMK_TPM_ALG_RSASSA || first == EMK_TPM_ALG_RSAPSS ||
-         first == EMK_TPM_ALG_ECDSA) &&
-        is_hash(second))
+    if (emk_tpm_raw_has_head(f) && is_hash(second))
         return &t->sig;
     return first == 0x3082 ? &t->cert : &t->raw_sig;
 }
@@ -82,20 +79,6 @@ static emk_status sort_files(emk_cli *cli, const emk_attest_input *in, tpm_files
 /* --- PCRs --------------------------------------------------------------------------------------
  */
 
-static uint16_t bank_number(const char *name, size_t n)
-{
-    static const struct {
-        const char *name;
-        uint16_t number;
-    } ROWS[] = {
-        {"sha1", EMK_TPM_ALG_SHA1}, {"sha256", EMK_TPM_ALG_SHA256}, {"sha384", EMK_TPM_ALG_SHA384}};
-
-    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++)
-        if (n == strlen(ROWS[i].name) && memcmp(name, ROWS[i].name, n) == 0)
-            return ROWS[i].number;
-    return 0;
-}
-
 /* "sha256:0,1,7" with "+" between banks; "0,7" is of SHA-256. */
 static bool read_selection(const char *text, emk_tpm_pcrs *out)
 {
@@ -106,7 +89,7 @@ static bool read_selection(const char *text, emk_tpm_pcrs *out)
         if (bank == EMK_TPM_BANKS_MAX)
             return false;
         out->n++;
-        out->banks[bank].hash = named ? bank_number(text, n) : EMK_TPM_ALG_SHA256;
+        out->banks[bank].hash = named ? emk_tpm_raw_hash(emk_span_of(text, n)) : EMK_TPM_ALG_SHA256;
         text += named ? n + 1 : 0;
         do {
             char *end;
@@ -139,14 +122,9 @@ static bool append_hex(tpm_files *t, emk_span text)
 
 static const emk_dom *find_bank(const emk_dom *values, uint16_t number)
 {
-    for (const emk_dom *x = values->first; x; x = x->next) {
-        char name[8] = "";
-
-        for (size_t i = 0; i < x->key.len && i < sizeof name - 1; i++) /* "SHA256" too */
-            name[i] = (char)(x->key.p[i] | (x->key.p[i] >= 'A' && x->key.p[i] <= 'Z' ? 0x20 : 0));
-        if (bank_number(name, strlen(name)) == number)
+    for (const emk_dom *x = values->first; x; x = x->next)
+        if (emk_tpm_raw_hash(x->key) == number)
             return x;
-    }
     return NULL;
 }
 
@@ -184,18 +162,7 @@ static emk_status read_values(emk_cli *cli, tpm_files *t)
 
 static emk_status read_key(emk_cli *cli, tpm_files *t)
 {
-    static const char BEGIN[] = "-----BEGIN PUBLIC KEY-----\n";
-    uint8_t text[EMK_TPM_SPKI_MAX * 2];
-    size_t n = 0;
-
-    if (t->key_pem.len == 0)
-        return EMK_OK;
-    for (size_t i = sizeof BEGIN - 1;
-         i < t->key_pem.len && t->key_pem.p[i] != '-' && n < sizeof text; i++)
-        if (t->key_pem.p[i] != '\n' && t->key_pem.p[i] != '\r')
-            text[n++] = t->key_pem.p[i];
-    if (emk_base64_decode(emk_span_of(text, n), t->spki, sizeof t->spki, &t->n_spki, NULL) !=
-        EMK_OK)
+    if (t->key_pem.len > 0 && !emk_tpm_raw_key(t->key_pem, t->spki, sizeof t->spki, &t->n_spki))
         return emk_fail(&cli->error, EMK_E_FORMAT, "attest: public key in PEM", 0);
     return EMK_OK;
 }
@@ -209,22 +176,18 @@ static emk_status read_chain(emk_cli *cli, tpm_files *t)
     return EMK_OK;
 }
 
-/* A TPMT_SIGNATURE around a bare RSASSA signature, as WebAuthn and some clouds carry it. */
+/* Bare signatures, as WebAuthn and some clouds carry them. */
 static emk_status wrap_signature(emk_cli *cli, tpm_files *t)
 {
     const char *name = emk_cli_option_value(cli, "hash");
-    uint16_t hash = name ? bank_number(name, strlen(name)) : EMK_TPM_ALG_SHA256;
+    uint16_t hash = emk_tpm_raw_hash(emk_span_str(name ? name : "sha256"));
     emk_span raw = t->raw_sig;
 
     if (t->sig.len > 0 || raw.len == 0)
         return EMK_OK;
-    if (hash == 0 || raw.len > sizeof t->sig_room - SIG_HEAD)
-        return emk_cli_usage(cli, "--hash: sha1, sha256 or sha384, of the signature");
-    emk_store_u16be(t->sig_room, EMK_TPM_ALG_RSASSA);
-    emk_store_u16be(t->sig_room + 2, hash);
-    emk_store_u16be(t->sig_room + 4, (uint16_t)raw.len);
-    memcpy(t->sig_room + SIG_HEAD, raw.p, raw.len);
-    t->sig = emk_span_of(t->sig_room, raw.len + SIG_HEAD);
+    if (hash == 0 || raw.len > sizeof t->sig_room - EMK_TPM_RAW_HEAD)
+        return emk_cli_usage(cli, "--hash: sha1, sha256, sha384 or sha512, of the signature");
+    t->sig = emk_span_of(t->sig_room, emk_tpm_raw_wrap(hash, raw, t->sig_room));
     return EMK_OK;
 }
 

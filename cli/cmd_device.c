@@ -1,8 +1,10 @@
 /* device init, device certify, device list, device remove. */
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/events.h"
 #include "cli/keystore_options.h"
 #include "cli/os_machine.h"
+#include "cli/text.h"
 
 /* "Linux-x86_64, software keys": for people, in the enrolment. */
 static void describe_platform(const emk_keystore *ks, char out[EMK_TEXT_MAX])
@@ -95,6 +97,15 @@ static emk_status run_certify(emk_cli *cli)
     return st;
 }
 
+/* The name of an entry is its ticket's id. */
+static void note_removed(emk_cli *cli, const char *dir, const char *name)
+{
+    emk_event event = {.type = EMK_EVENT_DELETE};
+
+    event.has_ticket = emk_cli_parse_hex(name, event.ticket_id, sizeof event.ticket_id);
+    emk_cli_event_note(cli, dir, &event);
+}
+
 static emk_status run_remove(emk_cli *cli)
 {
     const char *name = emk_cli_operand_at(cli, 0);
@@ -105,8 +116,10 @@ static emk_status run_remove(emk_cli *cli)
         st = emk_cli_about(cli, emk_client_remove(device.client, name, &cli->error), name);
     if (st == EMK_E_NOT_FOUND)
         st = emk_cli_advise(cli, st, "`earmark device list` shows the names.");
-    if (st == EMK_OK)
+    if (st == EMK_OK) {
+        note_removed(cli, device.dir, name);
         emk_cli_put_string(&cli->out, "removed", name);
+    }
     emk_cli_device_close(&device);
     return st;
 }

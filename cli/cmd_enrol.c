@@ -267,7 +267,8 @@ static emk_status take_certificate(emk_cli *cli, enrolling *x, const emk_cli_ans
 
 static emk_status show(emk_cli *cli, enrolling *x)
 {
-    emk_cli_evidence_in in = {.device = &x->device, .app = x->profile.app};
+    emk_cli_evidence_in in = {
+        .device = &x->device, .kind = x->profile.attestation, .app = x->profile.app};
     emk_cli_evidence shown;
     emk_cli_answer a;
     emk_status st = get_challenge(cli, x);
@@ -292,14 +293,18 @@ static emk_status show(emk_cli *cli, enrolling *x)
     return st;
 }
 
-static emk_status copy_app(emk_cli *cli, enrolling *x)
+static emk_status take_options(emk_cli *cli, enrolling *x)
 {
     const char *app = emk_cli_option_value(cli, "app");
+    const char *kind = emk_cli_option_value(cli, "attestation");
 
     if (app && (strlen(app) > EMK_TEXT_MAX || strpbrk(app, "\r\n")))
         return emk_cli_usage(cli, "--app: too long, or with a line break");
     if (app)
         (void)snprintf(x->profile.app, sizeof x->profile.app, "%s", app);
+    if (kind || !x->profile.attestation[0])
+        (void)snprintf(x->profile.attestation, sizeof x->profile.attestation, "%s",
+                       kind ? kind : "none");
     return EMK_OK;
 }
 
@@ -312,7 +317,7 @@ static emk_status run(emk_cli *cli)
     emk_buf_init(&x.challenge, 1024);
     emk_buf_init(&x.certificate, EMK_MESSAGE_MAX);
     if (st == EMK_OK)
-        st = copy_app(cli, &x);
+        st = take_options(cli, &x);
     if (st == EMK_OK)
         st = find_user(cli, &x);
     if (st == EMK_OK)
@@ -346,7 +351,8 @@ static const emk_cli_option options[] = {
     EMK_CLI_OPTION_PIN,
     EMK_CLI_OPTION_USER_TOKEN,
     {"user", 0, EMK_CLI_WORD, "NAME", "with an operator's token: whose device it is", false},
-    {"attestation", 0, EMK_CLI_WORD, "KIND", "what the device shows: none (default) or tpm", false},
+    {"attestation", 0, EMK_CLI_WORD, "KIND",
+     "what the device shows: none or tpm; default: as before, or none", false},
     {"app", 0, EMK_CLI_WORD, "NAME", "which app this is, as the server knows it", false},
     {"issuer", 0, EMK_CLI_FILE, "FILE", "for a new device: the issuer's public key, to be compared",
      false},

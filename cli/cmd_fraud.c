@@ -139,7 +139,9 @@ static emk_status run_replay(emk_cli *cli)
         st = emk_cli_crypto(cli, &c);
     if (st == EMK_OK)
         st = emk_fraud_replay(c, j.rules, emk_buf_span(&j.events), &j.o, j.report, &cli->error);
-    if (st == EMK_OK && j.report->dropped && emk_cli_option_given(cli, "strict")) {
+    /* A log of another kind altogether is a mistake, not an empty log. */
+    if (st == EMK_OK && j.report->dropped &&
+        (j.report->dropped == j.report->lines || emk_cli_option_given(cli, "strict"))) {
         st = emk_fail(&cli->error, EMK_E_FORMAT, j.report->first_bad, j.report->first_bad_line);
         st = emk_cli_advise(cli, st, "Line %llu of the events, byte %llu.",
                             (unsigned long long)j.report->first_bad_line,

@@ -1,6 +1,7 @@
 /* lease request, lease issue, lease renew, lease show: a lease by files. */
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/guard.h"
 #include "cli/lease.h"
 #include "cli/text.h"
 #include "core/base/os_time.h"
@@ -291,6 +292,9 @@ static const char *const request_paragraphs[] = {
 
 static const emk_cli_option request_options[] = {
     {"output", 'o', EMK_CLI_FILE, "FILE", "write the request here; - is standard output", true},
+    EMK_CLI_OPTION_GUARD,
+    EMK_CLI_OPTION_ALLOW,
+    EMK_CLI_OPTION_ENGINE,
     EMK_CLI_OPTION_DEVICE_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,
@@ -380,6 +384,9 @@ static const char *const renew_paragraphs[] = {
 static const emk_cli_option renew_options[] = {
     {"answer", 0, EMK_CLI_FILE, "FILE", "what `earmark lease issue` wrote; - is standard input",
      true},
+    EMK_CLI_OPTION_GUARD,
+    EMK_CLI_OPTION_ALLOW,
+    EMK_CLI_OPTION_ENGINE,
     EMK_CLI_OPTION_DEVICE_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,

@@ -1,6 +1,7 @@
 /* vault list, vault verify, vault purge, vault rewrap. */
 #include "cli/commands.h"
 #include "cli/device.h"
+#include "cli/guard.h"
 #include "core/base/alloc.h"
 #include "core/base/os_file.h"
 
@@ -327,6 +328,9 @@ static const emk_cli_operand rewrap_operands[] = {
 
 static const emk_cli_option rewrap_options[] = {
     {"to", 0, EMK_CLI_DIR, "DIR", "the other device's directory", false},
+    EMK_CLI_OPTION_GUARD,
+    EMK_CLI_OPTION_ALLOW,
+    EMK_CLI_OPTION_ENGINE,
     EMK_CLI_OPTION_DEVICE_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,

@@ -4,6 +4,7 @@
 #include "core/base/alloc.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define RULES_MAX (1u << 20)
 #define LOG_MAX   (UINT64_C(8) << 30)
@@ -25,9 +26,36 @@ emk_status emk_cli_fraud_rules(emk_cli *cli, const char *path, emk_fraud_ruleset
     return st == EMK_OK ? st : emk_cli_about(cli, st, path);
 }
 
+/* Packed files would be one bad line; whoever sends one wants to hear it. */
+static bool is_packed(emk_span s)
+{
+    static const char *const MAGIC[] = {"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh",
+                                        "\xfd"
+                                        "7zXZ",
+                                        "PK\x03\x04"};
+
+    for (size_t i = 0; i < sizeof MAGIC / sizeof MAGIC[0]; i++) {
+        size_t n = strlen(MAGIC[i]);
+
+        if (s.len >= n && memcmp(s.p, MAGIC[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
 emk_status emk_cli_fraud_log(emk_cli *cli, const char *path, emk_buf *out)
 {
-    return emk_cli_read_input(cli, path, LOG_MAX, out);
+    emk_status st = emk_cli_read_input(cli, path, LOG_MAX, out);
+
+    if (st == EMK_OK && is_packed(emk_buf_span(out)))
+        return emk_fail(&cli->error, EMK_E_UNSUPPORTED,
+                        "fraud: the file is compressed: unpack it first", 0);
+    /* A byte order mark is no part of the first line. */
+    if (st == EMK_OK && out->len >= 3 && memcmp(out->p, "\xef\xbb\xbf", 3) == 0) {
+        out->len -= 3;
+        memmove(out->p, out->p + 3, out->len);
+    }
+    return st;
 }
 
 static void put_actions(emk_cli *cli, const char *key, const uint64_t *n)

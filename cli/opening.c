@@ -1,5 +1,6 @@
 #include "cli/opening.h"
 
+#include "cli/events.h"
 #include "cli/guard.h"
 #include "cli/progress.h"
 
@@ -41,10 +42,14 @@ static emk_status advise(emk_cli *cli, emk_status st)
         return emk_cli_advise(cli, st,
                               "Raise the memory-lock limit (`ulimit -l`); `earmark doctor` "
                               "says by how much.");
+    if (st == EMK_E_POLICY && strstr(what, "lease"))
+        return emk_cli_advise(cli, st,
+                              "Ask for a longer lease: `earmark renew --all` where a server gave "
+                              "it, else `earmark lease request`. A revoked device gets none.");
     if (st == EMK_E_POLICY)
         return emk_cli_advise(cli, st,
                               "What the issuer allowed is used up: request the model "
-                              "again with `earmark request`.");
+                              "again with `earmark fetch` or `earmark request`.");
     return st;
 }
 
@@ -65,6 +70,9 @@ emk_status emk_cli_open_model(emk_cli *cli, emk_cli_device *device, emk_opened *
     ask.progress = &progress.call;
     st = emk_client_open(device->client, name, &ask, out, &cli->error);
     emk_cli_progress_done(&progress);
+    emk_cli_event_note(cli, device->dir,
+                       &(emk_event){.type = st == EMK_OK ? EMK_EVENT_OPEN : EMK_EVENT_OPEN_FAIL,
+                                    .code = (uint32_t)st});
     return emk_cli_about(cli, advise(cli, st), name);
 }
 

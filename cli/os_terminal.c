@@ -15,6 +15,13 @@ bool emk_cli_stderr_is_terminal(void)
     return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
+bool emk_cli_stdout_is_terminal(void)
+{
+    const char *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
 static bool read_byte(int fd, uint8_t *byte)
 {
     ssize_t n;

@@ -6,6 +6,7 @@
 #include "core/base/secret.h"
 
 bool emk_cli_stderr_is_terminal(void);
+bool emk_cli_stdout_is_terminal(void);
 
 /* Asks on the controlling terminal, without echo, and gives what was typed (1..cap bytes);
  * free with emk_secret_free.  EMK_E_NOT_FOUND without a terminal, EMK_E_USAGE for an empty

@@ -15,8 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIGN_TRIES 3u /* the server may ask twice for another nonce or counter [authentication 2] \
-                       */
+#define SIGN_TRIES                                                                 \
+    3u /* the server may ask twice for another nonce or counter [authentication 2] \
+        */
 #define STATE_FILE   "server.state"
 #define STATE_FIRST  "earmark-server-state-1\n"
 #define STATE_MAX    256u

@@ -51,6 +51,7 @@ typedef struct emk_cli_profile {
     char pin[128];
     char app[EMK_TEXT_MAX + 1];
     char user[EMK_TEXT_MAX + 1]; /* whose device it is */
+    char attestation[16];        /* what it showed, and shows again unless told otherwise */
 } emk_cli_profile;
 
 /* Fills out from --server, --ca and --pin, all of them in the command's table, and EMK_SERVER.

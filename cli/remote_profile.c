@@ -21,6 +21,8 @@ static const field FIELDS[] = {
     {"pin", offsetof(emk_cli_profile, pin), sizeof((emk_cli_profile *)0)->pin},
     {"app", offsetof(emk_cli_profile, app), EMK_TEXT_MAX + 1},
     {"user", offsetof(emk_cli_profile, user), EMK_TEXT_MAX + 1},
+    {"attestation", offsetof(emk_cli_profile, attestation),
+     sizeof((emk_cli_profile *)0)->attestation},
 };
 #define N_FIELDS (sizeof FIELDS / sizeof FIELDS[0])
 

@@ -318,6 +318,18 @@ static size_t least(size_t a, size_t b, size_t c)
     return m < c ? m : c;
 }
 
+bool emk_cli_parse_hex(const char *text, uint8_t *out, size_t len)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+
+    if (strlen(text) != 2 * len || strspn(text, DIGITS) != 2 * len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (uint8_t)((strchr(DIGITS, text[2 * i]) - DIGITS) << 4 |
+                           (strchr(DIGITS, text[2 * i + 1]) - DIGITS));
+    return true;
+}
+
 size_t emk_cli_distance(const char *a, const char *b)
 {
     size_t row[33], n = strlen(b);

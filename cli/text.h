@@ -36,6 +36,10 @@ void emk_cli_format_size(uint64_t bytes, char out[EMK_CLI_TIME_TEXT]);
 /* Lower-case digits, cut where cap ends. */
 void emk_cli_format_hex(emk_span in, char *out, size_t cap);
 
+/* Fills out with exactly len bytes of lower-case digits; false, and out undefined, for another
+ * text. */
+bool emk_cli_parse_hex(const char *text, uint8_t *out, size_t len);
+
 /* How many edits make b of a; for "did you mean".  Long texts are just far apart. */
 size_t emk_cli_distance(const char *a, const char *b);
 

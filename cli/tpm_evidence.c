@@ -8,10 +8,7 @@
 emk_status emk_cli_evidence_begin(emk_cli *cli, const emk_cli_evidence_in *in,
                                   emk_cli_evidence *out)
 {
-    const char *kind = emk_cli_option_value(cli, "attestation");
-    emk_status st;
-
-    *out = (emk_cli_evidence){.kind = kind ? kind : "none", .app = in->app};
+    *out = (emk_cli_evidence){.kind = in->kind, .app = in->app};
     emk_buf_init(&out->hello, HELLO_MAX);
     emk_buf_init(&out->proof, PROOF_MAX);
     if (strcmp(out->kind, "none") == 0)
@@ -23,8 +20,7 @@ emk_status emk_cli_evidence_begin(emk_cli *cli, const emk_cli_evidence_in *in,
                                   "(--keystore tpm2)");
     if (!in->app[0])
         return emk_cli_usage(cli, "--attestation tpm needs --app NAME, as the server knows it");
-    st = emk_cli_tpm_hello(cli, in, &out->hello);
-    return st;
+    return emk_cli_tpm_hello(cli, in, &out->hello);
 }
 
 emk_status emk_cli_evidence_go_on(emk_cli *cli, const emk_cli_evidence_in *in,

@@ -13,11 +13,12 @@ typedef struct emk_cli_evidence {
 
 typedef struct emk_cli_evidence_in {
     const emk_cli_device *device;
+    const char *kind; /* "none", "tpm" */
     const char *app;
     emk_span challenge;
 } emk_cli_evidence_in;
 
-/* Fills out by --attestation; end with emk_cli_evidence_done also after a failure.  EMK_E_USAGE;
+/* Fills out; end with emk_cli_evidence_done also after a failure.  EMK_E_USAGE;
  * EMK_E_UNSUPPORTED in a build without TPMs; what the TPM says. */
 emk_status emk_cli_evidence_begin(emk_cli *cli, const emk_cli_evidence_in *in,
                                   emk_cli_evidence *out) EMK_MUST_CHECK;

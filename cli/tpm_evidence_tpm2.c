@@ -3,8 +3,8 @@
 #include "core/proto/binding.h"
 #include "server/attest/tpm_enrol.h"
 
-/* What a machine's firmware, boot loader and secure boot leave there: 0, 2, 4, 7. */
-#define PCRS       0x95u
+/* What firmware, boot loader and secure boot leave there: 0 to 7, as servers ask for by default. */
+#define PCRS       0xFFu
 #define OBJECT_MAX 4096u
 
 emk_status emk_cli_tpm_hello(emk_cli *cli, const emk_cli_evidence_in *in, emk_buf *out)
