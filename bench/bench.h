@@ -111,5 +111,6 @@ void bench_group_gate(bench *b);
 void bench_group_attest(bench *b);
 void bench_group_guard(bench *b);
 void bench_group_device(bench *b);
+void bench_group_server(bench *b); /* where EMK_BENCH_SERVER */
 
 #endif

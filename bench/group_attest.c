@@ -43,10 +43,19 @@ typedef struct attest_world {
     uint8_t binding[32];
 } attest_world;
 
+/* Of this thread: "on one core" is to mean that, however many others want it. */
+static double cpu_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 static double verify_chains(attest_world *x, emk_x509_memo *memo)
 {
     emk_app_attest_policy policy = x->policy;
-    double start = bench_now();
+    double start = cpu_now();
     emk_error e = {0};
 
     policy.memo = memo;
@@ -57,7 +66,7 @@ static double verify_chains(attest_world *x, emk_x509_memo *memo)
         bench_need(emk_app_attest_verify(x->crypto, &policy, &x->evidence, &claims, &key, &e), &e,
                    "App Attest");
     }
-    return bench_now() - start;
+    return cpu_now() - start;
 }
 
 static double chains_remembered(void *self)
@@ -76,7 +85,7 @@ static double assertions(void *self)
 {
     attest_world *x = self;
     const emk_app_attest_record record = {FAKE_APP, forge_public(&x->f, 2), 0};
-    double start = bench_now();
+    double start = cpu_now();
     emk_error e = {0};
 
     for (unsigned i = 0; i < ASSERTIONS; i++) {
@@ -86,7 +95,7 @@ static double assertions(void *self)
                                          emk_span_str(FAKE_HASH), &counter, &e),
                    &e, "assertion");
     }
-    return bench_now() - start;
+    return cpu_now() - start;
 }
 
 static double tpm_enrolments(void *self)
@@ -101,7 +110,7 @@ static double tpm_enrolments(void *self)
                                    .pcrs = {.n = 1, .banks = {{EMK_TPM_ALG_SHA256, 0x81}}}};
     const emk_tpm_hello hello = fake_tpm_hello_of(&x->hello, false);
     const emk_tpm_proof proof = fake_tpm_proof_of(&x->proof);
-    double start = bench_now();
+    double start = cpu_now();
     emk_error e = {0};
 
     for (unsigned i = 0; i < TIMES; i++) {
@@ -114,7 +123,7 @@ static double tpm_enrolments(void *self)
         bench_need(emk_tpm_enrol_finish(x->crypto, &policy, &x->pending, &proof, &claims, NULL, &e),
                    &e, "TPM");
     }
-    return bench_now() - start;
+    return cpu_now() - start;
 }
 
 /* --- a genuine sample ------------------------------------------------------------------------- */

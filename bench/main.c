@@ -33,6 +33,9 @@ static const struct group {
 #ifdef EMK_BENCH_FRAUD
     {"fraud", bench_group_fraud, "the fraud engine: decisions, replay, memory, restart"},
 #endif
+#ifdef EMK_BENCH_SERVER
+    {"server", bench_group_server, "the server: seal and deliver, downloads beside nginx"},
+#endif
 };
 #define N_GROUPS (sizeof GROUPS / sizeof GROUPS[0])
 

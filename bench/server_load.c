@@ -1,8 +1,8 @@
 /* Asks a server over loopback with kept connections, as fast as it answers: the client's side of
  * bench/group_server.py.  It knows HTTP as far as it needs to, and nothing of Earmark.
  *
- *     server-load seal HOST:PORT KEY IDS CONNECTIONS    POST /v1/seals, then GET the URL; one a ticket
- *     server-load get  HOST:PORT PATH TIMES             GET, thrown away
+ *     server-load seal HOST:PORT KEY IDS CONNECTIONS    POST /v1/seals, then GET the URL; one a
+ * ticket server-load get  HOST:PORT PATH TIMES             GET, thrown away
  *
  * Prints one line of JSON. */
 #include <arpa/inet.h>

@@ -5,7 +5,7 @@ import hashlib
 import os
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus", "message")
-ENROLMENT, CERTIFICATE, REQUEST, TICKET, RECEIPT, LEASE, LEASE_REQUEST = range(7)
+ENROLMENT, CERTIFICATE, REQUEST, TICKET, RECEIPT, LEASE, LEASE_REQUEST, EVENTS = range(8)
 
 # Any point of P-256 will do for a public key: this is the generator.
 POINT = bytes.fromhex(
@@ -80,5 +80,12 @@ save("lease-refused", LEASE, cbor({**{k: v for k, v in LEASED.items() if k != 5}
 save("lease-granted-and-refused", LEASE, cbor({**LEASED, 6: 1}))
 save("lease-request", LEASE_REQUEST, cbor(RENEW))
 save("lease-request-with-a-summary", LEASE_REQUEST, cbor({**RENEW, 8: b"all is well"}))
+HAPPENED = {1: 1, 2: 1800000000, 3: bytes(16), 4: 8, 5: b"seen"}
+BATCH = {1: DEVICE, 2: 7, 3: 8, 4: bytes(32), 5: 1800000000, 6: [HAPPENED, {1: 5, 2: 1800000001}]}
+save("events", EVENTS, cbor(BATCH))
+save("events-one", EVENTS, cbor({**BATCH, 3: 7, 6: [HAPPENED]}))
+save("events-of-other-numbers", EVENTS, cbor({**BATCH, 3: 9}))
+save("events-none", EVENTS, cbor({**BATCH, 3: 6, 6: []}))
+save("events-unknown-key", EVENTS, cbor({**BATCH, 3: 7, 6: [{**HAPPENED, 6: 1}]}))
 save("whole-object", 0x80 | RECEIPT, bytes.fromhex("d284") + cbor(cbor(
     {1: -19, 4: bytes(8), -65537: 8})) + cbor({}) + cbor(cbor(TOLD)) + cbor(bytes(64)))

@@ -1,6 +1,7 @@
 #include "fuzz/message_common.h"
 
 #include "core/proto/enrolment.h"
+#include "core/proto/events.h"
 #include "core/proto/lease.h"
 #include "core/proto/receipt.h"
 #include "core/proto/ticket.h"
@@ -42,6 +43,7 @@ bool message_read_and_sign(emk_cose_type type, emk_span m, emk_buf *b)
     emk_ticket ticket;
     emk_lease lease;
     emk_lease_request lease_request;
+    emk_events events;
     const emk_crypto *c;
 
     prepare();
@@ -65,6 +67,9 @@ bool message_read_and_sign(emk_cose_type type, emk_span m, emk_buf *b)
     case EMK_COSE_LEASE_REQUEST:
         return emk_lease_request_verify(c, m, verify_key, &lease_request, NULL) == EMK_OK &&
                emk_lease_request_sign(c, &signer, &lease_request, b, NULL) == EMK_OK;
+    case EMK_COSE_EVENTS:
+        return emk_events_verify(c, m, verify_key, &events, NULL) == EMK_OK &&
+               emk_events_sign(c, &signer, &events, b, NULL) == EMK_OK;
     default:
         return emk_receipt_verify(c, m, verify_key, &receipt, NULL) == EMK_OK &&
                emk_receipt_sign(c, &signer, &receipt, b, NULL) == EMK_OK;

@@ -6,11 +6,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const emk_cose_type types[] = {EMK_COSE_ENROLMENT,    EMK_COSE_DEVICE_CERTIFICATE,
-                                          EMK_COSE_REQUEST,      EMK_COSE_TICKET,
-                                          EMK_COSE_RECEIPT,      EMK_COSE_LEASE,
-                                          EMK_COSE_LEASE_REQUEST};
-    emk_cose_type type = types[size ? (data[0] & 0x7F) % 7 : 0];
+    static const emk_cose_type types[] = {EMK_COSE_ENROLMENT,     EMK_COSE_DEVICE_CERTIFICATE,
+                                          EMK_COSE_REQUEST,       EMK_COSE_TICKET,
+                                          EMK_COSE_RECEIPT,       EMK_COSE_LEASE,
+                                          EMK_COSE_LEASE_REQUEST, EMK_COSE_EVENTS};
+    emk_cose_type type = types[size ? (data[0] & 0x7F) % 8 : 0];
     emk_span rest = emk_span_of(data + 1, size ? size - 1 : 0);
     emk_buf signed_by_us, b;
 
