@@ -1,5 +1,5 @@
 # All anyone must remember:
-#   make demo     the whole life of a model on this machine, step by step
+#   make demo     the whole life of a model with a server, step by step
 #   make          builds into build/, programs in build/bin/
 #   make test     all tests
 #   make bench    what it costs, beside the plain operation on the same machine
@@ -21,7 +21,7 @@ build_preset = cmake --preset $(1) $(2) >build/$(1).log || { cat build/$(1).log;
 STEADY = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 CTEST  = ctest --output-on-failure --no-label-summary -j $(JOBS)
 
-.PHONY: all build demo test bench fuzz asan tsan dev check format install clean help setup-%
+.PHONY: all build demo demo-offline test bench fuzz asan tsan dev check format install clean help setup-%
 
 all: build
 
@@ -32,6 +32,9 @@ build: setup-build
 
 demo: build setup-demo
 	@tools/demo
+
+demo-offline: build setup-demo
+	@tools/demo-offline
 
 # The tests run with failure injection compiled in, so in a build of their own.  Where the
 # packages of libcrypto 3.5 can be had, what uses libcrypto runs a second time under it.
@@ -84,6 +87,7 @@ setup-%:
 help:
 	@sed -n '2,7s/^#//p' Makefile
 	@echo
+	@echo "  make demo-offline  the life of a model by files, without a server, and twelve refusals"
 	@echo "  make asan     all tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "  make tsan     the tests with threads under ThreadSanitizer"
 	@echo "  make check    layers, headers, format, tidy, texts, documents, artefacts"

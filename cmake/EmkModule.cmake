@@ -6,8 +6,8 @@ function(emk_target_name out dir)
   set(${out} "emk_${name}" PARENT_SCOPE)
 endfunction()
 
-# Key holders that a build may do without, for want of their libraries: linked where they are there.
-set(EMK_OPTIONAL_FOLDERS keystore/tpm2 keystore/pkcs11)
+# Folders that a build may do without, for want of their libraries: linked where they are there.
+set(EMK_OPTIONAL_FOLDERS keystore/tpm2 keystore/pkcs11 server/yaml server/fraud)
 
 # Links `target` to the folders in ARGN and notes on it whether libcrypto comes with them.
 function(emk_use_folders target scope)
@@ -52,6 +52,9 @@ function(emk_test name)
   endif()
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 300)
+  endif()
+  if(CMAKE_CROSSCOMPILING) # under an emulator
+    math(EXPR T_TIMEOUT "${T_TIMEOUT} * 4")
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT}

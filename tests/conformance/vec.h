@@ -10,8 +10,8 @@
 #ifndef EMK_TESTS_CONFORMANCE_VEC_H
 #define EMK_TESTS_CONFORMANCE_VEC_H
 
-#include "core/crypto/crypto.h"
 #include "cli/json_dom.h"
+#include "core/crypto/crypto.h"
 #include "tests/conformance/report.h"
 
 #define EMK_VEC_FILE_MAX     (64u << 20)  /* bytes of a vector file */
