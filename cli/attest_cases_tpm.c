@@ -95,7 +95,7 @@ static void read_bank(emk_attest_case *c, const emk_dom *node, const emk_dom *va
 static emk_tpm_pcrs read_pcrs(emk_attest_case *c, const emk_dom *values, emk_span *out)
 {
     const emk_dom *banks = emk_dom_get_kind(c->node, "pcr_selection", EMK_DOM_ARRAY);
-    size_t cap = EMK_TPM_BANKS_MAX * (PCR_MAX + 1) * EMK_DIGEST_MAX;
+    size_t cap = (size_t)EMK_TPM_BANKS_MAX * (PCR_MAX + 1) * EMK_DIGEST_MAX;
     pcr_values v = {.p = emk_case_take(c, cap), .cap = cap};
     emk_tpm_pcrs pcrs = {0};
 
@@ -142,7 +142,10 @@ static emk_status verify_quote(emk_attest_case *c, emk_tpm_quote_in *in, emk_spa
         st = emk_tpm_public_read(ak_public, &ak, e);
         in->ak = &ak;
     }
-    return st == EMK_OK ? emk_tpm_quote_verify(c->run->crypto, in, NULL, e) : st;
+    if (st == EMK_OK)
+        st = emk_tpm_quote_verify(c->run->crypto, in, NULL, e);
+    in->ak = NULL; /* it ends here */
+    return st;
 }
 
 static void run_quote(emk_attest_case *c)

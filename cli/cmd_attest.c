@@ -80,7 +80,7 @@ static emk_status verify_by_hash(emk_cli *cli, const emk_attest_input *in, emk_c
 
 static emk_status verify_evidence(emk_cli *cli, emk_attest_input *in)
 {
-    emk_claims claims;
+    emk_claims claims = {.level = 0};
     bool has = true;
     emk_status st;
 

@@ -369,8 +369,7 @@ static const emk_cli_example examples[] = {
      "earmark enrol --server https://models.example.com --token alice.jwt"},
     {"A newer certificate:", "earmark enrol"},
     {"Keys in the TPM, and shown to be there:",
-     "earmark enrol --server https://models.example.com --token alice.jwt --keystore tpm2 "
-     "--attestation tpm --app com.example.ears"},
+     "earmark enrol --token alice.jwt --keystore tpm2 --attestation tpm --app com.example.ears"},
     {0},
 };
 

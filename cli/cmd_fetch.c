@@ -47,7 +47,7 @@ static emk_status read_names(emk_cli *cli, fetching *x)
                                 .version = emk_span_str(colon ? colon + 1 : NULL),
                                 .use = emk_span_str(emk_cli_option_value(cli, "use")),
                                 .user = emk_span_str(x->user),
-                                .app = emk_span_str(app ? app : x->on.profile.app)};
+                                .app = emk_span_str(app)};
     return st;
 }
 
@@ -363,7 +363,7 @@ static const emk_cli_option options[] = {
     EMK_CLI_OPTION_USER_TOKEN,
     {"user", 0, EMK_CLI_WORD, "NAME", "who is to use it; default: whose device it is", false},
     {"use", 0, EMK_CLI_WORD, "TEXT", "for one use only, such as the id of one video", false},
-    {"app", 0, EMK_CLI_WORD, "NAME", "for one app only; default: as enrolled", false},
+    {"app", 0, EMK_CLI_WORD, "NAME", "for one app only, which then opens it", false},
     {"keep-sealed", 0, EMK_CLI_FLAG, NULL,
      "leave the sealed file, its ticket and lease, to look at", false},
     EMK_CLI_OPTION_DEVICE_DIR,

@@ -240,8 +240,7 @@ static const emk_cli_option options[] = {
 };
 
 static const emk_cli_example examples[] = {
-    {"A model for everybody:", "earmark publish ears.tflite cat-ears:1 --server "
-                               "https://models.example.com --key publish.key"},
+    {"A model for everybody:", "earmark publish ears.tflite cat-ears:1 --key publish.key"},
     {"Renewed every hour:", "earmark publish ears.tflite cat-ears:2 --lease 1h --grace 1d"},
     {0},
 };

@@ -1,5 +1,6 @@
 #include "cli/delivery.h"
 
+#include "cli/scan.h"
 #include "cli/text.h"
 #include "core/base/os_file.h"
 #include "core/crypto/hash.h"
@@ -120,6 +121,22 @@ void emk_cli_delivery_clear(emk_cli *cli, const emk_cli_delivery *d, bool keep)
         emk_cli_delivery_drop(cli, d, *name);
 }
 
+static bool parse_blob(const char *text, emk_cli_blob *out)
+{
+    emk_cli_scan s = {text, false};
+
+    emk_cli_scan_word(&s, BLOB_FIRST "url ");
+    emk_cli_scan_text(&s, out->url, sizeof out->url);
+    emk_cli_scan_word(&s, "\netag ");
+    emk_cli_scan_text(&s, out->etag, sizeof out->etag);
+    emk_cli_scan_word(&s, "\nsize ");
+    out->size = emk_cli_scan_number(&s);
+    emk_cli_scan_word(&s, "\nticket ");
+    emk_cli_scan_text(&s, out->ticket, sizeof out->ticket);
+    emk_cli_scan_word(&s, "\n");
+    return !s.bad;
+}
+
 emk_status emk_cli_blob_get(emk_cli *cli, const emk_cli_delivery *d, emk_cli_blob *out)
 {
     char text[2048];
@@ -132,10 +149,7 @@ emk_status emk_cli_blob_get(emk_cli *cli, const emk_cli_delivery *d, emk_cli_blo
     if (st == EMK_OK) {
         memcpy(text, b.p, b.len);
         text[b.len] = 0;
-        if (sscanf(text,
-                   BLOB_FIRST "url %1023[!-~]\netag %128[!-~]\nsize %" SCNu64
-                              "\nticket %32[0-9a-f]\n",
-                   out->url, out->etag, &out->size, out->ticket) != 4)
+        if (!parse_blob(text, out))
             st = emk_fail(&cli->error, EMK_E_FORMAT, "fetch: its file `blob` is damaged", 0);
     }
     emk_buf_done(&b);

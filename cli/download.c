@@ -1,6 +1,7 @@
 /* A sealed model over a bad network: ranges, held together by the ETag. */
 #include "cli/delivery.h"
 #include "cli/progress.h"
+#include "cli/scan.h"
 #include "core/base/os_file.h"
 
 #include <inttypes.h>
@@ -28,14 +29,18 @@ typedef struct getting {
 static emk_status begin(getting *g, emk_error *e)
 {
     const char *etag = g->http.field[WANT_ETAG], *range = g->http.field[WANT_RANGE];
-    uint64_t from = 0;
+    emk_cli_scan s = {range, false};
+    uint64_t from;
     emk_status st = EMK_OK;
 
     g->begun = true;
     g->other = strcmp(etag, g->blob->etag) != 0;
     if (g->other)
         return emk_fail(e, EMK_E_STALE, "fetch: the server has another file there", 0);
-    if (g->http.code == 206 && (sscanf(range, "bytes %" SCNu64 "-", &from) != 1 || from != g->have))
+    emk_cli_scan_word(&s, "bytes ");
+    from = emk_cli_scan_number(&s);
+    emk_cli_scan_word(&s, "-");
+    if (g->http.code == 206 && (s.bad || from != g->have))
         return emk_fail(e, EMK_E_FORMAT, "fetch: another range than was asked for", from);
     if (g->http.code == 200 && g->have > 0) {
         g->have = 0;

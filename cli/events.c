@@ -2,6 +2,7 @@
  * which a kill loses nothing: batch, then (once the server has it) state, then the rest. */
 #include "cli/events.h"
 
+#include "cli/scan.h"
 #include "cli/text.h"
 #include "core/base/alloc.h"
 #include "core/base/os_file.h"
@@ -39,7 +40,7 @@ static emk_status read_file(emk_cli *cli, const queue *q, const char *name, size
     emk_buf_init(out, max + 1);
     if (st == EMK_OK && emk_os_exists(path))
         st = emk_os_read_file(path, max, out, &cli->error);
-    if (st == EMK_OK) /* for sscanf */
+    if (st == EMK_OK) /* for emk_cli_scan */
         st = emk_buf_append(out, emk_span_of("", 1), &cli->error);
     return emk_cli_about(cli, st, path);
 }
@@ -53,18 +54,26 @@ static emk_status damaged(emk_cli *cli)
                           "it: the server will see that events are missing.");
 }
 
+static bool parse_state(const char *text, queue *q)
+{
+    char hash[2 * EMK_HASH_LEN + 1];
+    emk_cli_scan s = {text, false};
+
+    emk_cli_scan_word(&s, STATE_FIRST "next ");
+    q->next = emk_cli_scan_number(&s);
+    emk_cli_scan_word(&s, "\nlast ");
+    emk_cli_scan_text(&s, hash, sizeof hash);
+    return !s.bad && emk_cli_parse_hex(hash, q->last, sizeof q->last);
+}
+
 static emk_status read_state(emk_cli *cli, queue *q)
 {
-    char hash[2 * EMK_HASH_LEN + 1] = "";
     emk_buf text;
     emk_status st = read_file(cli, q, "state", 256, &text);
 
     q->next = 1;
     memset(q->last, 0, sizeof q->last);
-    if (st == EMK_OK && text.len > 1 &&
-        (sscanf((const char *)text.p, STATE_FIRST "next %" SCNu64 "\nlast %64[0-9a-f]\n", &q->next,
-                hash) != 2 ||
-         !emk_cli_parse_hex(hash, q->last, sizeof q->last)))
+    if (st == EMK_OK && text.len > 1 && !parse_state((const char *)text.p, q))
         st = damaged(cli);
     emk_buf_done(&text);
     return st;
@@ -73,13 +82,22 @@ static emk_status read_state(emk_cli *cli, queue *q)
 static bool parse_line(const char *line, item *out)
 {
     char ticket[2 * EMK_ID_LEN + 1];
-    unsigned type;
+    uint64_t type, code;
     item x = {.number = 0};
+    emk_cli_scan s = {line, false};
 
-    if (sscanf(line, "%" SCNu64 " %u %" SCNu64 " %32[0-9a-f-] %" SCNu32, &x.number, &type,
-               &x.event.time, ticket, &x.event.code) != 5 ||
-        type == 0 || type > EMK_EVENT_TYPE_MAX)
+    x.number = emk_cli_scan_number(&s);
+    emk_cli_scan_word(&s, " ");
+    type = emk_cli_scan_number(&s);
+    emk_cli_scan_word(&s, " ");
+    x.event.time = emk_cli_scan_number(&s);
+    emk_cli_scan_word(&s, " ");
+    emk_cli_scan_text(&s, ticket, sizeof ticket);
+    emk_cli_scan_word(&s, " ");
+    code = emk_cli_scan_number(&s);
+    if (s.bad || type == 0 || type > EMK_EVENT_TYPE_MAX || code > UINT32_MAX)
         return false;
+    x.event.code = (uint32_t)code;
     x.event.type = (uint8_t)type;
     x.event.has_ticket = strlen(ticket) == 2 * EMK_ID_LEN;
     if (x.event.has_ticket && !emk_cli_parse_hex(ticket, x.event.ticket_id, EMK_ID_LEN))

@@ -29,9 +29,7 @@ emk_status emk_cli_fraud_rules(emk_cli *cli, const char *path, emk_fraud_ruleset
 /* Packed files would be one bad line; whoever sends one wants to hear it. */
 static bool is_packed(emk_span s)
 {
-    static const char *const MAGIC[] = {"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh",
-                                        "\xfd"
-                                        "7zXZ",
+    static const char *const MAGIC[] = {"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\3757zXZ",
                                         "PK\x03\x04"};
 
     for (size_t i = 0; i < sizeof MAGIC / sizeof MAGIC[0]; i++) {

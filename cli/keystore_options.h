@@ -1,5 +1,5 @@
-/* The options of `device init`, `issuer init` and `device pcr-policy` about key holders, made into what is to
- * be made. */
+/* The options of `device init`, `issuer init` and `device pcr-policy` about key holders, made into
+ * what is to be made. */
 #ifndef EMK_CLI_KEYSTORE_OPTIONS_H
 #define EMK_CLI_KEYSTORE_OPTIONS_H
 

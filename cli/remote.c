@@ -2,6 +2,7 @@
  * processes of one device never use a counter twice. */
 #include "cli/remote.h"
 
+#include "cli/scan.h"
 #include "cli/text.h"
 #include "core/base/alloc.h"
 #include "core/base/os_file.h"
@@ -40,7 +41,8 @@ typedef struct counted {
 static void state_parse(emk_span text, counted *out)
 {
     char copy[STATE_MAX + 1], nonce[NONCE_MAX + 1] = "";
-    uint64_t counter = 0;
+    emk_cli_scan s = {NULL, false};
+    uint64_t counter;
 
     *out = (counted){.counter = 0};
     if (text.len > STATE_MAX || text.len < sizeof STATE_FIRST ||
@@ -48,11 +50,14 @@ static void state_parse(emk_span text, counted *out)
         return;
     memcpy(copy, text.p, text.len);
     copy[text.len] = 0;
-    if (sscanf(copy + sizeof STATE_FIRST - 1, "counter %" SCNu64 "\nnonce %64[A-Za-z0-9_-]\n",
-               &counter, nonce) < 1 ||
-        counter > EMK_HTTP_COUNTER_MAX)
+    s.p = copy + sizeof STATE_FIRST - 1;
+    emk_cli_scan_word(&s, "counter ");
+    counter = emk_cli_scan_number(&s);
+    if (s.bad || counter > EMK_HTTP_COUNTER_MAX)
         return;
     out->counter = counter;
+    emk_cli_scan_word(&s, "\nnonce ");
+    emk_cli_scan_text(&s, nonce, sizeof nonce);
     memcpy(out->nonce, nonce, sizeof nonce);
 }
 

@@ -13,21 +13,11 @@ uint64_t emk_api_now(const emk_api *api)
 const emk_route_table *emk_api_tables(size_t *n)
 {
     static const emk_route_table *const GROUPS[] = {
-        &emk_routes_meta,
-        &emk_routes_challenges,
-        &emk_routes_devices,
-        &emk_routes_attestations,
-        &emk_routes_tickets,
-        &emk_routes_leases,
-        &emk_routes_receipts,
-        &emk_routes_events,
-        &emk_routes_models,
-        &emk_routes_seals,
-        &emk_routes_blobs,
-        &emk_routes_admin_access,
-        &emk_routes_admin_people,
-        &emk_routes_admin_person,
-        &emk_routes_admin_rules,
+        &emk_routes_meta,         &emk_routes_challenges,   &emk_routes_devices,
+        &emk_routes_attestations, &emk_routes_tickets,      &emk_routes_leases,
+        &emk_routes_receipts,     &emk_routes_events,       &emk_routes_models,
+        &emk_routes_seals,        &emk_routes_blobs,        &emk_routes_admin_access,
+        &emk_routes_admin_people, &emk_routes_admin_person, &emk_routes_admin_rules,
         &emk_routes_admin_audit,
     };
     static emk_route_table tables[sizeof GROUPS / sizeof GROUPS[0]];

@@ -30,7 +30,7 @@ typedef struct emk_api_settings {
     uint32_t devices_per_user; /* 0: any number */
     uint32_t use_life_s;       /* life of a model that a backend makes for a use; 0: none are */
     uint32_t use_cost;         /* units of one */
-    uint64_t model_max;        /* bytes of a model, published or sealed; 0: what a container takes */
+    uint64_t model_max; /* bytes of a model, published or sealed; 0: what a container takes */
     const emk_api_attestation *attestation; /* NULL: only "none", where that is allowed */
     emk_span root_certificate; /* of the issuer key by the root; empty: the issuer is the root */
 } emk_api_settings;
@@ -57,7 +57,7 @@ typedef struct emk_api {
     uint64_t (*clock)(void *self); /* seconds since 1970 */
     void *clock_self;
     struct emk_admin *admin; /* admin.h; NULL: no operators' routes but login */
-    void *daemon; /* server/daemon's own, for the routes of the internal listener */
+    void *daemon;            /* server/daemon's own, for the routes of the internal listener */
 } emk_api;
 
 uint64_t emk_api_now(const emk_api *api);
@@ -72,9 +72,9 @@ extern const emk_route_table emk_routes_tickets;
 extern const emk_route_table emk_routes_leases;
 extern const emk_route_table emk_routes_receipts;
 extern const emk_route_table emk_routes_events;
-extern const emk_route_table emk_routes_models;     /* the catalogue */
-extern const emk_route_table emk_routes_seals;      /* sealing for backends */
-extern const emk_route_table emk_routes_blobs;      /* sealed models, to be fetched */
+extern const emk_route_table emk_routes_models; /* the catalogue */
+extern const emk_route_table emk_routes_seals;  /* sealing for backends */
+extern const emk_route_table emk_routes_blobs;  /* sealed models, to be fetched */
 
 extern const emk_route_table emk_routes_admin_access; /* login, operators, service keys */
 extern const emk_route_table emk_routes_admin_people; /* users, devices, tickets, decisions */

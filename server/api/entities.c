@@ -141,9 +141,9 @@ const emk_entity_shape emk_list_shape = {EMK_KIND_LIST, "list", LIST, sizeof LIS
                                          sizeof(emk_list_entity)};
 
 static const emk_entity_field LIMIT[] = {
-    TEXT(1, emk_limit_entity, name, "name"),   UINT(2, emk_limit_entity, burst, "burst"),
+    TEXT(1, emk_limit_entity, name, "name"),      UINT(2, emk_limit_entity, burst, "burst"),
     UINT(3, emk_limit_entity, per_s, "window_s"), BOOL(4, emk_limit_entity, shadow, "shadow"),
-    TEXT(5, emk_limit_entity, by, "by"),       TIME(6, emk_limit_entity, changed_s, "changed"),
+    TEXT(5, emk_limit_entity, by, "by"),          TIME(6, emk_limit_entity, changed_s, "changed"),
     UINT(7, emk_limit_entity, quota, "quota"),
 };
 const emk_entity_shape emk_limit_shape = {EMK_KIND_LIMIT, "limit", LIMIT,
@@ -167,8 +167,10 @@ const emk_entity_shape emk_decision_shape = {EMK_KIND_DECISION, "decision", DECI
                                              sizeof(emk_decision_entity)};
 
 static const emk_entity_field EVENTS[] = {
-    UINT(1, emk_events_entity, next, "next"),     FIXED(2, emk_events_entity, last, "last"),
-    UINT(3, emk_events_entity, n_gaps, "n_gaps"), UINT(4, emk_events_entity, n_forged, "n_forged"),
+    UINT(1, emk_events_entity, next, "next"),
+    FIXED(2, emk_events_entity, last, "last"),
+    UINT(3, emk_events_entity, n_gaps, "n_gaps"),
+    UINT(4, emk_events_entity, n_forged, "n_forged"),
     TIME(5, emk_events_entity, last_s, "last_time"),
 };
 const emk_entity_shape emk_events_shape = {EMK_KIND_EVENT_CHAIN, "events", EVENTS,
@@ -191,8 +193,8 @@ const emk_entity_shape emk_tpm_pending_shape = {EMK_KIND_TPM_PENDING, "tpm_pendi
                                                 sizeof(emk_tpm_pending_entity)};
 
 const emk_entity_shape *const emk_entity_shapes[] = {
-    &emk_user_shape, &emk_ticket_shape, &emk_model_shape,    &emk_blob_shape,   &emk_wall_shape,
-    &emk_list_shape, &emk_limit_shape,  &emk_decision_shape, &emk_events_shape,
-    &emk_tpm_pending_shape,
+    &emk_user_shape,   &emk_ticket_shape,      &emk_model_shape, &emk_blob_shape,
+    &emk_wall_shape,   &emk_list_shape,        &emk_limit_shape, &emk_decision_shape,
+    &emk_events_shape, &emk_tpm_pending_shape,
 };
 const size_t emk_n_entity_shapes = sizeof emk_entity_shapes / sizeof emk_entity_shapes[0];

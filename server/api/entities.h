@@ -75,7 +75,7 @@ typedef struct emk_blob_entity {
     uint8_t ticket[16];
     uint8_t device[32];
     uint64_t size;
-    uint8_t digest[32]; /* SHA-256 of the sealed file: its ETag */
+    uint8_t digest[32]; /* not used: the ETag follows from the id */
     uint64_t created_s, expires_s;
     uint64_t n_fetches, n_bytes;
     bool whole; /* delivered to its end at least once */

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RULES_MAX     (1u << 20)
@@ -548,11 +549,19 @@ typedef struct told {
     int64_t milli;
 } told;
 
+/* "9.000", as rule_text wrote it. */
+static int64_t milli_of(const char *text)
+{
+    char *end = NULL;
+    int64_t whole = strtoll(text, &end, 10);
+
+    return whole * 1000 + (*end == '.' ? strtoll(end + 1, NULL, 10) : 0);
+}
+
 static bool cut_told(const char **at, told *t)
 {
     char one[160];
     size_t n = strcspn(*at, ",");
-    long long whole = 0, part = 0;
 
     if (n == 0 || n >= sizeof one)
         return false;
@@ -563,8 +572,7 @@ static bool cut_told(const char **at, told *t)
     if (sscanf(one, "%63[^+]+%23[0-9.]:%23[0-9-]/%23[0-9-]", t->id, t->adds, t->value, t->limit) <
         2)
         return false;
-    if (sscanf(t->adds, "%lld.%3lld", &whole, &part) == 2)
-        t->milli = whole * 1000 + part;
+    t->milli = milli_of(t->adds);
     return true;
 }
 

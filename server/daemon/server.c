@@ -173,10 +173,9 @@ static emk_status confine_files(emk_server *s, emk_error *e)
 {
     char folders[OWN_FILES + EMK_CONFIG_ISSUERS_MAX][EMK_SERVER_PATH_MAX];
     const char *read[OWN_FILES + EMK_CONFIG_ISSUERS_MAX], *write[1] = {s->config.data};
-    const char *files[OWN_FILES + EMK_CONFIG_ISSUERS_MAX] = {s->options.config_file,
-                                                     s->config.tls_certificate, s->config.tls_key,
-                                                     s->config.firewall_file,
-                                                     s->config.fraud_rules, s->config.fraud_draft};
+    const char *files[OWN_FILES + EMK_CONFIG_ISSUERS_MAX] = {
+        s->options.config_file,  s->config.tls_certificate, s->config.tls_key,
+        s->config.firewall_file, s->config.fraud_rules,     s->config.fraud_draft};
     emk_sandbox_paths p = {.write = write, .n_write = 1, .read = read};
 
     for (size_t i = 0; i < s->config.n_issuers; i++)
@@ -352,7 +351,8 @@ static emk_status greet_dev(emk_server *s, emk_error *e)
                  "{\"api\":\"http://%s\",\"internal\":\"http://%s\",\"operator_token\":\"%s\","
                  "\"operator\":\"dev\",\"operator_password\":\"%s\","
                  "\"keyholder\":%d,\"pid\":%" PRIu64 "}\n",
-                 s->at_api, s->at_internal, token, password, emk_keyholder_pid(s->keyholder), emk_proc_pid());
+                 s->at_api, s->at_internal, token, password, emk_keyholder_pid(s->keyholder),
+                 emk_proc_pid());
     st = emk_os_write_file(path, emk_span_of(text, (size_t)n), e);
     printf("API             http://%s\ninternal        http://%s\noperator token  %s\n"
            "operator        dev\npassword        %s\n",

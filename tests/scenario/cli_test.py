@@ -33,7 +33,8 @@ STATUS = {"E_USAGE": 1, "E_NO_MEMORY": 2, "E_IO": 3, "E_FORMAT": 4, "E_LIMIT": 5
 COMMANDS = ["issuer init", "issuer enrol", "issuer sealing-key", "device init", "device certify",
             "device pcr-policy", "device list", "device remove", "request", "ticket", "seal",
             "accept", "open", "run", "vault list", "vault verify", "vault purge", "vault rewrap",
-            "lease request", "lease issue", "lease renew", "lease show", "inspect", "doctor",
+            "lease request", "lease issue", "lease renew", "lease show", "enrol", "fetch", "renew",
+            "events send", "events status", "publish", "inspect", "doctor",
             "version", "completion", "help"]
 TIMEOUT = 60
 

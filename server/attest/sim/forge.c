@@ -136,14 +136,16 @@ void forge_uint(emk_buf *b, uint8_t tag, uint64_t v)
 void forge_hex(emk_buf *b, const char *hex)
 {
     while (*hex) {
-        unsigned v;
+        char two[3] = "";
+        char *end = NULL;
 
         if (*hex == ' ') {
             hex++;
             continue;
         }
-        must(sscanf(hex, "%2x", &v) == 1, "hex");
-        byte(b, v);
+        memcpy(two, hex, hex[1] ? 2 : 1);
+        byte(b, (unsigned)strtoul(two, &end, 16));
+        must(end == two + 2, "hex");
         hex += 2;
     }
 }

@@ -297,6 +297,29 @@ static void problem_body_names_type_decision_and_limit(void **state)
     }
 }
 
+static void other_numbers_count_at_once_and_anew(void **state)
+{
+    const emk_limit_change narrow = {.quota = 1, .window_s = 3600},
+                           wide = {.quota = 5, .window_s = 60};
+    const emk_limit_change none = {.quota = 0, .window_s = 60}, shadow = {1, 3600, 1, true};
+    emk_limit_rule rules[EMK_LIMIT_RULES_MAX];
+    emk_error e;
+
+    (void)state;
+    assert_ok(emk_limits_change(limits, "user", &narrow, &e), &e);
+    assert_false(take().limited);
+    assert_true(take().limited);
+    assert_ok(emk_limits_change(limits, "user", &shadow, &e), &e);
+    assert_false(take().limited);
+    assert_ok(emk_limits_change(limits, "user", &wide, &e), &e);
+    assert_false(take().limited); /* not held up by what the narrow one counted */
+    assert_status(emk_limits_change(limits, "user", &none, &e), EMK_E_USAGE, &e);
+    assert_status(emk_limits_change(limits, "nobody", &wide, &e), EMK_E_NOT_FOUND, &e);
+    assert_int_equal(emk_limits_rules(limits, rules), 7);
+    assert_int_equal(rules[0].quota, 5);
+    assert_int_equal(rules[0].burst, 5);
+}
+
 #define with_limits(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -310,6 +333,7 @@ int main(void)
                    with_limits(places_at_work_are_given_back),
                    with_limits(sheds_from_the_last_class_on),
                    emk_rule(retry_is_never_early_and_at_most_a_fifth_late),
+                   with_limits(other_numbers_count_at_once_and_anew),
                    with_limits(refuses_rules_that_make_no_sense),
                    emk_rule(problem_body_names_type_decision_and_limit));
 }
