@@ -150,7 +150,7 @@ static emk_status read_kept(emk_cli *cli, emk_cli_admin *a, bool want_url)
     if (!emk_cli_is_private(path))
         return emk_cli_about(
             cli, emk_fail(&cli->error, EMK_E_USAGE, "session: others may read the file", 0), path);
-    st = emk_os_read_secret(path, FILE_TEXT * 2, &text, &cli->error);
+    st = emk_os_read_secret(path, (size_t)FILE_TEXT * 2, &text, &cli->error);
     if (st != EMK_OK)
         return emk_cli_about(cli, st, path);
     parse_kept(emk_secret_span(text), &kept, token, sizeof token);

@@ -97,7 +97,7 @@ static emk_status read_digests(emk_cli *cli, emk_attest_input *in)
         size_t n = strcspn(text, ",");
         uint8_t *p = in->bytes.p + in->bytes.len;
 
-        if (n != 2 * DIGEST || in->policy.n_app_digests == EMK_VERIFY_DIGESTS_MAX ||
+        if (n != (size_t)2 * DIGEST || in->policy.n_app_digests == EMK_VERIFY_DIGESTS_MAX ||
             in->bytes.cap - in->bytes.len < DIGEST || !decode_hex(text, n, p))
             return emk_cli_usage(cli, "--app-digest: 64 hex digits, at most %u of them",
                                  EMK_VERIFY_DIGESTS_MAX);

@@ -99,7 +99,7 @@ static bool parse_line(const char *line, item *out)
         return false;
     x.event.code = (uint32_t)code;
     x.event.type = (uint8_t)type;
-    x.event.has_ticket = strlen(ticket) == 2 * EMK_ID_LEN;
+    x.event.has_ticket = strlen(ticket) == (size_t)2 * EMK_ID_LEN;
     if (x.event.has_ticket && !emk_cli_parse_hex(ticket, x.event.ticket_id, EMK_ID_LEN))
         return false;
     *out = x;

@@ -296,7 +296,7 @@ static emk_status id_one(void *self, const emk_record_view *r, emk_error *e)
 }
 
 emk_status emk_admin_ids(emk_call *call, uint32_t kind, emk_span owner, const emk_admin_page *page,
-                         emk_span **ids, size_t *n, emk_error *e)
+                         emk_admin_id_list *ids, emk_error *e)
 {
     emk_record_scan scan = {
         .kind = kind, .owner = owner, .after = page->after, .limit = page->limit};
@@ -309,8 +309,8 @@ emk_status emk_admin_ids(emk_call *call, uint32_t kind, emk_span owner, const em
     st = emk_records_scan(&call->api->records, &scan, id_one, &run, e);
     if (st != EMK_OK)
         return st;
-    *ids = run.ids;
-    *n = run.n;
+    ids->p = run.ids;
+    ids->n = run.n;
     return EMK_OK;
 }
 

@@ -13,7 +13,7 @@
 
 #define EMK_ADMIN_PAGE_MAX     100u
 #define EMK_ADMIN_PAGE_DEFAULT 50u
-#define EMK_ADMIN_ANSWER       (96u * 1024u) /* bytes, after which a page ends early */
+#define EMK_ADMIN_ANSWER       ((size_t)96 * 1024) /* bytes, after which a page ends early */
 
 /* ---- what was asked ---- */
 
@@ -64,9 +64,14 @@ emk_status emk_admin_list(emk_call *call, const emk_admin_listing *l, const emk_
 void emk_admin_items_open(emk_json_out *o, emk_call *call);
 emk_status emk_admin_items_reply(emk_json_out *o, emk_call *call, emk_span last, bool more,
                                  emk_error *e) EMK_MUST_CHECK;
+typedef struct emk_admin_id_list {
+    emk_span *p;
+    size_t n;
+} emk_admin_id_list;
+
 /* Up to page->limit ids of a kind; lent from the arena. */
 emk_status emk_admin_ids(emk_call *call, uint32_t kind, emk_span owner, const emk_admin_page *page,
-                         emk_span **ids, size_t *n, emk_error *e) EMK_MUST_CHECK;
+                         emk_admin_id_list *ids, emk_error *e) EMK_MUST_CHECK;
 /* Answers with one entity. */
 emk_status emk_admin_one(emk_call *call, const emk_entity_shape *shape, emk_admin_id how,
                          emk_span id, emk_error *e) EMK_MUST_CHECK;

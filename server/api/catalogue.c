@@ -23,8 +23,11 @@ static emk_status check_word(emk_span s, emk_error *e)
 
 emk_status emk_model_id_make(emk_span name, emk_span version, emk_model_id *out, emk_error *e)
 {
-    emk_status st = check_word(name, e);
+    emk_status st;
 
+    if (!name.p || !version.p)
+        return emk_fail(e, EMK_E_FORMAT, "model: an empty name or version", 0);
+    st = check_word(name, e);
     if (st == EMK_OK)
         st = check_word(version, e);
     if (st != EMK_OK)

@@ -105,13 +105,13 @@ static emk_status read_map(emk_span value, field_fn field, void *out, emk_error 
 }
 
 static emk_status get_map(const emk_records *records, emk_kind kind, emk_span id, field_fn field,
-                          void *out, emk_record_info *info, emk_error *e)
+                          void *out, emk_error *e)
 {
     emk_buf value;
     emk_status st;
 
     emk_buf_init(&value, EMK_RECORD_VALUE_MAX);
-    st = emk_records_get(records, kind, id, info, &value, e);
+    st = emk_records_get(records, kind, id, NULL, &value, e);
     if (st == EMK_OK)
         st = read_map(emk_buf_span(&value), field, out, e);
     emk_buf_done(&value);
@@ -480,7 +480,7 @@ static emk_status find_service_kind(const emk_records *r, emk_kind kind, emk_spa
 
     if (!is_id(id))
         return emk_fail(e, EMK_E_NOT_FOUND, "directory: no such service", 0);
-    st = get_map(r, kind, id, service_field, &s, NULL, e);
+    st = get_map(r, kind, id, service_field, &s, e);
     if (st == EMK_OK)
         *out = s;
     return st;
@@ -504,7 +504,7 @@ static emk_status find_operator(void *self, const char *name, emk_gate_operator 
 
     if (!is_id(emk_span_str(name)))
         return emk_fail(e, EMK_E_NOT_FOUND, "directory: no such operator", 0);
-    st = get_map(self, EMK_KIND_OPERATOR, emk_span_str(name), operator_field, &o, NULL, e);
+    st = get_map(self, EMK_KIND_OPERATOR, emk_span_str(name), operator_field, &o, e);
     if (st == EMK_OK)
         *out = o;
     return st;

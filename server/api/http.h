@@ -29,7 +29,7 @@
 #define EMK_HTTP_REPLY_FIELDS 24u    /* header lines that a handler may add */
 #define EMK_HTTP_BODY_DEFAULT 65536u /* bytes of a JSON body */
 #define EMK_HTTP_NO_LENGTH    UINT64_MAX
-#define EMK_CALL_ARENA_MAX    (256u * 1024u)
+#define EMK_CALL_ARENA_MAX    ((size_t)256 * 1024)
 #define EMK_CALL_ID_CHARS     22u /* base64url of 16 random bytes */
 
 typedef enum emk_http_method {

@@ -15,7 +15,7 @@
 #include "server/api/http.h"
 
 #define EMK_JSON_OUT_DEPTH 16u
-#define EMK_JSON_OUT_MAX   (128u * 1024u) /* bytes of one answer */
+#define EMK_JSON_OUT_MAX   ((size_t)128 * 1024) /* bytes of one answer */
 
 typedef struct emk_json_out {
     emk_arena *arena;

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define SESSION_S    (8u * 3600u)
+#define SESSION_S    (UINT64_C(8) * 3600)
 #define NAME_MAX_LEN 64u
 #define SCOPES_MAX   16u
 
@@ -298,22 +298,21 @@ static emk_status answer_operator(emk_call *call, unsigned status, const char *n
 static emk_status list_operators(emk_call *call, emk_error *e)
 {
     emk_admin_page page;
-    emk_span *ids = NULL;
+    emk_admin_id_list ids = {NULL, 0};
     emk_json_out o;
-    size_t n = 0;
     emk_status st;
 
     if (!emk_admin_page_read(call, NULL, &page))
         return EMK_OK;
-    st = emk_admin_ids(call, EMK_KIND_OPERATOR, emk_span_of(NULL, 0), &page, &ids, &n, e);
+    st = emk_admin_ids(call, EMK_KIND_OPERATOR, emk_span_of(NULL, 0), &page, &ids, e);
     if (st != EMK_OK)
         return st;
     emk_admin_items_open(&o, call);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < ids.n; i++) {
         emk_gate_operator op = {.disabled = true};
         char name[EMK_RECORD_ID_MAX + 1];
 
-        emk_admin_text(name, sizeof name, ids[i]);
+        emk_admin_text(name, sizeof name, ids.p[i]);
         if (find_operator(call, name, &op, e) != EMK_OK)
             continue; /* gone meanwhile */
         emk_json_out_open(&o, NULL, '{');
@@ -321,8 +320,8 @@ static emk_status list_operators(emk_call *call, emk_error *e)
         emk_json_out_close(&o);
         emk_wipe(&op, sizeof op);
     }
-    return emk_admin_items_reply(&o, call, n > 0 ? ids[n - 1] : emk_span_of(NULL, 0),
-                                 n == page.limit, e);
+    return emk_admin_items_reply(&o, call, ids.n > 0 ? ids.p[ids.n - 1] : emk_span_of(NULL, 0),
+                                 ids.n == page.limit, e);
 }
 
 static emk_status make_operator_locked(emk_call *call, const operator_body *body, uint64_t scopes,
@@ -459,30 +458,29 @@ static void put_key(emk_json_out *o, const char *id, const emk_gate_service *s)
 static emk_status list_keys(emk_call *call, emk_error *e)
 {
     emk_admin_page page;
-    emk_span *ids = NULL;
+    emk_admin_id_list ids = {NULL, 0};
     emk_json_out o;
-    size_t n = 0;
     emk_status st;
 
     if (!emk_admin_page_read(call, NULL, &page))
         return EMK_OK;
-    st = emk_admin_ids(call, EMK_KIND_SERVICE, emk_span_of(NULL, 0), &page, &ids, &n, e);
+    st = emk_admin_ids(call, EMK_KIND_SERVICE, emk_span_of(NULL, 0), &page, &ids, e);
     if (st != EMK_OK)
         return st;
     emk_admin_items_open(&o, call);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < ids.n; i++) {
         emk_gate_service s = {.revoked = true};
         char id[EMK_RECORD_ID_MAX + 1];
 
-        emk_admin_text(id, sizeof id, ids[i]);
+        emk_admin_text(id, sizeof id, ids.p[i]);
         if (find_key(call, id, &s, e) != EMK_OK)
             continue;
         emk_json_out_open(&o, NULL, '{');
         put_key(&o, id, &s);
         emk_json_out_close(&o);
     }
-    return emk_admin_items_reply(&o, call, n > 0 ? ids[n - 1] : emk_span_of(NULL, 0),
-                                 n == page.limit, e);
+    return emk_admin_items_reply(&o, call, ids.n > 0 ? ids.p[ids.n - 1] : emk_span_of(NULL, 0),
+                                 ids.n == page.limit, e);
 }
 
 static emk_status answer_key(emk_call *call, const char *text, const char *id,
@@ -549,10 +547,10 @@ static emk_status revoke_key(emk_call *call, emk_error *e)
     return st;
 }
 
-#define OPERATOR(n, s, step)                                                             \
-    {                                                                                    \
-        .name = n, .admits = EMK_PRINCIPAL_OPERATOR, .scopes = s, .needs_step_up = step, \
-        .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS                                        \
+#define OPERATOR(n, s, step)                                                                   \
+    {                                                                                          \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = (step), \
+        .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS                                              \
     }
 #define JSON .content_type = "application/json", .body_max = EMK_HTTP_BODY_DEFAULT
 

@@ -348,10 +348,10 @@ static emk_status stats(emk_call *call, emk_error *e)
     return st == EMK_OK ? emk_json_out_reply(&o, call, 200, e) : st;
 }
 
-#define OPERATOR(n, s, c)                                                    \
-    {                                                                        \
-        .name = n, .admits = EMK_PRINCIPAL_OPERATOR, .scopes = s, .cost = c, \
-        .klass = EMK_GATE_CLASS_ALWAYS                                       \
+#define OPERATOR(n, s, c)                                                          \
+    {                                                                              \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = (c), \
+        .klass = EMK_GATE_CLASS_ALWAYS                                             \
     }
 
 static const emk_route ROWS[] = {

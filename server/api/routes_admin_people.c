@@ -251,10 +251,10 @@ static emk_status list_devices(emk_call *call, emk_error *e)
     static const char *const NAMES[] = {"user", "subject", NULL};
     emk_device_record *d = emk_arena_take(&call->arena, sizeof *d);
     emk_admin_page page;
-    emk_span *ids = NULL;
+    emk_admin_id_list ids = {NULL, 0};
     uint8_t owner[32];
     emk_json_out o;
-    size_t n = 0, i;
+    size_t i;
     bool given;
     emk_status st;
 
@@ -262,17 +262,16 @@ static emk_status list_devices(emk_call *call, emk_error *e)
         return emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", sizeof *d);
     if (!emk_admin_page_read(call, NAMES, &page) || !emk_admin_query_user(call, owner, &given))
         return EMK_OK;
-    st = emk_admin_ids(call, EMK_KIND_DEVICE, emk_span_of(owner, given ? 32 : 0), &page, &ids, &n,
-                       e);
+    st = emk_admin_ids(call, EMK_KIND_DEVICE, emk_span_of(owner, given ? 32 : 0), &page, &ids, e);
     if (st != EMK_OK)
         return st;
     emk_admin_items_open(&o, call);
-    for (i = 0; st == EMK_OK && i < n && o.len < EMK_ADMIN_ANSWER; i++)
-        st = put_device_item(call, &o, ids[i], d, e);
+    for (i = 0; st == EMK_OK && i < ids.n && o.len < EMK_ADMIN_ANSWER; i++)
+        st = put_device_item(call, &o, ids.p[i], d, e);
     if (st != EMK_OK)
         return st;
-    return emk_admin_items_reply(&o, call, i > 0 ? ids[i - 1] : emk_span_of(NULL, 0),
-                                 i < n || n == page.limit, e);
+    return emk_admin_items_reply(&o, call, i > 0 ? ids.p[i - 1] : emk_span_of(NULL, 0),
+                                 i < ids.n || ids.n == page.limit, e);
 }
 
 static emk_status show_device(emk_call *call, emk_error *e)
@@ -483,15 +482,16 @@ static emk_status list_models(emk_call *call, emk_error *e)
     return emk_admin_list(call, &l, &page, e);
 }
 
-#define OPERATOR(n, s, step)                                                             \
-    {                                                                                    \
-        .name = n, .admits = EMK_PRINCIPAL_OPERATOR, .scopes = s, .needs_step_up = step, \
-        .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS                                        \
+#define OPERATOR(n, s, step)                                                                   \
+    {                                                                                          \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = (step), \
+        .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS                                              \
     }
-#define REVOKES(n, step)                                                                          \
-    {                                                                                             \
-        .name = n, .admits = EMK_PRINCIPAL_OPERATOR, .scopes = EMK_SCOPE_MODERATE,                \
-        .needs_step_up = step, .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS, .keeps_in_outage = true \
+#define REVOKES(n, step)                                                             \
+    {                                                                                \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = EMK_SCOPE_MODERATE, \
+        .needs_step_up = (step), .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS,          \
+        .keeps_in_outage = true                                                      \
     }
 #define JSON .content_type = "application/json", .body_max = 4096
 

@@ -11,7 +11,7 @@
 
 #define EXPORT_MAX  (16u << 20)
 #define RECORDS_MAX 10000u /* of one kind and owner */
-#define LINE_MAX    (32u * 1024u)
+#define LINE_MAX    ((size_t)32 * 1024)
 
 typedef struct id {
     uint8_t b[EMK_RECORD_ID_MAX];
@@ -381,10 +381,10 @@ static emk_status hold_user(emk_call *call, emk_error *e)
     return st;
 }
 
-#define OPERATOR(n, s)                                                                   \
-    {                                                                                    \
-        .name = n, .admits = EMK_PRINCIPAL_OPERATOR, .scopes = s, .needs_step_up = true, \
-        .cost = 10, .klass = EMK_GATE_CLASS_ALWAYS                                       \
+#define OPERATOR(n, s)                                                                       \
+    {                                                                                        \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = true, \
+        .cost = 10, .klass = EMK_GATE_CLASS_ALWAYS                                           \
     }
 #define JSON .content_type = "application/json", .body_max = 4096
 

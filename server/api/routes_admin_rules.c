@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define IMPORT_MAX     (256u * 1024u)
+#define IMPORT_MAX     (UINT64_C(256) * 1024)
 #define IMPORT_ENTRIES 4096u /* networks at once */
 #define NOTE_MAX       EMK_FIREWALL_TEXT_MAX
 
@@ -655,10 +655,10 @@ static emk_status import_walls(emk_call *call, emk_error *e)
     return st;
 }
 
-#define OPERATOR(n, s)                                                       \
-    {                                                                        \
-        .name = n, .admits = EMK_PRINCIPAL_OPERATOR, .scopes = s, .cost = 1, \
-        .klass = EMK_GATE_CLASS_ALWAYS                                       \
+#define OPERATOR(n, s)                                                           \
+    {                                                                            \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = 1, \
+        .klass = EMK_GATE_CLASS_ALWAYS                                           \
     }
 #define JSON .content_type = "application/json", .body_max = 4096
 

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LIFE_S    (30u * 86400u) /* of a model on a device, unless it is said */
-#define TIME_MAX  (100u * 365u * 86400u)
+#define LIFE_S    (UINT64_C(30) * 86400) /* of a model on a device, unless it is said */
+#define TIME_MAX  (UINT64_C(100) * 365 * 86400)
 #define PAGE      50u
 #define PAGE_MAX  100u
 #define PAGE_JSON EMK_JSON_OUT_MAX

@@ -122,6 +122,8 @@ static bool parse(int argc, char **argv, adding *a)
     for (int i = 2; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 
+        if (!argv[i])
+            return false;
         if (i == 2 && strcmp(argv[i], "add") == 0)
             continue;
         if (i == 3 && argv[i][0] != '-')

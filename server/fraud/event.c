@@ -431,9 +431,10 @@ typedef struct sheet {
 
 static void put(sheet *o, const char *p, size_t len)
 {
-    if (len <= sizeof o->text - o->len)
-        memcpy(o->text + o->len, p, len);
-    o->len += len <= sizeof o->text - o->len ? len : 0;
+    if (!p || len > sizeof o->text - o->len)
+        return;
+    memcpy(o->text + o->len, p, len);
+    o->len += len;
 }
 
 static void put_string(sheet *o, const char *s)

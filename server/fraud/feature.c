@@ -76,7 +76,7 @@ uint32_t emk_fraud_feature_size(const feature *f)
     case FK_SUM:
         return round8(sizeof(sum_state));
     case FK_DISTINCT:
-        return round8(sizeof(distinct_state) + f->places * 5u +
+        return round8(sizeof(distinct_state) + (size_t)f->places * 5u +
                       (f->approx ? HLL_CELLS * sizeof(hll_cell) : 0));
     case FK_DECAY:
     case FK_RATE:

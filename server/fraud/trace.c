@@ -102,7 +102,7 @@ void trace_begin(trace *t, const actor *a, emk_fraud_type type, uint64_t ts, emk
     emk_fraud_event_number(ev, EMK_FRAUD_F_GEO_KM, 25000);
     if (a->level >= 0) {
         put_text(ev, EMK_FRAUD_F_ATT_KIND, "play");
-        emk_fraud_event_number(ev, EMK_FRAUD_F_ATT_LEVEL, a->level * 1000);
+        emk_fraud_event_number(ev, EMK_FRAUD_F_ATT_LEVEL, (int64_t)a->level * 1000);
         emk_fraud_event_number(ev, EMK_FRAUD_F_ATT_APP_OK, a->app_ok ? 1000 : 0);
         emk_fraud_event_number(ev, EMK_FRAUD_F_ATT_VIRTUAL, a->is_virtual ? 1000 : 0);
     }

@@ -26,7 +26,7 @@ static void token_replay(trace *t, uint64_t ts)
     trace_sign_up(t, &a, ts - 2 * DAY);
     trace_use_model(t, &a, ts - DAY, 7, true);
     for (unsigned i = 0; i < 4; i++)
-        trace_event(t, &a, EMK_FRAUD_REPLAY, ts + i * 30000);
+        trace_event(t, &a, EMK_FRAUD_REPLAY, ts + (uint64_t)i * 30000);
     trace_label(t, &a, true, "04_token_replay", ts);
 }
 
@@ -40,7 +40,7 @@ static void stolen_bearer(trace *t, uint64_t ts)
     trace_new_device(t, &thief);
     trace_new_net(t, &thief, "hosting");
     for (unsigned i = 0; i < 5; i++)
-        trace_event(t, &thief, EMK_FRAUD_SIG_FAIL, ts + i * 5000);
+        trace_event(t, &thief, EMK_FRAUD_SIG_FAIL, ts + (uint64_t)i * 5000);
     trace_label_device(t, &thief, true, "05_stolen_bearer", ts);
 }
 
@@ -62,7 +62,7 @@ static void sharing(trace *t, uint64_t ts)
     }
     for (unsigned round = 0; round < 20; round++) {
         for (uint64_t i = 0; i < n; i++)
-            trace_use_model(t, &a[i], ts + 9 * HOUR_MS + round * 40 * MINUTE + i * 90000,
+            trace_use_model(t, &a[i], ts + 9 * HOUR_MS + (uint64_t)round * 40 * MINUTE + i * 90000,
                             (unsigned)trace_between(t, 1, 900), true);
     }
     trace_label(t, &a[0], true, "06_sharing", ts);

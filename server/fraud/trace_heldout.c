@@ -134,7 +134,8 @@ static void big_ring(trace *t, uint64_t ts)
         trace_sign_up(t, &a, ts - DAY + trace_between(t, 0, 20 * HOUR_MS));
         for (unsigned i = 0; i < 12; i++)
             trace_event_cost(t, &a, EMK_FRAUD_GRANT,
-                             ts + i * 100 * MINUTE + trace_between(t, 0, spread), models[i], 0);
+                             ts + (uint64_t)i * 100 * MINUTE + trace_between(t, 0, spread),
+                             models[i], 0);
         trace_label(t, &a, true, "h08_big_ring", ts);
     }
 }
@@ -286,7 +287,7 @@ static void stuffing(trace *t, uint64_t ts)
     for (unsigned i = 0; i < 5; i++) {
         emk_fraud_event ev;
 
-        trace_begin(t, &a, EMK_FRAUD_GRANT, ts + i * 20000, &ev);
+        trace_begin(t, &a, EMK_FRAUD_GRANT, ts + (uint64_t)i * 20000, &ev);
         emk_fraud_event_text(&ev, EMK_FRAUD_F_IP, emk_span_str(a.net));
         trace_put(t, &ev);
     }

@@ -42,7 +42,8 @@ static void ring(trace *t, uint64_t ts)
 
         trace_sign_up(t, &a, ts - DAY + k * MINUTE);
         for (unsigned i = 0; i < 12; i++)
-            trace_event_cost(t, &a, EMK_FRAUD_GRANT, ts + i * 50 * MINUTE + k * 20000, 7000 + i, 0);
+            trace_event_cost(t, &a, EMK_FRAUD_GRANT,
+                             ts + (uint64_t)i * 50 * MINUTE + (uint64_t)k * 20000, 7000 + i, 0);
         trace_label(t, &a, true, "08_ring", ts);
     }
 }
@@ -155,7 +156,7 @@ static void key_misuse(trace *t, uint64_t ts)
         trace_new_user(t, &a);
         if (i % 50 == 0)
             trace_new_net(t, &a, "hosting");
-        trace_begin(t, &a, EMK_FRAUD_GRANT, ts + i * 2000, &ev);
+        trace_begin(t, &a, EMK_FRAUD_GRANT, ts + (uint64_t)i * 2000, &ev);
         ev.src = EMK_FRAUD_SRC_BACKEND;
         ev.has &= ~(UINT64_C(1) << EMK_FRAUD_F_DEVICE);
         emk_fraud_event_text(&ev, EMK_FRAUD_F_KEY, emk_span_str(key));

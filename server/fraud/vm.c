@@ -95,6 +95,8 @@ int emk_fraud_run(vm *m, const code *c)
 
         if (o->code <= OP_TEXT) {
             s[n++] = load(m, o);
+        } else if (n < (o->code == OP_NOT || o->code == OP_NEG ? 1u : 2u)) {
+            return -1; /* no code that was compiled */
         } else if (o->code == OP_NOT) {
             s[n - 1] = s[n - 1].known ? yes(s[n - 1].v == 0) : unknown();
         } else if (o->code == OP_NEG) {
@@ -111,5 +113,5 @@ int emk_fraud_run(vm *m, const code *c)
                 s[n - 1] = arithmetic(a, b, k);
         }
     }
-    return !s[0].known ? -1 : s[0].v != 0;
+    return n == 0 || !s[0].known ? -1 : s[0].v != 0;
 }

@@ -448,12 +448,15 @@ class Life(unittest.TestCase):
         self.assertEqual([b for b in load.bad if b not in ("refused", 503)], [])
 
     def test_reload_under_load_loses_nothing(self):
+        wide = {"rates": [{"name": "test", "by": "all", "unit": "requests", "quota": 1000000000,
+                           "window": "1s"}]}
         self.server = Server({"api": {"attestation_none": True},
-                              "http": {"connections_per_net": 0}})
+                              "http": {"connections_per_net": 0}, "limits": wide})
         load = Load(self.server)
         for level in ("debug", "info"):
             time.sleep(0.5)
-            self.server.write_config({"server": {"log": level}, "http": {"connections_per_net": 0}})
+            self.server.write_config({"server": {"log": level}, "limits": wide,
+                                      "http": {"connections_per_net": 0}})
             self.server.process.send_signal(signal.SIGHUP)
         time.sleep(1)
         load.end()
