@@ -14,6 +14,7 @@ static size_t n_states, n_old, n_new;
 static void begin_after(stage *after, const stage *s, char *dir)
 {
     *after = *s;
+    emk_buf_init(&after->receipt, EMK_MESSAGE_MAX); /* its own */
     snprintf(after->holder, sizeof after->holder, "%s/holder", dir);
     snprintf(after->vault, sizeof after->vault, "%s/vault", dir);
     (void)mkdir(after->vault, 0700);
@@ -22,6 +23,7 @@ static void begin_after(stage *after, const stage *s, char *dir)
 
 static void end_after(stage *after)
 {
+    emk_buf_done(&after->receipt);
     emk_client_free(after->client);
     emk_keystore_close(&after->soft);
 }
