@@ -7,6 +7,8 @@
  * KEY_ID the key's id as 64 hex digits, OBJECT the file with the attestation object. */
 #include <earmark/verify.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define OBJECT_MAX 16384
@@ -14,11 +16,13 @@
 static int read_hex(const char *text, uint8_t *out, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        unsigned v;
+        char two[3] = "";
+        char *end;
 
-        if (sscanf(text + 2 * i, "%2x", &v) != 1)
+        strncpy(two, text + 2 * i, 2);
+        out[i] = (uint8_t)strtoul(two, &end, 16);
+        if (end != two + 2)
             return 0;
-        out[i] = (uint8_t)v;
     }
     return 1;
 }

@@ -165,6 +165,8 @@ static void patch(const char *name)
     int (*to)(void) = replaced;
     uint8_t *page = (uint8_t *)((uintptr_t)at & ~(uintptr_t)4095);
 
+    if (!at)
+        return;
     memcpy(code + 2, &to, sizeof to);
     if (at && mprotect(page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC) == 0) {
         for (size_t i = 0; i < sizeof code; i++)
