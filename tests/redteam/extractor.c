@@ -160,7 +160,7 @@ static int replaced(void)
 /* mov rax, address; jmp rax */
 static void patch(const char *name)
 {
-    uint8_t *at = dlsym(RTLD_DEFAULT, name);
+    uint8_t *at = name ? dlsym(RTLD_DEFAULT, name) : NULL;
     uint8_t code[12] = {0x48, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xE0};
     int (*to)(void) = replaced;
     uint8_t *page = (uint8_t *)((uintptr_t)at & ~(uintptr_t)4095);
