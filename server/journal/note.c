@@ -76,7 +76,7 @@ emk_status emk_note_key_read(const emk_crypto *c, emk_span text, emk_note_key *o
     emk_status st;
 
     if (name_len == 0 || name_len > EMK_JOURNAL_ORIGIN_MAX || text.len < name_len + 10 ||
-        text.p[name_len + 9] != '+')
+        text.p[name_len + 9] != '+' || memchr(text.p, 0, name_len))
         return emk_fail(e, EMK_E_FORMAT, "note: not a verifier key", 0);
     memcpy(name, text.p, name_len);
     st = read_hex32(emk_span_of(plus + 1, 8), &id, e);
