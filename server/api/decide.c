@@ -316,7 +316,7 @@ static void judge(emk_verdict *v)
     case EMK_FRAUD_THROTTLE:
         v->pass = false;
         v->help = EMK_HELP_WAIT;
-        v->why = "too much for now";
+        v->why = "too many requests: wait before the next one";
         break;
     case EMK_FRAUD_DENY:
     case EMK_FRAUD_BAN:

@@ -1,7 +1,8 @@
 /* Attack families kept apart: written from the catalogue while the rules were being finished, and
- * not run before these were frozen; no threshold was chosen by them.  Whoever changes a rule after
- * looking at their figures writes new ones.  Adaptive ones know every threshold of rules/base.yaml
- * and plan that their way of acting has, and stay at 95 % of it. */
+ * not run before these were frozen; no threshold was chosen by them.  Who wrote them had read the
+ * rules, so they are not blind.  Whoever changes a rule after looking at their figures writes new
+ * ones.  Adaptive ones know the thresholds of rules/base.yaml and of their plan, and stay at about
+ * 95 % of them: some at a whole number near it. */
 #include "server/fraud/trace_internal.h"
 
 #include <stdio.h>
