@@ -1,4 +1,4 @@
-/* X25519 and P-256 Diffie-Hellman over raw bytes.  [RFC 7748] [SP 800-56A]
+/* X25519, P-256 and (one-sided) P-384 Diffie-Hellman over raw bytes.  [RFC 7748] [SP 800-56A]
  *
  * Private keys are 32 bytes that the caller draws here, stores and wipes; libcrypto never
  * exports one.  P-256 public keys are 65 bytes: 04 || x || y, no other form. */
@@ -11,6 +11,8 @@
 #define EMK_P256_PRIVATE_LEN 32u
 #define EMK_P256_PUBLIC_LEN  65u
 #define EMK_P256_SHARED_LEN  32u
+#define EMK_P384_PUBLIC_LEN  97u
+#define EMK_P384_SHARED_LEN  48u
 
 /* Fills a fresh key pair.  EMK_E_UNSUPPORTED, EMK_E_CRYPTO or EMK_E_NO_MEMORY. */
 emk_status emk_x25519_generate(const emk_crypto *c, uint8_t priv[32], uint8_t pub[32],
@@ -40,5 +42,12 @@ emk_status emk_dh_x25519(const emk_crypto *c, const uint8_t priv[32], const uint
                          uint8_t x[32], emk_error *e) EMK_MUST_CHECK;
 emk_status emk_dh_p256(const emk_crypto *c, const uint8_t priv[32], const uint8_t peer[65],
                        uint8_t x[32], emk_error *e) EMK_MUST_CHECK;
+
+/* P-384, for endorsement keys of TPMs: draws a key that nobody keeps, fills pub (04 || x || y)
+ * with its public half and x with the coordinate shared with peer (of the same form).
+ * EMK_E_FORMAT for a peer that is no point; EMK_E_CRYPTO or EMK_E_NO_MEMORY. */
+emk_status emk_dh_p384_once(const emk_crypto *c, const uint8_t peer[EMK_P384_PUBLIC_LEN],
+                            uint8_t pub[EMK_P384_PUBLIC_LEN], uint8_t x[EMK_P384_SHARED_LEN],
+                            emk_error *e) EMK_MUST_CHECK;
 
 #endif

@@ -5,10 +5,32 @@
 #include "core/base/writer.h"
 #include "keystore/tpm2/internal.h"
 
-#define NV_EK_RSA   0x01C00002u /* [TCG EK credential profile 2.2.1.4] */
-#define NV_EK_P256  0x01C0000Au
-#define NV_CHUNK    512u /* bytes in one command: every TPM takes that */
-#define EK_RSA_BITS 2048u
+#define NV_CHUNK 512u /* bytes in one command: every TPM takes that */
+
+/* --- kinds of endorsement keys ---------------------------------------------------------------- */
+
+/* What tells the templates of the TCG EK credential profile apart.  Those of the low range are
+ * used under a policy; those of the high range have the empty password as well. */
+typedef struct ek_kind {
+    uint32_t nv;       /* where the certificate is [2.2.1.4, 2.2.1.5] */
+    TPM2_ALG_ID type;  /* RSA or ECC */
+    uint16_t rsa_bits; /* or */
+    TPM2_ECC_CURVE curve;
+    TPM2_ALG_ID hash;
+    bool high;
+} ek_kind;
+
+/* In the order in which certificates are looked for: those that most chips have come first. */
+static const ek_kind EK_KINDS[] = {
+    {0x01C00002u, TPM2_ALG_RSA, 2048, 0, TPM2_ALG_SHA256, false},               /* L-1 */
+    {0x01C0000Au, TPM2_ALG_ECC, 0, TPM2_ECC_NIST_P256, TPM2_ALG_SHA256, false}, /* L-2 */
+    {0x01C00016u, TPM2_ALG_ECC, 0, TPM2_ECC_NIST_P384, TPM2_ALG_SHA384, true},  /* H-3 */
+    {0x01C0001Cu, TPM2_ALG_RSA, 3072, 0, TPM2_ALG_SHA384, true},                /* H-6 */
+    {0x01C0001Eu, TPM2_ALG_RSA, 4096, 0, TPM2_ALG_SHA384, true},                /* H-7 */
+    {0x01C00014u, TPM2_ALG_ECC, 0, TPM2_ECC_NIST_P256, TPM2_ALG_SHA256, true},  /* H-2 */
+    {0x01C00012u, TPM2_ALG_RSA, 2048, 0, TPM2_ALG_SHA256, true},                /* H-1 */
+};
+#define N_EK_KINDS (sizeof EK_KINDS / sizeof EK_KINDS[0])
 
 /* --- the certificate ------------------------------------------------------------------------- */
 
@@ -93,9 +115,9 @@ emk_status emk_tpm2_ek_certificate(const emk_keystore *ks, emk_buf *out, emk_err
     st = emk_tpm2_link_open(t, &l, e);
     if (st != EMK_OK)
         return st;
-    st = read_index(&l, NV_EK_RSA, out, e);
-    if (st == EMK_E_NOT_FOUND)
-        st = read_index(&l, NV_EK_P256, out, e);
+    st = EMK_E_NOT_FOUND;
+    for (size_t i = 0; i < N_EK_KINDS && st == EMK_E_NOT_FOUND; i++)
+        st = read_index(&l, EK_KINDS[i].nv, out, e);
     emk_tpm2_link_close(&l);
     return st;
 }
@@ -124,41 +146,61 @@ static emk_status check_guard(const emk_tpm2 *t, emk_error *e)
 
 /* --- activation ------------------------------------------------------------------------------- */
 
-/* [TCG EK credential profile B.3.3 and B.3.4]: templates L-1 and L-2. */
-static void ek_template(bool rsa, TPM2B_PUBLIC *out)
+/* What the templates allow: the endorsement hierarchy's policy, PolicyA [B.6.2]; or that or an
+ * index of the owner's, PolicyB [B.6.3]. */
+static void ek_policy(const ek_kind *kind, TPM2B_DIGEST *out)
 {
-    static const uint8_t POLICY[32] = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8,
-                                       0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24,
-                                       0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64,
-                                       0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa};
-    static const TPMT_SYM_DEF_OBJECT AES = {
-        .algorithm = TPM2_ALG_AES, .keyBits = {.aes = 128}, .mode = {.aes = TPM2_ALG_CFB}};
+    static const uint8_t A[] = {0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc,
+                                0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52,
+                                0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa};
+    static const uint8_t B_SHA256[] = {0xca, 0x3d, 0x0a, 0x99, 0xa2, 0xb9, 0x39, 0x06,
+                                       0xf7, 0xa3, 0x34, 0x24, 0x14, 0xef, 0xcf, 0xb3,
+                                       0xa3, 0x85, 0xd4, 0x4c, 0xd1, 0xfd, 0x45, 0x90,
+                                       0x89, 0xd1, 0x9b, 0x50, 0x71, 0xc0, 0xb7, 0xa0};
+    static const uint8_t B_SHA384[] = {0xb2, 0x6e, 0x7d, 0x28, 0xd1, 0x1a, 0x50, 0xbc, 0x53, 0xd8,
+                                       0x82, 0xbc, 0xf5, 0xfd, 0x3a, 0x1a, 0x07, 0x41, 0x48, 0xbb,
+                                       0x35, 0xd3, 0xb4, 0xe4, 0xcb, 0x1c, 0x0a, 0xd9, 0xbd, 0xe4,
+                                       0x19, 0xca, 0xcb, 0x47, 0xba, 0x09, 0x69, 0x96, 0x46, 0x15,
+                                       0x0f, 0x9f, 0xc0, 0x00, 0xf3, 0xf8, 0x0e, 0x12};
+    bool sha384 = kind->hash == TPM2_ALG_SHA384;
+
+    out->size = sha384 ? sizeof B_SHA384 : sizeof A;
+    memcpy(out->buffer, !kind->high ? A : sha384 ? B_SHA384 : B_SHA256, out->size);
+}
+
+/* Those of the low range have zeros where a key's value will be, those of the high range nothing.
+ */
+static void ek_template(const ek_kind *kind, TPM2B_PUBLIC *out)
+{
+    const TPMT_SYM_DEF_OBJECT aes = {.algorithm = TPM2_ALG_AES,
+                                     .keyBits = {.aes = kind->hash == TPM2_ALG_SHA384 ? 256 : 128},
+                                     .mode = {.aes = TPM2_ALG_CFB}};
     TPMT_PUBLIC *p = &out->publicArea;
 
     memset(out, 0, sizeof *out);
-    p->type = rsa ? TPM2_ALG_RSA : TPM2_ALG_ECC;
-    p->nameAlg = TPM2_ALG_SHA256;
+    p->type = kind->type;
+    p->nameAlg = kind->hash;
     p->objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
                           TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_ADMINWITHPOLICY |
-                          TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT;
-    p->authPolicy.size = sizeof POLICY;
-    memcpy(p->authPolicy.buffer, POLICY, sizeof POLICY);
-    if (rsa) {
-        p->parameters.rsaDetail.symmetric = AES;
+                          TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT |
+                          (kind->high ? TPMA_OBJECT_USERWITHAUTH : 0);
+    ek_policy(kind, &p->authPolicy);
+    if (kind->type == TPM2_ALG_RSA) {
+        p->parameters.rsaDetail.symmetric = aes;
         p->parameters.rsaDetail.scheme.scheme = TPM2_ALG_NULL;
-        p->parameters.rsaDetail.keyBits = EK_RSA_BITS;
-        p->unique.rsa.size = EK_RSA_BITS / 8; /* of zeros, as the template says */
+        p->parameters.rsaDetail.keyBits = kind->rsa_bits;
+        p->unique.rsa.size = kind->high ? 0 : kind->rsa_bits / 8;
         return;
     }
-    p->parameters.eccDetail.symmetric = AES;
+    p->parameters.eccDetail.symmetric = aes;
     p->parameters.eccDetail.scheme.scheme = TPM2_ALG_NULL;
-    p->parameters.eccDetail.curveID = TPM2_ECC_NIST_P256;
+    p->parameters.eccDetail.curveID = kind->curve;
     p->parameters.eccDetail.kdf.scheme = TPM2_ALG_NULL;
-    p->unique.ecc.x.size = 32;
-    p->unique.ecc.y.size = 32;
+    p->unique.ecc.x.size = kind->high ? 0 : 32;
+    p->unique.ecc.y.size = kind->high ? 0 : 32;
 }
 
-static emk_status ek_make(emk_tpm2_link *l, bool rsa, ESYS_TR *ek, emk_error *e)
+static emk_status ek_make(emk_tpm2_link *l, const ek_kind *kind, ESYS_TR *ek, emk_error *e)
 {
     static const TPM2B_SENSITIVE_CREATE sensitive = {0};
     static const TPM2B_DATA outside = {0};
@@ -166,7 +208,7 @@ static emk_status ek_make(emk_tpm2_link *l, bool rsa, ESYS_TR *ek, emk_error *e)
     TPM2B_PUBLIC in;
     TSS2_RC rc;
 
-    ek_template(rsa, &in);
+    ek_template(kind, &in);
     rc = Esys_CreatePrimary(l->esys, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                             ESYS_TR_NONE, &sensitive, &in, &outside, &pcrs, ek, NULL, NULL, NULL,
                             NULL);
@@ -176,12 +218,16 @@ static emk_status ek_make(emk_tpm2_link *l, bool rsa, ESYS_TR *ek, emk_error *e)
     return emk_tpm2_fail(e, rc, "tpm2: cannot derive the endorsement key");
 }
 
-/* The policy of every endorsement key: whoever may use the endorsement hierarchy. */
-static emk_status ek_session(emk_tpm2_link *l, ESYS_TR *session, emk_error *e)
+/* Gives what authorises the use of such a key: its empty password, or a session with the policy
+ * that whoever may use the endorsement hierarchy satisfies. */
+static emk_status ek_session(emk_tpm2_link *l, const ek_kind *kind, ESYS_TR *session, emk_error *e)
 {
     static const TPMT_SYM_DEF plain = {.algorithm = TPM2_ALG_NULL};
     TSS2_RC rc;
 
+    *session = ESYS_TR_PASSWORD;
+    if (kind->high)
+        return EMK_OK;
     rc =
         Esys_StartAuthSession(l->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
                               ESYS_TR_NONE, NULL, TPM2_SE_POLICY, &plain, TPM2_ALG_SHA256, session);
@@ -199,18 +245,24 @@ typedef struct credential {
     TPM2B_ENCRYPTED_SECRET secret;
 } credential;
 
-static emk_status open_credential(emk_tpm2_link *l, ESYS_TR ak_session, ESYS_TR ek,
+/* An endorsement key while it is loaded. */
+typedef struct loaded_ek {
+    const ek_kind *kind;
+    ESYS_TR key;
+} loaded_ek;
+
+static emk_status open_credential(emk_tpm2_link *l, ESYS_TR ak_session, const loaded_ek *ek,
                                   const credential *in, TPM2B_DIGEST **out, emk_error *e)
 {
     ESYS_TR session;
     emk_status st;
     TSS2_RC rc;
 
-    st = ek_session(l, &session, e);
+    st = ek_session(l, ek->kind, &session, e);
     if (st == EMK_OK)
         st = emk_tpm2_link_hide(l, ak_session, TPMA_SESSION_ENCRYPT, e);
     if (st == EMK_OK) {
-        rc = Esys_ActivateCredential(l->esys, l->key, ek, ak_session, session, ESYS_TR_NONE,
+        rc = Esys_ActivateCredential(l->esys, l->key, ek->key, ak_session, session, ESYS_TR_NONE,
                                      &in->object, &in->secret, out);
         if (rc) {
             st = emk_tpm2_fail(e, rc, "tpm2: cannot activate");
@@ -219,30 +271,41 @@ static emk_status open_credential(emk_tpm2_link *l, ESYS_TR ak_session, ESYS_TR 
                 st = emk_fail(e, EMK_E_SEALED, "tpm2: credential is for another TPM or key", rc);
         }
     }
-    if (session != ESYS_TR_NONE)
+    if (session != ESYS_TR_NONE && session != ESYS_TR_PASSWORD)
         (void)Esys_FlushContext(l->esys, session); /* gone, or flushed */
+    return st;
+}
+
+/* The kind whose certificate emk_tpm2_ek_certificate gives. */
+static emk_status find_ek(emk_tpm2_link *l, const ek_kind **out, emk_error *e)
+{
+    emk_status st = EMK_E_NOT_FOUND;
+    ESYS_TR nv;
+
+    for (size_t i = 0; i < N_EK_KINDS && st == EMK_E_NOT_FOUND; i++) {
+        st = nv_open(l, EK_KINDS[i].nv, &nv, e);
+        *out = &EK_KINDS[i];
+    }
+    if (st == EMK_OK)
+        (void)Esys_TR_Close(l->esys, &nv);
     return st;
 }
 
 static emk_status activate(emk_tpm2 *t, emk_tpm2_link *l, const credential *in, TPM2B_DIGEST **out,
                            emk_error *e)
 {
-    ESYS_TR nv, ek, session;
-    bool rsa;
-    emk_status st = nv_open(l, NV_EK_RSA, &nv, e);
+    loaded_ek ek;
+    ESYS_TR session;
+    emk_status st = find_ek(l, &ek.kind, e);
 
-    if (st != EMK_OK && st != EMK_E_NOT_FOUND)
-        return st;
-    rsa = st == EMK_OK;
-    if (rsa)
-        (void)Esys_TR_Close(l->esys, &nv);
-    st = emk_tpm2_blob_use(t, l, EMK_TPM2_ATTESTATION, &session, e);
     if (st == EMK_OK)
-        st = ek_make(l, rsa, &ek, e);
+        st = emk_tpm2_blob_use(t, l, EMK_TPM2_ATTESTATION, &session, e);
+    if (st == EMK_OK)
+        st = ek_make(l, ek.kind, &ek.key, e);
     if (st != EMK_OK)
         return st;
-    st = open_credential(l, session, ek, in, out, e);
-    (void)Esys_FlushContext(l->esys, ek);
+    st = open_credential(l, session, &ek, in, out, e);
+    (void)Esys_FlushContext(l->esys, ek.key);
     return st;
 }
 

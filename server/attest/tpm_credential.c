@@ -11,8 +11,9 @@
 #define IDENTITY       "IDENTITY"
 #define SYM_KEY_MAX    32u
 #define BITS           8u
-#define POINT_LEN      65u
-#define COORD_LEN      32u
+#define POINT_MAX      EMK_P384_PUBLIC_LEN
+#define COORD_MAX      EMK_P384_SHARED_LEN
+#define RSA_LOW_BITS   2048u /* templates L-1 and H-1; what is longer has those of H-6, H-7 */
 #define SIZED_CRED_MAX (2u + EMK_DIGEST_MAX)
 
 /* --- key derivation --------------------------------------------------------------------------- */
@@ -171,15 +172,15 @@ static emk_status seed_for_rsa(const emk_crypto *c, const emk_tpm_credential_in 
     return st;
 }
 
-/* TPM2B(x) || TPM2B(y) */
-static void put_point(const uint8_t pub[POINT_LEN], emk_tpm_credential *out)
+/* TPM2B(x) || TPM2B(y) of 04 || x || y */
+static void put_point(const uint8_t *pub, size_t coord_len, emk_tpm_credential *out)
 {
     emk_writer w;
 
     emk_writer_init(&w, out->enc_secret, sizeof out->enc_secret);
     for (size_t i = 0; i < 2; i++) {
-        emk_write_u16be(&w, COORD_LEN);
-        emk_write_bytes(&w, emk_span_of(pub + 1 + i * COORD_LEN, COORD_LEN));
+        emk_write_u16be(&w, (uint16_t)coord_len);
+        emk_write_bytes(&w, emk_span_of(pub + 1 + i * coord_len, coord_len));
     }
     out->enc_secret_len = w.pos;
 }
@@ -191,12 +192,10 @@ typedef struct job {
     const uint8_t *ephemeral; /* NULL: a fresh one */
 } job;
 
-static emk_status seed_for_ecc(const emk_crypto *c, const job *j, emk_span ek, uint8_t *seed,
-                               emk_tpm_credential *out, emk_error *e)
+static emk_status agree_p256(const emk_crypto *c, const job *j, const uint8_t *peer, uint8_t *pub,
+                             uint8_t *z, emk_error *e)
 {
-    uint8_t priv[32], pub[POINT_LEN], z[COORD_LEN];
-    const emk_tpm_kdf k = {
-        j->s.hash, {z, sizeof z}, IDENTITY, {pub + 1, COORD_LEN}, {ek.p + 1, COORD_LEN}};
+    uint8_t priv[EMK_P256_PRIVATE_LEN];
     emk_status st;
 
     if (j->ephemeral) {
@@ -206,12 +205,28 @@ static emk_status seed_for_ecc(const emk_crypto *c, const job *j, emk_span ek, u
         st = emk_p256_generate(c, priv, pub, e);
     }
     if (st == EMK_OK)
-        st = emk_dh_p256(c, priv, ek.p, z, e);
+        st = emk_dh_p256(c, priv, peer, z, e);
+    emk_wipe(priv, sizeof priv);
+    return st;
+}
+
+/* ek: 04 || x || y */
+static emk_status seed_for_ecc(const emk_crypto *c, const job *j, emk_span ek, uint8_t *seed,
+                               emk_tpm_credential *out, emk_error *e)
+{
+    bool p384 = ek.len == EMK_P384_PUBLIC_LEN;
+    size_t n = p384 ? EMK_P384_SHARED_LEN : EMK_P256_SHARED_LEN;
+    uint8_t pub[POINT_MAX], z[COORD_MAX];
+    const emk_tpm_kdf k = {j->s.hash, {z, n}, IDENTITY, {pub + 1, n}, {ek.p + 1, n}};
+    emk_status st;
+
+    if (p384 && j->ephemeral)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "tpm: ephemeral key of P-384", 0);
+    st = p384 ? emk_dh_p384_once(c, ek.p, pub, z, e) : agree_p256(c, j, ek.p, pub, z, e);
     if (st == EMK_OK)
         st = emk_tpm_kdfe(c, &k, seed, j->s.digest_len, e);
     if (st == EMK_OK)
-        put_point(pub, out);
-    emk_wipe(priv, sizeof priv);
+        put_point(pub, n, out);
     emk_wipe(z, sizeof z);
     return st;
 }
@@ -226,7 +241,7 @@ static emk_status make_seed(const emk_crypto *c, const job *j, uint8_t *seed,
 
     if (st != EMK_OK)
         return st;
-    if (kind == EMK_X509_KEY_P256)
+    if (kind == EMK_X509_KEY_P256 || kind == EMK_X509_KEY_P384)
         return seed_for_ecc(c, j, key, seed, out, e);
     if (kind == EMK_X509_KEY_RSA || kind == EMK_X509_KEY_OTHER)
         return seed_for_rsa(c, j->in, &j->s, seed, out, e);
@@ -254,6 +269,29 @@ static emk_status make(const emk_crypto *c, const emk_tpm_credential_in *in,
     emk_wipe(seed, sizeof seed);
     if (st == EMK_OK)
         *out = made;
+    return st;
+}
+
+emk_status emk_tpm_ek_template_of(const emk_crypto *c, emk_span ek_spki, emk_tpm_ek_template *out,
+                                  emk_error *e)
+{
+    static const emk_tpm_ek_template LOW = {EMK_TPM_ALG_SHA256, 128};
+    static const emk_tpm_ek_template HIGH = {EMK_TPM_ALG_SHA384, 256};
+    emk_rsa_public *rsa = NULL;
+    emk_x509_key kind;
+    emk_span key;
+    emk_status st = emk_x509_read_key(ek_spki, &kind, &key, e);
+
+    if (st != EMK_OK)
+        return st;
+    if (kind == EMK_X509_KEY_P256 || kind == EMK_X509_KEY_P384) {
+        *out = kind == EMK_X509_KEY_P256 ? LOW : HIGH;
+        return EMK_OK;
+    }
+    st = emk_rsa_public_from_spki(c, ek_spki, &rsa, e);
+    if (st == EMK_OK)
+        *out = emk_rsa_public_len(rsa) * BITS > RSA_LOW_BITS ? HIGH : LOW;
+    emk_rsa_public_free(rsa);
     return st;
 }
 

@@ -12,12 +12,19 @@
 #define EMK_TPM_ID_OBJECT_MAX  128u /* bytes */
 #define EMK_TPM_ENC_SECRET_MAX 1028u
 
-/* How the endorsement key's template protects what is sent to it.  Zeros: the templates that
- * TPMs come with, SHA-256 and AES-128. */
+/* How the endorsement key's template protects what is sent to it.  Zeros: SHA-256 and AES-128, as
+ * the templates L-1, L-2, H-1 and H-2 have it. */
 typedef struct emk_tpm_ek_template {
     uint16_t name_alg;       /* EMK_TPM_ALG_SHA256 or SHA384; 0: SHA-256 */
     uint16_t symmetric_bits; /* 128 or 256; 0: 128 */
 } emk_tpm_ek_template;
+
+/* Fills out with what the template for a key of this kind and length says: SHA-256 and AES-128 for
+ * RSA of 2,048 bits and P-256; SHA-384 and AES-256 for longer RSA keys and P-384.  [TCG EK
+ * credential profile B.3, B.4]  EMK_E_UNSUPPORTED for another kind, EMK_E_FORMAT, EMK_E_LIMIT,
+ * EMK_E_CRYPTO, EMK_E_NO_MEMORY. */
+emk_status emk_tpm_ek_template_of(const emk_crypto *c, emk_span ek_spki, emk_tpm_ek_template *out,
+                                  emk_error *e) EMK_MUST_CHECK;
 
 /* The two parameters of TPM2_ActivateCredential, contents of TPM2B_ID_OBJECT and
  * TPM2B_ENCRYPTED_SECRET. */
@@ -29,7 +36,7 @@ typedef struct emk_tpm_credential {
 } emk_tpm_credential;
 
 typedef struct emk_tpm_credential_in {
-    emk_span ek_spki; /* of the endorsement certificate: RSA, also as id-RSAES-OAEP, or P-256 */
+    emk_span ek_spki; /* of the endorsement certificate: RSA, also as id-RSAES-OAEP, P-256 or P-384 */
     emk_tpm_ek_template ek;
     const emk_tpm_name *name; /* the AK's, worked out here, not by a client */
     emk_span secret;          /* EMK_TPM_SECRET_MIN .. digest bytes; what must come back */
@@ -41,7 +48,7 @@ emk_status emk_tpm_credential_make(const emk_crypto *c, const emk_tpm_credential
                                    emk_tpm_credential *out, emk_error *e) EMK_MUST_CHECK;
 
 /* The same on P-256 with the ephemeral private key given: for tests and published vectors only,
- * a key used twice gives the secret away. */
+ * a key used twice gives the secret away.  EMK_E_UNSUPPORTED on P-384. */
 emk_status emk_tpm_credential_make_fixed(const emk_crypto *c, const emk_tpm_credential_in *in,
                                          const uint8_t ephemeral[32], emk_tpm_credential *out,
                                          emk_error *e) EMK_MUST_CHECK;

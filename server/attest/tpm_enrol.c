@@ -229,9 +229,11 @@ static emk_status make_credential(const emk_crypto *c, const emk_tpm_ek *ek,
 {
     uint8_t secret[EMK_TPM_SECRET_LEN];
     const emk_span bytes = {secret, sizeof secret};
-    const emk_tpm_credential_in in = {.ek_spki = ek->cert.spki, .name = name, .secret = bytes};
-    emk_status st = emk_random_secret(c, secret, sizeof secret, e);
+    emk_tpm_credential_in in = {.ek_spki = ek->cert.spki, .name = name, .secret = bytes};
+    emk_status st = emk_tpm_ek_template_of(c, in.ek_spki, &in.ek, e);
 
+    if (st == EMK_OK)
+        st = emk_random_secret(c, secret, sizeof secret, e);
     if (st == EMK_OK)
         st = emk_sha256(c, &bytes, 1, pending->secret_hash, e);
     if (st == EMK_OK)

@@ -2,11 +2,8 @@
 #include "tests/unit/core/crypto/context.h"
 
 #define P256_ORDER "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"
-#define P256_G                                                           \
-    "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296" \
-    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
-#define P256_2G_X "7cf27b188d034f7e8a52380304b51ac3c08969e277f21b35a60b48fc47669978"
-#define P256_P    "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"
+#define P256_2G_X  "7cf27b188d034f7e8a52380304b51ac3c08969e277f21b35a60b48fc47669978"
+#define P256_P     "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"
 
 /* Every u that gives zero: orders 1, 2, 4, 8 and their unreduced forms.  [RFC 7748 6.1] */
 static const char *const LOW_ORDER[] = {
@@ -45,7 +42,7 @@ static void p256_public_and_secret_of_small_multiples_of_g(void **state)
     emk_error e;
 
     (void)state;
-    emk_unhex(P256_G, g, sizeof g);
+    emk_unhex(TEST_P256_G, g, sizeof g);
     emk_unhex(P256_2G_X, want, sizeof want);
     priv[31] = 1;
     assert_ok(emk_p256_public(test_crypto(), priv, pub, &e), &e);
@@ -123,7 +120,7 @@ static void refuses_p256_forms_other_than_uncompressed(void **state)
     uint8_t g[65];
 
     (void)state;
-    emk_unhex(P256_G, g, sizeof g);
+    emk_unhex(TEST_P256_G, g, sizeof g);
     for (unsigned first = 0; first < 256; first++) {
         g[0] = (uint8_t)first;
         if (first != 4)
@@ -136,7 +133,7 @@ static void refuses_p256_point_off_the_curve(void **state)
     uint8_t g[65];
 
     (void)state;
-    emk_unhex(P256_G, g, sizeof g);
+    emk_unhex(TEST_P256_G, g, sizeof g);
     for (size_t bit = 8; bit < 8 * sizeof g; bit++) {
         flip(g, bit);
         refuses_peer(g);
@@ -155,10 +152,10 @@ static void refuses_p256_coordinate_of_p_and_above(void **state)
 
     (void)state;
     emk_unhex(P256_P, p, sizeof p);
-    emk_unhex(P256_G, g, sizeof g);
+    emk_unhex(TEST_P256_G, g, sizeof g);
     memcpy(g + 1, p, 32);
     refuses_peer(g);
-    emk_unhex(P256_G, g, sizeof g);
+    emk_unhex(TEST_P256_G, g, sizeof g);
     memcpy(g + 33, p, 32);
     refuses_peer(g);
     /* x = 5 is on the curve; 5 + p still fits 32 bytes and means the same residue */
@@ -194,7 +191,7 @@ static void accepts_p256_private_keys_from_1_to_n_minus_1_only(void **state)
     emk_error e;
 
     (void)state;
-    emk_unhex(P256_G, g, sizeof g);
+    emk_unhex(TEST_P256_G, g, sizeof g);
     emk_unhex(P256_ORDER, n, sizeof n);
     one[31] = 1;
     assert_true(emk_p256_private_is_valid(one));
@@ -221,6 +218,48 @@ static void accepts_p256_private_keys_from_1_to_n_minus_1_only(void **state)
     assert_true(emk_p256_private_is_valid(n));
 }
 
+/* x of k times G is both the public key's and the secret's. */
+static void the_p384_secret_with_g_is_the_public_x(void **state)
+{
+    uint8_t g[EMK_P384_PUBLIC_LEN], pub[EMK_P384_PUBLIC_LEN], x[EMK_P384_SHARED_LEN], before[48];
+    emk_error e;
+
+    (void)state;
+    emk_unhex(TEST_P384_G, g, sizeof g);
+    memset(before, 0, sizeof before);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(emk_dh_p384_once(test_crypto(), g, pub, x, &e), &e);
+        assert_int_equal(pub[0], 0x04);
+        assert_memory_equal(pub + 1, x, sizeof x);
+        assert_memory_not_equal(x, before, sizeof x); /* a fresh key each time */
+        memcpy(before, x, sizeof x);
+    }
+}
+
+static void refuses_p384_peers_that_are_no_point(void **state)
+{
+    uint8_t g[EMK_P384_PUBLIC_LEN], bad[EMK_P384_PUBLIC_LEN], pub[EMK_P384_PUBLIC_LEN] = {7};
+    uint8_t x[EMK_P384_SHARED_LEN] = {7};
+    emk_error e;
+
+    (void)state;
+    emk_unhex(TEST_P384_G, g, sizeof g);
+    for (int i = 0; i < 5; i++) {
+        memcpy(bad, g, sizeof bad);
+        if (i == 0)
+            bad[96] ^= 1; /* off the curve */
+        else if (i == 1)
+            memset(bad + 1, 0xff, 96); /* p and above */
+        else if (i == 2)
+            memset(bad + 1, 0, 96);
+        else
+            bad[0] = i == 3 ? 0x06 : 0x00; /* hybrid form, infinity */
+        assert_status(emk_dh_p384_once(test_crypto(), bad, pub, x, &e), EMK_E_FORMAT, &e);
+        assert_int_equal(pub[0], 7);
+        assert_int_equal(x[0], 7);
+    }
+}
+
 int main(void)
 {
     return EMK_RUN(
@@ -230,5 +269,7 @@ int main(void)
         emk_rule(refuses_p256_forms_other_than_uncompressed),
         emk_rule(refuses_p256_point_off_the_curve),
         emk_rule(refuses_p256_coordinate_of_p_and_above), emk_rule(accepts_a_p256_secret_of_zeros),
-        emk_rule(accepts_p256_private_keys_from_1_to_n_minus_1_only));
+        emk_rule(accepts_p256_private_keys_from_1_to_n_minus_1_only),
+        emk_rule(the_p384_secret_with_g_is_the_public_x),
+        emk_rule(refuses_p384_peers_that_are_no_point));
 }

@@ -121,6 +121,14 @@ static emk_status p256_check(uint8_t *out, emk_error *e)
     return emk_p256_check_public(test_crypto(), g.p256_pub, e);
 }
 
+static emk_status dh_p384_once(uint8_t *out, emk_error *e)
+{
+    uint8_t g384[EMK_P384_PUBLIC_LEN];
+
+    emk_unhex(TEST_P384_G, g384, sizeof g384);
+    return emk_dh_p384_once(test_crypto(), g384, out, out + EMK_P384_PUBLIC_LEN, e);
+}
+
 static emk_status dh_p256(uint8_t *out, emk_error *e)
 {
     return emk_dh_p256(test_crypto(), g.p256, g.p256_pub, out, e);
@@ -343,6 +351,7 @@ static const struct {
     {"p256_public", p256_public},
     {"p256_check", p256_check},
     {"dh_p256", dh_p256},
+    {"dh_p384_once", dh_p384_once},
     {"dh_x25519", dh_x25519},
     {"aead_new", aead_new},
     {"sign_generate_ed25519", sign_generate_ed25519},

@@ -297,6 +297,28 @@ static void diffie_hellman_leaves_nothing(void **state)
     assert_int_equal(residue_of(use_x25519, expect_x25519_secret, 32), 0);
 }
 
+static void p384_once(void *self)
+{
+    uint8_t peer[EMK_P384_PUBLIC_LEN], pub[EMK_P384_PUBLIC_LEN];
+
+    emk_unhex(TEST_P384_G, peer, sizeof peer);
+    need(emk_dh_p384_once(test_crypto(), peer, pub, self, NULL)); /* another peer than G */
+    need(emk_dh_p384_once(test_crypto(), pub, peer, self, NULL));
+    emk_scan_look_for(self, EMK_P384_SHARED_LEN);
+    emk_wipe(self, EMK_P384_SHARED_LEN);
+}
+
+static void a_p384_secret_leaves_nothing(void **state)
+{
+    static uint8_t x[EMK_P384_SHARED_LEN];
+
+    (void)state;
+    emk_scan_forget();
+    emk_scan_run_apart(p384_once, x);
+    assert_int_equal(emk_scan_count(), 0);
+    emk_scan_forget();
+}
+
 static void signing_leaves_nothing(void **state)
 {
     (void)state;
@@ -348,8 +370,8 @@ int main(void)
         return EMK_TEST_SKIP;
     }
     return EMK_RUN(emk_rule(finds_what_was_left_behind), emk_rule(diffie_hellman_leaves_nothing),
-                   emk_rule(signing_leaves_nothing), emk_rule(key_derivation_leaves_nothing),
-                   emk_rule(passphrases_leave_nothing),
+                   emk_rule(a_p384_secret_leaves_nothing), emk_rule(signing_leaves_nothing),
+                   emk_rule(key_derivation_leaves_nothing), emk_rule(passphrases_leave_nothing),
                    emk_rule(encryption_leaves_nothing_even_when_it_fails),
                    emk_rule(hpke_leaves_nothing));
 }

@@ -325,13 +325,71 @@ static void refuses_calls_that_make_no_sense(void **state)
     end(&d);
 }
 
+/* Goes the whole way on this TPM, with a key whose encrypted secrets have this length. */
+static void enrol_with(size_t enc_secret_len)
+{
+    emk_tpm_credential credential;
+    emk_tpm_pending pending;
+    emk_tpm_policy policy;
+    emk_claims claims;
+    device d = {0};
+    emk_error e = {0};
+    sent s = {0};
+
+    begin(&d, emk_span_of(NULL, 0));
+    assert_ok(hello(&d, &pending, &credential, &e), &e);
+    assert_int_equal(credential.enc_secret_len, enc_secret_len);
+    credential.id_object[9] ^= 1;
+    assert_status(activate(&d, &credential, s.secret, &s.secret_len, &e), EMK_E_SEALED, &e);
+    credential.id_object[9] ^= 1;
+    assert_ok(activate(&d, &credential, s.secret, &s.secret_len, &e), &e);
+    prove(&d, &s);
+    policy = policy_of(&d);
+    assert_ok(emk_tpm_enrol_finish(crypto, &policy, &pending, &s.proof, &claims, NULL, &e), &e);
+    assert_int_equal(claims.level, 1);
+    end(&d);
+}
+
+/* swtpm_setup makes certificates of L-1 and H-3; many new chips have the second only. */
+static void a_chip_with_a_p384_key_only_enrols(void **state)
+{
+    emk_buf cert;
+    device d = {0};
+    emk_error e = {0};
+
+    (void)state;
+    swtpm_undefine(&tpm, 0x01C00002);
+    enrol_with(2 * (2 + 48));
+    swtpm_undefine(&tpm, 0x01C00016);
+    begin(&d, emk_span_of(NULL, 0));
+    emk_buf_init(&cert, EMK_TPM2_EK_MAX);
+    assert_status(emk_tpm2_ek_certificate(&d.ks, &cert, &e), EMK_E_NOT_FOUND, &e);
+    emk_buf_done(&cert);
+    end(&d);
+}
+
+static void a_chip_with_a_long_rsa_key_only_enrols(void **state)
+{
+    swtpm kept = tpm;
+
+    (void)state;
+    if (swtpm_start_certified(&tpm, ca, 3072)) {
+        swtpm_undefine(&tpm, 0x01C00016);
+        enrol_with(384);
+        swtpm_end(&tpm);
+    } else {
+        print_message("SKIP this swtpm makes no RSA keys of 3,072 bits\n");
+    }
+    tpm = kept;
+}
+
 int main(void)
 {
     int failed;
 
     setenv("TSS2_LOG", "all+none", 1); /* refusals are expected here */
     ca = emk_test_dir_make();
-    if (!swtpm_start_certified(&tpm, ca)) {
+    if (!swtpm_start_certified(&tpm, ca, 2048)) {
         emk_test_dir_remove(ca);
         return EMK_TEST_SKIP;
     }
@@ -345,7 +403,8 @@ int main(void)
     failed = EMK_RUN(
         emk_rule(enrols_a_device_end_to_end), emk_rule(refuses_what_belongs_to_another_enrolment),
         emk_rule(a_pcr_that_changed_is_seen), emk_rule(a_root_that_is_not_trusted_is_refused),
-        emk_rule(refuses_calls_that_make_no_sense));
+        emk_rule(refuses_calls_that_make_no_sense), emk_rule(a_chip_with_a_p384_key_only_enrols),
+        emk_rule(a_chip_with_a_long_rsa_key_only_enrols));
     emk_bundle_done(&pool);
     emk_bundle_done(&roots);
     swtpm_end(&tpm);

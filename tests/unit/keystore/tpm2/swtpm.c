@@ -113,9 +113,9 @@ static bool manufacture(const swtpm *t)
     write_text(t->ca, "localca.conf", text);
     write_text(t->ca, "localca.options", "");
     snprintf(text, sizeof text,
-             "swtpm_setup --tpm2 --tpm-state '%s' --create-ek-cert --config '%s/setup.conf' "
-             ">'%s/setup.log' 2>&1",
-             t->dir, t->ca, t->ca);
+             "swtpm_setup --tpm2 --tpm-state '%s' --create-ek-cert --rsa-keysize %u "
+             "--config '%s/setup.conf' >'%s/setup.log' 2>&1",
+             t->dir, t->rsa_bits, t->ca, t->ca);
     return system(text) == 0;
 }
 
@@ -149,7 +149,7 @@ bool swtpm_start(swtpm *t)
     return start(t);
 }
 
-bool swtpm_start_certified(swtpm *t, const char *ca)
+bool swtpm_start_certified(swtpm *t, const char *ca, unsigned rsa_bits)
 {
     if (system("command -v swtpm swtpm_setup swtpm_localca >/dev/null") != 0) {
         printf("SKIP swtpm-tools are not here\n");
@@ -157,6 +157,7 @@ bool swtpm_start_certified(swtpm *t, const char *ca)
     }
     memset(t, 0, sizeof *t);
     t->ca = ca;
+    t->rsa_bits = rsa_bits;
     return start(t);
 }
 
@@ -188,25 +189,32 @@ void swtpm_end(swtpm *t)
     emk_test_dir_remove(t->dir);
 }
 
-/* Sends a command with an empty password as its authorisation. */
-static void command(const swtpm *t, uint32_t code, uint32_t handle, emk_span params)
+/* Sends a command on one or two handles with an empty password as its authorisation. */
+static void command_on(const swtpm *t, uint32_t code, const uint32_t *handles, size_t n,
+                       emk_span params)
 {
     static const uint8_t password[] = {0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0};
     uint8_t out[256], in[256];
-    size_t len = 14 + sizeof password + params.len;
+    size_t head = 10 + 4 * n, len = head + sizeof password + params.len;
     int fd = dial(t->port);
 
     assert_true(fd >= 0);
     emk_store_u16be(out, 0x8002);
     emk_store_u32be(out + 2, (uint32_t)len);
     emk_store_u32be(out + 6, code);
-    emk_store_u32be(out + 10, handle);
-    memcpy(out + 14, password, sizeof password);
-    memcpy(out + 14 + sizeof password, params.p, params.len);
+    for (size_t i = 0; i < n; i++)
+        emk_store_u32be(out + 10 + 4 * i, handles[i]);
+    memcpy(out + head, password, sizeof password);
+    memcpy(out + head + sizeof password, params.p, params.len);
     assert_int_equal(write(fd, out, len), len);
     assert_true(read(fd, in, sizeof in) >= 10);
     close(fd);
     assert_int_equal(emk_load_u32be(in + 6), 0);
+}
+
+static void command(const swtpm *t, uint32_t code, uint32_t handle, emk_span params)
+{
+    command_on(t, code, &handle, 1, params);
 }
 
 void swtpm_clear(const swtpm *t)
@@ -225,4 +233,11 @@ void swtpm_extend(const swtpm *t, uint8_t pcr, uint8_t byte)
 void swtpm_unlock(const swtpm *t)
 {
     command(t, 0x139, 0x4000000A, emk_span_str(""));
+}
+
+void swtpm_undefine(const swtpm *t, uint32_t index)
+{
+    const uint32_t handles[] = {0x4000000C, index};
+
+    command_on(t, 0x122, handles, 2, emk_span_str(""));
 }

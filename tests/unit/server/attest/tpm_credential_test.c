@@ -64,6 +64,52 @@ static void an_rsa_key_opens_it_for_that_name_only(void **state)
     }
 }
 
+/* SubjectPublicKeyInfo of id-ecPublicKey on a curve, with its generator. */
+#define SPKI_P256 "3059301306072a8648ce3d020106082a8648ce3d030107034200"
+#define SPKI_P384 "3076301006072a8648ce3d020106052b81040022036200"
+
+static void the_template_follows_from_the_key(void **state)
+{
+    static const struct {
+        const char *head, *point;
+        size_t point_len;
+        uint16_t hash, bits;
+    } ROWS[] = {
+        {SPKI_P256, TEST_P256_G, 65, EMK_TPM_ALG_SHA256, 128},
+        {SPKI_P384, TEST_P384_G, 97, EMK_TPM_ALG_SHA384, 256},
+    };
+    emk_tpm_credential_in in = right();
+    emk_tpm_credential made;
+    emk_tpm_ek_template t;
+    uint8_t ephemeral[32] = {1}, der[128];
+    emk_error e;
+
+    (void)state;
+    assert_ok(emk_tpm_ek_template_of(test_crypto(), in.ek_spki, &t, &e), &e);
+    assert_int_equal(t.name_alg, EMK_TPM_ALG_SHA256);
+    assert_int_equal(t.symmetric_bits, 128);
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        size_t head = strlen(ROWS[i].head) / 2;
+
+        emk_unhex(ROWS[i].head, der, head);
+        emk_unhex(ROWS[i].point, der + head, ROWS[i].point_len);
+        in.ek_spki = emk_span_of(der, head + ROWS[i].point_len);
+        assert_ok(emk_tpm_ek_template_of(test_crypto(), in.ek_spki, &t, &e), &e);
+        assert_int_equal(t.name_alg, ROWS[i].hash);
+        assert_int_equal(t.symmetric_bits, ROWS[i].bits);
+        in.ek = t;
+        assert_ok(emk_tpm_credential_make(test_crypto(), &in, &made, &e), &e);
+        assert_int_equal(made.enc_secret_len, 4 + ROWS[i].point_len - 1);
+        der[head + 1] ^= 1;
+        assert_status(emk_tpm_credential_make(test_crypto(), &in, &made, &e), EMK_E_FORMAT, &e);
+    }
+    der[strlen(SPKI_P384) / 2 + 1] ^= 1;
+    assert_status(emk_tpm_credential_make_fixed(test_crypto(), &in, ephemeral, &made, &e),
+                  EMK_E_UNSUPPORTED, &e);
+    in.ek_spki.len--;
+    assert_status(emk_tpm_ek_template_of(test_crypto(), in.ek_spki, &t, &e), EMK_E_FORMAT, &e);
+}
+
 static void rejects_inputs_that_are_none(void **state)
 {
     static const uint8_t LONG[49];
@@ -165,9 +211,10 @@ int main(void)
     if (emk_rsa_private_generate(test_crypto(), 2048, &ek, NULL) != EMK_OK ||
         emk_rsa_public_to_spki(emk_rsa_private_public(ek), spki, &spki_len, NULL) != EMK_OK)
         return 1;
-    rc = EMK_RUN(emk_rule(an_rsa_key_opens_it_for_that_name_only),
-                 emk_rule(rejects_inputs_that_are_none), emk_rule(verifies_rsa_schemes_of_tpms),
-                 emk_rule(a_bundle_takes_what_can_be_read));
+    rc =
+        EMK_RUN(emk_rule(an_rsa_key_opens_it_for_that_name_only),
+                emk_rule(the_template_follows_from_the_key), emk_rule(rejects_inputs_that_are_none),
+                emk_rule(verifies_rsa_schemes_of_tpms), emk_rule(a_bundle_takes_what_can_be_read));
     emk_rsa_private_free(ek);
     return rc;
 }
