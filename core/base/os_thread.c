@@ -4,8 +4,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <time.h>
+
+_Static_assert(sizeof(sem_t) <= EMK_LATCH_ROOM, "a latch has room for a semaphore");
+_Static_assert(_Alignof(sem_t) <= _Alignof(emk_latch), "a latch is aligned for a semaphore");
 
 struct emk_lock {
     pthread_mutex_t mutex;
@@ -89,6 +93,29 @@ void emk_lock_wake_one(emk_lock *l)
 void emk_lock_wake_all(emk_lock *l)
 {
     pthread_cond_broadcast(&l->signal);
+}
+
+/* A semaphore: unlike a condition with its lock, it may go away as soon as the wait is over, and
+ * whoever is woken meets no lock that the waker still holds. */
+static sem_t *semaphore_of(emk_latch *l)
+{
+    return (sem_t *)(void *)l->room;
+}
+
+void emk_latch_init(emk_latch *l)
+{
+    (void)sem_init(semaphore_of(l), 0, 0); /* fails for numbers beyond SEM_VALUE_MAX only */
+}
+
+void emk_latch_wait(emk_latch *l)
+{
+    while (sem_wait(semaphore_of(l)) != 0 && errno == EINTR)
+        ;
+}
+
+void emk_latch_open(emk_latch *l)
+{
+    (void)sem_post(semaphore_of(l));
 }
 
 static void *run_thread(void *arg)

@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#define EMK_LATCH_ROOM 32u /* bytes: the system's semaphore */
+
 /* A lock and the signal that goes with it.  Not recursive. */
 typedef struct emk_lock emk_lock;
 
@@ -23,6 +25,18 @@ void emk_lock_wait(emk_lock *l);
 bool emk_lock_wait_for(emk_lock *l, uint64_t timeout_ns);
 void emk_lock_wake_one(emk_lock *l);
 void emk_lock_wake_all(emk_lock *l);
+
+/* A door that is opened once, for one thread that waits in front of it; on that thread's stack. */
+typedef union emk_latch {
+    uint8_t room[EMK_LATCH_ROOM];
+    void *aligned;
+} emk_latch;
+
+void emk_latch_init(emk_latch *l);
+/* Returns when it was opened, at once if it was before.  What the other thread did before opening
+ * it is seen; *l may go away then. */
+void emk_latch_wait(emk_latch *l);
+void emk_latch_open(emk_latch *l);
 
 typedef struct emk_thread emk_thread;
 

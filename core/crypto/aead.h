@@ -51,6 +51,19 @@ emk_status emk_aead_seal(emk_aead *a, const uint8_t nonce[12], emk_span aad, emk
 emk_status emk_aead_open(emk_aead *a, const uint8_t nonce[12], emk_span aad, emk_span cipher,
                          const uint8_t tag[16], uint8_t *plain, emk_error *e) EMK_MUST_CHECK;
 
+/* As emk_aead_open without associated data, but of the plaintext only a part is kept: the rest
+ * passes through EMK_AEAD_PIECE bytes at a time, which are wiped.  EMK_E_USAGE for a part that is
+ * not in the message; else as emk_aead_open. */
+#define EMK_AEAD_PIECE 4096u
+typedef struct emk_aead_part {
+    const uint8_t *tag;
+    size_t from, len; /* in the plaintext */
+    uint8_t *out;     /* len bytes; must not overlap the ciphertext */
+    uint8_t *piece;   /* EMK_AEAD_PIECE bytes of memory as good as out's */
+} emk_aead_part;
+emk_status emk_aead_open_part(emk_aead *a, const uint8_t nonce[12], emk_span cipher,
+                              const emk_aead_part *part, emk_error *e) EMK_MUST_CHECK;
+
 /* Only the first prefix.len bytes of what emk_aead_seal would make of a longer message that
  * begins with `prefix`, without a tag.  The keystream of these ciphers depends on nothing
  * but key and nonce, so two workers may each make their half of one message.  It is safe

@@ -1,5 +1,6 @@
 #include "core/proto/device_certificate.h"
 
+#include "core/crypto/hash.h"
 #include "core/proto/internal.h"
 
 enum {
@@ -85,16 +86,47 @@ static const emk_proto_map map = {
     .read = read_value,
 };
 
-emk_status emk_device_certificate_verify(const emk_crypto *c, emk_span message,
-                                         const emk_verify_key *issuer, uint64_t now,
-                                         emk_device_certificate *out, emk_error *e)
+static emk_status name_it(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
+                          uint8_t name[EMK_HASH_LEN], emk_error *e)
+{
+    static const char label[] = "earmark/1 known certificate"; /* with its zero */
+    emk_span key = emk_verify_key_public(issuer);
+    uint8_t alg = (uint8_t)emk_verify_key_alg(issuer); /* and with it the key's length */
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_of(&alg, 1), key, message};
+
+    return emk_sha256(c, parts, sizeof parts / sizeof parts[0], name, e);
+}
+
+static emk_status parse_signed(const emk_crypto *c, emk_span message,
+                               const emk_certificate_check *check, emk_cose *o, emk_error *e)
+{
+    const emk_certificate_memory *m = check->memory;
+    uint8_t name[EMK_HASH_LEN];
+    emk_status st = EMK_OK;
+
+    if (!m)
+        return emk_proto_verify(c, message, EMK_COSE_DEVICE_CERTIFICATE, check->issuer, o, e);
+    st = name_it(c, message, check->issuer, name, e);
+    if (st != EMK_OK)
+        return st;
+    if (m->has(m->self, name))
+        return emk_proto_parse(message, EMK_COSE_DEVICE_CERTIFICATE, o, e);
+    st = emk_proto_verify(c, message, EMK_COSE_DEVICE_CERTIFICATE, check->issuer, o, e);
+    if (st == EMK_OK)
+        m->keep(m->self, name);
+    return st;
+}
+
+emk_status emk_device_certificate_check(const emk_crypto *c, emk_span message,
+                                        const emk_certificate_check *check,
+                                        emk_device_certificate *out, emk_error *e)
 {
     emk_device_certificate d = {0};
     uint8_t device_id[EMK_DEVICE_ID_LEN];
     emk_cose o;
     emk_status st;
 
-    st = emk_proto_verify(c, message, EMK_COSE_DEVICE_CERTIFICATE, issuer, &o, e);
+    st = parse_signed(c, message, check, &o, e);
     if (st != EMK_OK)
         return st;
     st = emk_proto_read_map(o.payload, &map, &d, e);
@@ -105,9 +137,18 @@ emk_status emk_device_certificate_verify(const emk_crypto *c, emk_span message,
         return st;
     if (memcmp(device_id, d.device_id, sizeof device_id) != 0)
         return emk_fail(e, EMK_E_FORMAT, "certificate: device id is not that of the keys", 0);
-    if (now >= d.not_after)
+    if (check->now >= d.not_after)
         return emk_fail(e, EMK_E_POLICY, "certificate: expired", d.not_after);
 
     *out = d;
     return EMK_OK;
+}
+
+emk_status emk_device_certificate_verify(const emk_crypto *c, emk_span message,
+                                         const emk_verify_key *issuer, uint64_t now,
+                                         emk_device_certificate *out, emk_error *e)
+{
+    const emk_certificate_check check = {issuer, now, NULL};
+
+    return emk_device_certificate_check(c, message, &check, out, e);
 }

@@ -30,4 +30,26 @@ emk_status emk_device_certificate_verify(const emk_crypto *c, emk_span message,
                                          const emk_verify_key *issuer, uint64_t now,
                                          emk_device_certificate *out, emk_error *e) EMK_MUST_CHECK;
 
+/* A reader's memory of what it verified before.  Only what is true for ever goes in: names are
+ * hashes over the issuer's key and the certificate, keys are known by their bytes. */
+typedef struct emk_certificate_memory {
+    void *self;
+    bool (*has)(void *self, const uint8_t name[EMK_HASH_LEN]);
+    void (*keep)(void *self, const uint8_t name[EMK_HASH_LEN]);
+    /* Lends the key that verifies for a device, until give; *loan is for give. */
+    emk_status (*lend)(void *self, emk_span signing_key, const emk_verify_key **out, void **loan,
+                       emk_error *e);
+    void (*give)(void *self, void *loan);
+} emk_certificate_memory;
+
+/* The same with a memory of signatures (NULL: none).  All but the signature is looked at anew. */
+typedef struct emk_certificate_check {
+    const emk_verify_key *issuer;
+    uint64_t now; /* seconds since 1970 */
+    const emk_certificate_memory *memory;
+} emk_certificate_check;
+emk_status emk_device_certificate_check(const emk_crypto *c, emk_span message,
+                                        const emk_certificate_check *check,
+                                        emk_device_certificate *out, emk_error *e) EMK_MUST_CHECK;
+
 #endif

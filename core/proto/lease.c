@@ -68,9 +68,13 @@ static void read_value(emk_cbor_reader *r, int64_t key, void *out)
         break;
     case SEALED:
         l->sealed = emk_cbor_read_bytes(r);
+        if (l->sealed.len == 0)
+            emk_cbor_fail(r, EMK_E_FORMAT, "lease: a secret of no bytes", 0);
         break;
     case REFUSAL:
         l->refusal = emk_proto_read_small(r, EMK_LEASE_REFUSAL_MAX);
+        if (l->refusal == 0)
+            emk_cbor_fail(r, EMK_E_FORMAT, "lease: a refusal without a reason", 0);
         break;
     }
 }

@@ -117,8 +117,25 @@ emk_status emk_request_parse(emk_span message, emk_request *out, emk_error *e)
     return EMK_OK;
 }
 
-emk_status emk_request_verify(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
-                              uint64_t now, emk_request *out, emk_error *e)
+static emk_status verify_by_device(const emk_crypto *c, const emk_cose *o, emk_span signing_key,
+                                   const emk_certificate_memory *m, emk_error *e)
+{
+    const emk_verify_key *key = NULL;
+    void *loan = NULL;
+    emk_status st;
+
+    if (!m)
+        return emk_proto_verify_by(c, o, signing_key, e);
+    st = m->lend(m->self, signing_key, &key, &loan, e);
+    if (st != EMK_OK)
+        return st;
+    st = emk_cose_verify(c, o, emk_span_of(NULL, 0), key, NULL, e);
+    m->give(m->self, loan);
+    return st;
+}
+
+emk_status emk_request_check(const emk_crypto *c, emk_span message,
+                             const emk_certificate_check *check, emk_request *out, emk_error *e)
 {
     emk_request q = {0};
     emk_cose o;
@@ -127,10 +144,10 @@ emk_status emk_request_verify(const emk_crypto *c, emk_span message, const emk_v
     st = parse(message, &o, &q, e);
     if (st != EMK_OK)
         return st;
-    st = emk_device_certificate_verify(c, q.certificate_message, issuer, now, &q.certificate, e);
+    st = emk_device_certificate_check(c, q.certificate_message, check, &q.certificate, e);
     if (st != EMK_OK)
         return st;
-    st = emk_proto_verify_by(c, &o, q.certificate.signing_key, e);
+    st = verify_by_device(c, &o, q.certificate.signing_key, check->memory, e);
     if (st != EMK_OK)
         return st;
     st = emk_proto_check_point(c, &q.request_key, e);
@@ -142,4 +159,12 @@ emk_status emk_request_verify(const emk_crypto *c, emk_span message, const emk_v
 
     *out = q;
     return EMK_OK;
+}
+
+emk_status emk_request_verify(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
+                              uint64_t now, emk_request *out, emk_error *e)
+{
+    const emk_certificate_check check = {issuer, now, NULL};
+
+    return emk_request_check(c, message, &check, out, e);
 }

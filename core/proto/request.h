@@ -32,6 +32,11 @@ emk_status emk_request_sign(const emk_crypto *c, const emk_signer *signer, const
 emk_status emk_request_verify(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
                               uint64_t now, emk_request *out, emk_error *e) EMK_MUST_CHECK;
 
+/* The same with a memory of what was verified before. */
+emk_status emk_request_check(const emk_crypto *c, emk_span message,
+                             const emk_certificate_check *check, emk_request *out,
+                             emk_error *e) EMK_MUST_CHECK;
+
 /* Fills *out (without `certificate` and `hash`) from the bytes alone.  NOTHING IS VERIFIED:
  * for showing to people. */
 emk_status emk_request_parse(emk_span message, emk_request *out, emk_error *e) EMK_MUST_CHECK;

@@ -27,6 +27,16 @@ emk_status emk_sealing_certificate_verify(const emk_crypto *c, emk_span in,
                                           emk_sealing_certificate *out,
                                           emk_error *e) EMK_MUST_CHECK;
 
+/* The word of an issuer, or of the root, for the issuer's next key, in the same form.  Who trusts
+ * `by` trusts that key from then on; the period is when it may be learned, and is judged here
+ * (EMK_E_POLICY outside of it).  [messages 13] */
+emk_status emk_issuer_certificate_make(const emk_crypto *c, const emk_signer *by,
+                                       const emk_sealing_certificate *cert, emk_buf *out,
+                                       emk_error *e) EMK_MUST_CHECK;
+emk_status emk_issuer_certificate_verify(const emk_crypto *c, emk_span in, const emk_verify_key *by,
+                                         uint64_t now, emk_sealing_certificate *out,
+                                         emk_error *e) EMK_MUST_CHECK;
+
 /* Gives the key that may have signed a header: the issuer's when certificate is empty, else
  * the one it certifies for `now` and for the day `created_day` (both must lie in its
  * period).  Free with emk_verify_key_free.  EMK_E_SIGNATURE. */

@@ -27,7 +27,8 @@ typedef enum emk_cose_type {
     EMK_COSE_RECEIPT = 8,
     EMK_COSE_LEASE = 9,
     EMK_COSE_EVENTS = 10,
-    EMK_COSE_LEASE_REQUEST = 11
+    EMK_COSE_LEASE_REQUEST = 11,
+    EMK_COSE_ISSUER_CERTIFICATE = 12
 } emk_cose_type;
 
 /* Signs 64 bytes over msg: Ed25519, or ES256 as r || s. */

@@ -90,6 +90,38 @@ emk_status emk_segment_open(emk_segment_cipher *sc, const emk_segment *seg, cons
     return st == EMK_E_SEALED ? emk_fail_sealed(e) : st;
 }
 
+static emk_status open_clear_part(emk_segment_cipher *sc, const emk_segment *seg,
+                                  const uint8_t nonce[EMK_AEAD_NONCE_LEN], emk_span bytes,
+                                  const emk_aead_part *part, emk_error *e)
+{
+    uint8_t none = 0;
+    emk_status st;
+
+    if (part->from > seg->len || part->len > seg->len - part->from)
+        return emk_fail(e, EMK_E_USAGE, "segment: a part outside", part->from);
+    st = emk_aead_open(sc->aead, nonce, bytes, NOTHING, part->tag, &none, e);
+    if (st == EMK_OK)
+        memcpy(part->out, bytes.p + part->from, part->len);
+    else
+        memset(part->out, 0, part->len);
+    return st;
+}
+
+emk_status emk_segment_open_part(emk_segment_cipher *sc, const emk_segment *seg,
+                                 const uint8_t *cipher, const emk_aead_part *part, emk_error *e)
+{
+    const emk_span bytes = emk_span_of(cipher, seg->len);
+    uint8_t nonce[EMK_AEAD_NONCE_LEN];
+    emk_status st;
+
+    st = prepare(sc, seg, nonce, e);
+    if (st == EMK_OK && seg->kind != EMK_REGION_CLEAR)
+        st = emk_aead_open_part(sc->aead, nonce, bytes, part, e);
+    else if (st == EMK_OK)
+        st = open_clear_part(sc, seg, nonce, bytes, part, e);
+    return st == EMK_E_SEALED ? emk_fail_sealed(e) : st;
+}
+
 static emk_status region_0(const emk_sealed_part *p, emk_layout *l, emk_segment_cipher *cipher,
                            emk_error *e)
 {

@@ -31,6 +31,11 @@ emk_status emk_segment_seal_prefix(emk_segment_cipher *sc, const emk_segment *se
 emk_status emk_segment_open(emk_segment_cipher *sc, const emk_segment *seg, const uint8_t *cipher,
                             const uint8_t tag[EMK_AEAD_TAG_LEN], uint8_t *plain,
                             emk_error *e) EMK_MUST_CHECK;
+/* The same of a part of it; verifies the whole.  EMK_E_USAGE for a part that is not in the
+ * segment. */
+emk_status emk_segment_open_part(emk_segment_cipher *sc, const emk_segment *seg,
+                                 const uint8_t *cipher, const emk_aead_part *part,
+                                 emk_error *e) EMK_MUST_CHECK;
 
 /* The whole sealed part, which is region 0: `len` bytes of plaintext, and as it is stored,
  * each segment with its tag behind it (emk_sealed_part_stored bytes).  Opening checks the

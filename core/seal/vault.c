@@ -615,6 +615,22 @@ static emk_status read_segment(emk_vault *v, emk_segment_cipher *cipher, const e
     return st;
 }
 
+/* Reads a segment's ciphertext, into `scratch` where the file is not mapped, and decrypts a part of
+ * it: of the rest there is one piece at a time in the clear. */
+static emk_status read_part(emk_vault *v, emk_segment_cipher *cipher, const emk_segment *seg,
+                            uint8_t *scratch, emk_aead_part *part, emk_error *e)
+{
+    const uint8_t *from = scratch;
+    emk_status st = EMK_OK;
+
+    if (v->in.file->p)
+        from = v->in.file->p + v->places.payload + seg->at;
+    else
+        st = emk_source_read(v->in.file, v->places.payload + seg->at, scratch, seg->len, e);
+    part->tag = v->tags[seg->number - v->first_segment];
+    return st == EMK_OK ? emk_segment_open_part(cipher, seg, from, part, e) : st;
+}
+
 static emk_status work_segment(read_worker *w, uint32_t number, emk_error *e)
 {
     read_job *job = w->job;
@@ -723,25 +739,40 @@ emk_status emk_vault_verify(emk_vault *v, unsigned threads, const emk_progress *
     return st;
 }
 
-/* Where a segment is decrypted of which only a part is wanted: no worse memory than the model's
- * own may be. */
-static emk_status scratch_new(emk_os_map *out, emk_error *e)
+/* What reading a part of a segment needs beside the part. */
+typedef struct part_scratch {
+    uint8_t *cipher;  /* a segment; NULL where the file is mapped */
+    emk_os_map piece; /* in no worse memory than the model's own may be */
+} part_scratch;
+
+static emk_status part_scratch_init(const emk_vault *v, part_scratch *s, emk_error *e)
 {
-    if (emk_os_map_new(EMK_SEGMENT_LEN, EMK_OS_MAP_SECRET, out, NULL) == EMK_OK)
+    if (!v->in.file->p) {
+        s->cipher = emk_alloc(EMK_SEGMENT_LEN, 1);
+        if (!s->cipher)
+            return emk_fail(e, EMK_E_NO_MEMORY, "vault: no memory", EMK_SEGMENT_LEN);
+    }
+    if (emk_os_map_new(EMK_AEAD_PIECE, EMK_OS_MAP_SECRET, &s->piece, NULL) == EMK_OK)
         return EMK_OK;
-    return emk_os_map_new(EMK_SEGMENT_LEN, EMK_OS_MAP_LOCK, out, e);
+    return emk_os_map_new(EMK_AEAD_PIECE, EMK_OS_MAP_LOCK, &s->piece, e);
+}
+
+static void part_scratch_done(part_scratch *s)
+{
+    emk_free(s->cipher);
+    emk_os_map_free(&s->piece);
 }
 
 emk_status emk_vault_read(emk_vault *v, uint64_t off, uint8_t *out, size_t len, emk_error *e)
 {
     emk_segment_cipher cipher = {0};
-    emk_os_map scratch = {0};
+    part_scratch scratch = {0};
     size_t done = 0;
     emk_status st;
 
     if (off > v->plan.model_len || len > v->plan.model_len - off)
         return emk_fail(e, EMK_E_USAGE, "vault: outside the model", off);
-    st = scratch_new(&scratch, e);
+    st = part_scratch_init(v, &scratch, e);
     if (st == EMK_OK)
         st = emk_segment_cipher_init(&cipher, &v->keys, v->aead, e);
     while (st == EMK_OK && done < len) {
@@ -752,9 +783,10 @@ emk_status emk_vault_read(emk_vault *v, uint64_t off, uint8_t *out, size_t len, 
         if (n == seg.len) {
             st = read_segment(v, &cipher, &seg, out + done, e);
         } else {
-            st = read_segment(v, &cipher, &seg, scratch.p, e);
-            if (st == EMK_OK)
-                memcpy(out + done, (uint8_t *)scratch.p + skip, n);
+            emk_aead_part part = {
+                .from = skip, .len = n, .out = out + done, .piece = scratch.piece.p};
+
+            st = read_part(v, &cipher, &seg, scratch.cipher, &part, e);
         }
         done += n;
     }
@@ -762,6 +794,6 @@ emk_status emk_vault_read(emk_vault *v, uint64_t off, uint8_t *out, size_t len, 
     if (st != EMK_OK)
         emk_wipe(out, len);
     emk_segment_cipher_done(&cipher);
-    emk_os_map_free(&scratch);
+    part_scratch_done(&scratch);
     return st;
 }

@@ -94,7 +94,8 @@ emk_status emk_vault_rewrap(emk_vault *v, const emk_sink *file, const emk_agree_
 emk_status emk_vault_read_all(emk_vault *v, uint8_t *out, unsigned threads,
                               const emk_progress *progress, emk_error *e) EMK_MUST_CHECK;
 
-/* Decrypts a part of the model.  Every segment it touches is verified whole. */
+/* Decrypts a part of the model.  Every segment it touches is verified whole; of what is not asked
+ * for, EMK_AEAD_PIECE bytes at a time are in the clear. */
 emk_status emk_vault_read(emk_vault *v, uint64_t off, uint8_t *out, size_t len,
                           emk_error *e) EMK_MUST_CHECK;
 

@@ -72,6 +72,19 @@ typedef struct emk_client_config {
  * EMK_E_IO, EMK_E_CRYPTO, EMK_E_NO_MEMORY. */
 emk_status emk_client_new(const emk_client_config *config, emk_client **out,
                           emk_error *e) EMK_MUST_CHECK;
+/* Learns the issuer's next key from a certificate [messages 13] that a key known already has
+ * signed, as servers publish them (issuer_chain).  From then on what that key signs is taken; the
+ * app keeps the key, of *len bytes (up to 65), and names it among `issuers` at the next start. With
+ * EMK_CLIENT_ISSUERS_MAX keys the oldest but the first one is forgotten.  EMK_OK also for a key
+ * that is known.  EMK_E_SIGNATURE, EMK_E_FORMAT, EMK_E_POLICY (not to be learned now),
+ * EMK_E_NO_MEMORY. */
+emk_status emk_client_learn_issuer(emk_client *cl, emk_span certificate, uint8_t public_key[65],
+                                   size_t *len, emk_error *e) EMK_MUST_CHECK;
+/* Whether this is the key of an issuer that is known. */
+bool emk_client_knows_key(const emk_client *cl, emk_span public_key);
+/* Whether a ticket or lease names a key that is known.  Proves nothing: it says when to learn. */
+bool emk_client_knows_issuer(const emk_client *cl, emk_span message);
+
 /* Forgets request keys that are held in memory only.  Models that are open stay open, and nobody
  * watches them any more.  NULL is fine. */
 void emk_client_free(emk_client *cl);
@@ -235,6 +248,47 @@ uint64_t emk_tensors_expires(const emk_tensors *t);
 /* Wipes and frees.  NULL is fine. */
 void emk_tensors_close(emk_tensors *t);
 
+/* ---- a window of tensors ---- */
+
+/* Tensors that are in use at the same time, and never more bytes of them in the clear than a
+ * budget: for engines that take their weights one by one.  What is given back is wiped at once.
+ * Beside it, while a tensor is read, stand 4 KiB of what lies around it. */
+typedef struct emk_window emk_window;
+
+#define EMK_WINDOW_TAKEN_MAX 64u /* at a time */
+
+/* As emk_client_open_tensors, with a budget of bytes, and of a model without an index as well; end
+ * with emk_window_close.  EMK_E_USAGE for a budget of 0. */
+emk_status emk_client_open_window(emk_client *cl, const char *name, const emk_client_ask *ask,
+                                  uint64_t budget, emk_window **out, emk_error *e) EMK_MUST_CHECK;
+/* As emk_tensors_each. */
+emk_status emk_window_each(const emk_window *w,
+                           emk_status (*fn)(void *self, const emk_client_tensor *tensor,
+                                            emk_error *e),
+                           void *self, emk_error *e) EMK_MUST_CHECK;
+/* Decrypts a tensor and fills *bytes, lent until it is given back.  Nothing is given back for the
+ * caller: EMK_E_LIMIT when it does not fit beside what is taken.  Else as emk_tensors_read. */
+emk_status emk_window_take(emk_window *w, emk_span name, emk_span *bytes,
+                           emk_error *e) EMK_MUST_CHECK;
+/* The same for a part, `len` bytes from `off`: one row of a table of embeddings.  An empty name is
+ * the model itself: for engines that read its head and know where its tensors are, which they
+ * need for those that are not in the index.  EMK_E_USAGE for what is not in it. */
+typedef struct emk_window_part {
+    emk_span name;
+    uint64_t off, len;
+} emk_window_part;
+emk_status emk_window_take_part(emk_window *w, const emk_window_part *part, emk_span *bytes,
+                                emk_error *e) EMK_MUST_CHECK;
+/* Wipes and frees what was taken.  Bytes that are not the window's are ignored. */
+void emk_window_give(emk_window *w, emk_span bytes);
+/* Bytes in the clear now, and the most there ever were. */
+uint64_t emk_window_in_use(const emk_window *w);
+uint64_t emk_window_most(const emk_window *w);
+/* True when its time was over, or a guard wiped it: what was taken reads as zeros. */
+bool emk_window_is_wiped(emk_window *w);
+/* Wipes and frees all of it.  NULL is fine. */
+void emk_window_close(emk_window *w);
+
 /* ---- leases ---- */
 
 /* Appends a request for a lease of an entry, for the issuer.  `summary` is the guard's, opaque
@@ -266,7 +320,8 @@ emk_status emk_client_lease_accept(emk_client *cl, emk_span message, emk_client_
 /* An entry as listed.  All of it is lent for the call. */
 typedef struct emk_client_entry {
     const char *name;
-    emk_status status; /* EMK_OK, or why it cannot be read: then the rest is NULL */
+    emk_status status; /* EMK_OK, or why it cannot be read: then the rest but `why` is NULL */
+    const char *why;   /* an error's `what`; NULL when all is well */
     const emk_policy *policy;
     const emk_identity *identity;
     const emk_record *record;

@@ -82,10 +82,35 @@ static void says_that_time_passed(void **state)
     emk_lock_free(s.lock);
 }
 
+static void open_the_latch(void *self)
+{
+    emk_latch_open(self);
+}
+
+static void a_latch_lets_through_before_and_after_it_is_waited_for(void **state)
+{
+    emk_error e = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        emk_thread *t = NULL;
+        emk_latch latch;
+
+        emk_latch_init(&latch);
+        assert_ok(emk_thread_start(open_the_latch, &latch, &t, &e), &e);
+        if (i % 2)
+            emk_thread_join(t);
+        emk_latch_wait(&latch);
+        if (i % 2 == 0)
+            emk_thread_join(t);
+    }
+}
+
 int main(void)
 {
     emk_thread_join(NULL);
     emk_lock_free(NULL);
     return EMK_RUN(emk_rule(counts_every_step_of_every_thread), emk_rule(wakes_who_waits),
-                   emk_rule(says_that_time_passed));
+                   emk_rule(says_that_time_passed),
+                   emk_rule(a_latch_lets_through_before_and_after_it_is_waited_for));
 }

@@ -130,6 +130,48 @@ static void refuses_a_change_of_any_bit_and_zeroes_the_output(void **state)
     }
 }
 
+static void opens_a_part_and_verifies_the_whole(void **state)
+{
+    static uint8_t plain[3 * EMK_AEAD_PIECE + 5], cipher[sizeof plain], out[sizeof plain];
+    static const struct {
+        size_t from, len;
+    } parts[] = {{0, 1},   {0, sizeof plain}, {EMK_AEAD_PIECE - 1, 2},
+                 {100, 0}, {sizeof plain, 0}, {sizeof plain - 3, 3}};
+    uint8_t tag[16], piece[EMK_AEAD_PIECE], zeros[sizeof piece] = {0};
+    emk_aead_part part = {.tag = tag, .out = out, .piece = piece};
+    emk_error e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof plain; i++)
+        plain[i] = (uint8_t)(i * 7 + i / 251);
+    for (size_t i = 0; i < 3; i++) {
+        emk_aead *a = keyed(IDS[i]);
+
+        assert_ok(emk_aead_seal(a, NONCE, NONE, SPAN(plain), cipher, tag, &e), &e);
+        for (size_t j = 0; j < sizeof parts / sizeof parts[0]; j++) {
+            part.from = parts[j].from;
+            part.len = parts[j].len;
+            memset(piece, 0xee, sizeof piece);
+            assert_ok(emk_aead_open_part(a, NONCE, SPAN(cipher), &part, &e), &e);
+            assert_memory_equal(out, plain + part.from, part.len);
+            if (part.len < sizeof plain)
+                assert_memory_equal(piece, zeros, sizeof piece);
+        }
+        part.from = 10;
+        part.len = 100;
+        flip(cipher, 8 * (sizeof cipher - 1)); /* far from what is asked for */
+        assert_status(emk_aead_open_part(a, NONCE, SPAN(cipher), &part, &e), EMK_E_SEALED, &e);
+        assert_memory_equal(out, zeros, part.len);
+        part.from = sizeof plain;
+        part.len = 1;
+        assert_status(emk_aead_open_part(a, NONCE, SPAN(cipher), &part, &e), EMK_E_USAGE, &e);
+        part.from = 1;
+        part.len = SIZE_MAX;
+        assert_status(emk_aead_open_part(a, NONCE, SPAN(cipher), &part, &e), EMK_E_USAGE, &e);
+        emk_aead_free(a);
+    }
+}
+
 static void refuses_other_lengths_of_the_same_message(void **state)
 {
     uint8_t cipher[17] = {0}, tag[16], out[17];
@@ -267,6 +309,7 @@ int main(void)
         emk_rule(knows_its_ids_and_refuses_others),
         emk_rule(opens_what_it_sealed_in_place_or_beside),
         emk_rule(refuses_a_change_of_any_bit_and_zeroes_the_output),
+        emk_rule(opens_a_part_and_verifies_the_whole),
         emk_rule(refuses_other_lengths_of_the_same_message), emk_rule(refuses_work_without_a_key),
         emk_rule(refuses_more_bytes_than_one_nonce_may_cover),
         emk_rule(a_prefix_is_the_start_of_the_whole), emk_rule(a_new_key_replaces_the_old_one),

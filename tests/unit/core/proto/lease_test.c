@@ -94,6 +94,28 @@ static void rejects_an_empty_secret(void **state)
     rejects(5, "40");
 }
 
+static void rejects_a_refusal_without_a_reason(void **state)
+{
+    emk_lease in = {.time = NOW, .until = NOW, .refusal = EMK_LEASE_REVOKED};
+    emk_buf b, again;
+    emk_error e = {0};
+    fields f;
+
+    (void)state;
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    emk_buf_init(&again, 65536);
+    assert_ok(emk_lease_sign(P.crypto, &P.issuer_signer, &in, &b, &e), &e);
+    f = fields_of(emk_buf_span(&b), EMK_COSE_LEASE);
+    field_hex(&f, 6, "00");
+    assert_status(read_it(sign_fields(&f, EMK_COSE_LEASE, &P.issuer_signer, &again), &e),
+                  EMK_E_FORMAT, &e);
+    field_hex(&f, 6, "04");
+    assert_status(read_it(sign_fields(&f, EMK_COSE_LEASE, &P.issuer_signer, &again), &e),
+                  EMK_E_FORMAT, &e);
+    emk_buf_done(&b);
+    emk_buf_done(&again);
+}
+
 static void refuses_to_sign_what_is_no_lease(void **state)
 {
     emk_lease in;
@@ -333,8 +355,9 @@ int main(void)
         return 1;
     failed = EMK_RUN(
         emk_rule(lease_follows_the_rules_of_messages), emk_rule(rejects_an_end_before_its_time),
-        emk_rule(rejects_an_empty_secret), emk_rule(refuses_to_sign_what_is_no_lease),
-        emk_rule(device_opens_what_was_granted), emk_rule(lease_is_no_longer_than_the_policy),
+        emk_rule(rejects_an_empty_secret), emk_rule(rejects_a_refusal_without_a_reason),
+        emk_rule(refuses_to_sign_what_is_no_lease), emk_rule(device_opens_what_was_granted),
+        emk_rule(lease_is_no_longer_than_the_policy),
         emk_rule(grants_nothing_for_tickets_of_another_master),
         emk_rule(refusal_says_why_and_ends_now), emk_rule(request_follows_the_rules_of_messages),
         emk_rule(request_is_read_as_it_was_signed), emk_rule(request_has_limits),

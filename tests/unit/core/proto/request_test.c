@@ -177,6 +177,104 @@ static void rejects_certificate_that_is_expired_or_not_the_issuers(void **state)
     emk_buf_done(&c);
 }
 
+/* ---- a reader with a memory ---- */
+
+typedef struct memory {
+    uint8_t name[32];
+    bool any;
+    unsigned asked, kept, lent;
+    emk_verify_key *key;
+} memory;
+
+static bool has(void *self, const uint8_t name[EMK_HASH_LEN])
+{
+    memory *m = self;
+
+    m->asked++;
+    return m->any && memcmp(m->name, name, sizeof m->name) == 0;
+}
+
+static void keep(void *self, const uint8_t name[EMK_HASH_LEN])
+{
+    memory *m = self;
+
+    m->kept++;
+    m->any = true;
+    memcpy(m->name, name, sizeof m->name);
+}
+
+static emk_status lend(void *self, emk_span signing_key, const emk_verify_key **out, void **loan,
+                       emk_error *e)
+{
+    memory *m = self;
+    emk_status st = emk_verify_key_new(P.crypto, EMK_SIGN_ES256, signing_key, &m->key, e);
+
+    m->lent += st == EMK_OK;
+    *out = m->key;
+    *loan = m->key;
+    return st;
+}
+
+static void give(void *self, void *loan)
+{
+    memory *m = self;
+
+    m->lent--;
+    emk_verify_key_free(loan);
+}
+
+static void check_with(memory *m, emk_span message, const emk_verify_key *issuer, uint64_t now,
+                       emk_status want)
+{
+    const emk_certificate_memory table = {m, has, keep, lend, give};
+    const emk_certificate_check how = {issuer, now, &table};
+    emk_request out;
+    emk_error e = {0};
+
+    assert_status(emk_request_check(P.crypto, message, &how, &out, &e), want, &e);
+    assert_int_equal(m->lent, 0);
+}
+
+static void a_certificate_that_is_known_is_not_verified_again_but_for_all_else(void **state)
+{
+    memory m = {.any = false};
+    emk_buf b, changed;
+    emk_span good_one = good(&b);
+    emk_error e = {0};
+
+    (void)state;
+    emk_buf_init(&changed, EMK_MESSAGE_MAX);
+    assert_ok(emk_buf_append(&changed, good_one, &e), &e);
+    changed.p[changed.len - 1] ^= 1; /* of the device's signature */
+    check_with(&m, good_one, P.issuer, NOW, EMK_OK);
+    check_with(&m, good_one, P.issuer, NOW, EMK_OK);
+    assert_int_equal(m.asked, 2);
+    assert_int_equal(m.kept, 1);
+    check_with(&m, good_one, P.issuer, NOW + 60, EMK_E_POLICY);
+    check_with(&m, emk_buf_span(&changed), P.issuer, NOW, EMK_E_SIGNATURE);
+    check_with(&m, good_one, P.other, NOW, EMK_E_SIGNATURE); /* another issuer knows nothing */
+    assert_int_equal(m.kept, 1);
+    emk_buf_done(&changed);
+    emk_buf_done(&b);
+}
+
+static void a_certificate_that_is_not_good_is_not_kept(void **state)
+{
+    emk_request in;
+    emk_error e = {0};
+    memory m = {.any = false};
+    emk_buf cert, b;
+
+    (void)state;
+    in = example(certificate(&cert, NOW + 1, &P.other_signer));
+    emk_buf_init(&b, EMK_MESSAGE_MAX);
+    assert_ok(emk_request_sign(P.crypto, &P.device_signer, &in, &b, &e), &e);
+    check_with(&m, emk_buf_span(&b), P.issuer, NOW, EMK_E_SIGNATURE);
+    assert_int_equal(m.kept, 0);
+    emk_buf_done(&b);
+    emk_buf_done(&cert);
+}
+
 static void rejects_request_by_another_device(void **state)
 {
     emk_buf c;
@@ -241,6 +339,8 @@ int main(void)
                      emk_rule(rejects_text_over_the_limit),
                      emk_rule(rejects_certificate_that_is_expired_or_not_the_issuers),
                      emk_rule(rejects_request_by_another_device),
+                     emk_rule(a_certificate_that_is_known_is_not_verified_again_but_for_all_else),
+                     emk_rule(a_certificate_that_is_not_good_is_not_kept),
                      emk_rule(refuses_to_sign_what_it_cannot_say),
                      emk_rule(parse_shows_without_believing));
     people_done();

@@ -65,6 +65,33 @@ static emk_segment segment(uint8_t kind)
     return seg;
 }
 
+static void opens_a_part_of_a_segment_of_each_kind(void **state)
+{
+    uint8_t plain[1000], cipher[1000], tag[16], got[100], zeros[100] = {0};
+    uint8_t piece[EMK_AEAD_PIECE];
+    emk_error e;
+
+    (void)state;
+    world_fill(plain, sizeof plain);
+    for (uint8_t kind = 0; kind <= 2; kind++) {
+        emk_aead_part part = {.tag = tag, .from = 300, .len = 100, .out = got, .piece = piece};
+        emk_segment seg = segment(kind);
+        emk_segment_cipher c;
+
+        assert_ok(emk_segment_cipher_init(&c, &weights, EMK_AEAD_AES_256_GCM, &e), &e);
+        assert_ok(emk_segment_seal(&c, &seg, plain, cipher, tag, &e), &e);
+        assert_ok(emk_segment_open_part(&c, &seg, cipher, &part, &e), &e);
+        assert_memory_equal(got, plain + 300, sizeof got);
+        cipher[999] ^= 1; /* behind it: the whole is verified */
+        assert_status(emk_segment_open_part(&c, &seg, cipher, &part, &e), EMK_E_SEALED, &e);
+        assert_memory_equal(got, zeros, sizeof got);
+        cipher[999] ^= 1;
+        part.from = 901;
+        assert_status(emk_segment_open_part(&c, &seg, cipher, &part, &e), EMK_E_USAGE, &e);
+        emk_segment_cipher_done(&c);
+    }
+}
+
 /* Number, region, kind and being the last: each is under the tag. */
 static void rejects_segment_in_another_place(void **state)
 {
@@ -202,6 +229,7 @@ int main(void)
         return 1;
     make_schedules();
     failed = EMK_RUN(emk_rule(opens_sealed_part_of_several_segments),
+                     emk_rule(opens_a_part_of_a_segment_of_each_kind),
                      emk_rule(rejects_segment_in_another_place),
                      emk_rule(works_in_place_and_zeroes_in_place),
                      emk_rule(prefix_is_the_beginning_of_the_segment),
