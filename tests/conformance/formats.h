@@ -41,5 +41,6 @@ typedef struct emk_head_format {
 
 extern const emk_head_format emk_format_age;
 extern const emk_head_format emk_format_kit;
+extern const emk_head_format emk_format_messages;
 
 #endif

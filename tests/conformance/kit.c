@@ -30,7 +30,8 @@ typedef struct kit {
     emk_verify_key *issuer;
     emk_kem_private *device_key, *request_key;
     uint8_t device_id[EMK_DEVICE_ID_LEN];
-    uint64_t now;
+    uint64_t now, lease_until;   /* 0: there is no lease */
+    const uint8_t *lease_secret; /* NULL: there is none */
     uint8_t guard;
     emk_noticed noticed;
     emk_error error;
@@ -39,30 +40,14 @@ typedef struct kit {
 
 /* ---- the head ---- */
 
-static bool parse_number(emk_span text, uint64_t *out)
-{
-    emk_dom number = {.kind = EMK_DOM_NUMBER, .text = text};
-
-    return emk_dom_u64(&number, out);
-}
-
 static uint64_t number(kit *k, const char *key)
 {
-    emk_span text;
-    uint64_t n = 0;
-
-    if (!emk_head_get(k->head, key, &text) || !parse_number(text, &n))
-        emk_vec_malformed(k->v, "\"%s\" is no number", key);
-    return n;
+    return emk_head_number(k->v, k->head, key);
 }
 
 static emk_span hex(kit *k, const char *key)
 {
-    emk_span text, out = emk_span_of("", 0);
-
-    if (!emk_head_get(k->head, key, &text) || !emk_vec_unhex(k->v, text, &out))
-        emk_vec_malformed(k->v, "\"%s\" is no hex", key);
-    return out;
+    return emk_head_hex(k->v, k->head, key);
 }
 
 static emk_span text(const kit *k, const char *key)
@@ -71,6 +56,22 @@ static emk_span text(const kit *k, const char *key)
 
     (void)emk_head_get(k->head, key, &out);
     return out;
+}
+
+/* What a lease brought, where the head has one. */
+static void read_lease(kit *k)
+{
+    emk_span value, secret;
+
+    if (emk_head_get(k->head, "lease-until", &value))
+        k->lease_until = number(k, "lease-until");
+    if (!emk_head_get(k->head, "lease-secret", &value))
+        return;
+    secret = hex(k, "lease-secret");
+    if (secret.len == EMK_LEASE_SECRET_LEN)
+        k->lease_secret = secret.p;
+    else
+        emk_vec_malformed(k->v, "\"lease-secret\" has not 32 bytes");
 }
 
 static void read_head(kit *k)
@@ -82,6 +83,7 @@ static void read_head(kit *k)
 
     k->now = number(k, "now");
     k->guard = (uint8_t)number(k, "guard");
+    read_lease(k);
     if (!emk_vec_is_well(k->v) ||
         !emk_vec_ok(k->v, "issuer", emk_cose_verify_key(k->v->crypto, issuer, &k->issuer, e), e) ||
         !emk_vec_ok(k->v, "device-agree-private",
@@ -100,7 +102,7 @@ static void read_request_key(kit *k)
     uint64_t kem;
     emk_status st;
 
-    if (!space || !parse_number(emk_span_of(in.p, at), &kem) || kem > UINT16_MAX ||
+    if (!space || !emk_text_number(emk_span_of(in.p, at), &kem) || kem > UINT16_MAX ||
         !emk_vec_unhex(k->v, emk_span_of(in.p + at + 1, in.len - at - 1), &raw)) {
         emk_vec_malformed(k->v, "\"request-private\"");
         return;
@@ -186,7 +188,8 @@ static const char *check_policy(kit *k, const emk_policy *policy, const emk_iden
                           .user = text(k, "user"),
                           .app = text(k, "app"),
                           .use = text(k, "use"),
-                          .device = k->device_id};
+                          .device = k->device_id,
+                          .lease_until = record->lease_until};
 
     if (memcmp(identity->device, k->device_id, EMK_DEVICE_ID_LEN) != 0)
         return "binding mismatch";
@@ -242,8 +245,11 @@ static const char *check_generation(kit *k, const emk_record *record)
 
 static const char *open_vault(kit *k, const emk_source *file)
 {
-    emk_vault_in in = {
-        .file = file, .issuer = k->issuer, .device_key = k->device_key, .noticed = &k->noticed};
+    emk_vault_in in = {.file = file,
+                       .issuer = k->issuer,
+                       .device_key = k->device_key,
+                       .lease_secret = k->lease_secret,
+                       .noticed = &k->noticed};
     emk_vault *vault = NULL;
     emk_status st = emk_vault_open(k->v->crypto, &in, &vault, &k->error);
     const char *outcome = outcome_of(k, st);
@@ -266,7 +272,12 @@ static const char *write_and_open(kit *k, emk_accept *accept, const emk_ticket *
     uint8_t *bytes, vault_id[EMK_ID_LEN];
     emk_sink sink;
     emk_source source;
-    emk_accept_out out = {.vault = &sink, .accepted = k->now, .floor = t->issued, .threads = 1};
+    emk_accept_out out = {.vault = &sink,
+                          .accepted = k->now,
+                          .floor = t->issued,
+                          .lease_time = k->lease_until ? t->issued : 0,
+                          .lease_until = k->lease_until,
+                          .threads = 1};
     emk_status st;
 
     if (len > MODEL_MAX) {
@@ -290,9 +301,11 @@ static const char *accept_model(kit *k, const emk_ticket *t)
                         .device_key = k->device_key,
                         .policy = t->policy_bytes,
                         .identity = t->identity_bytes,
+                        .lease_key = t->lease_key,
+                        .lease_secret = k->lease_secret,
                         .now = k->now,
                         .noticed = &k->noticed};
-    emk_record none = {.floor = t->issued};
+    emk_record none = {.floor = t->issued, .lease_until = k->lease_until};
     emk_accept *accept = NULL;
     const char *outcome;
     emk_status st;

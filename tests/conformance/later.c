@@ -1,4 +1,4 @@
-/* Formats that are known, and wait for the part of Earmark that will read them. */
+/* Formats that are known, and read by other tests, or by nothing yet. */
 #include "tests/conformance/formats.h"
 
 static bool is_index(const emk_dom *root, const emk_dom *first)
@@ -46,8 +46,7 @@ const emk_later_format emk_later_formats[] = {
      "it needs HKDF-SHA-512; the container has its own chunks"},
     {"JWS examples", is_jws_list, "JOSE comes with the server"},
     {"JOSE cookbook [RFC 7520]", is_jose_cookbook, "JOSE comes with the server"},
-    {"HTTP message signatures [RFC 9421]", is_http_signatures,
-     "HTTP message signatures come with the server"},
+    {"HTTP message signatures [RFC 9421]", is_http_signatures, "the tests of server/gate run them"},
     {"Themis", is_themis, "reading Themis data comes with the migration tools"},
 };
 

@@ -12,7 +12,7 @@ static const char usage[] =
     "\n"
     "Runs every test vector in the files.  A file's format is recognised by its content:\n"
     "HPKE (RFC 9180 and post-quantum drafts), X-Wing, Wycheproof, STREAM, CBOR, COSE and\n"
-    "COSE-HPKE, JOSE-HPKE, the age testkit, Earmark's own kit; others are known and left for "
+    "COSE-HPKE, JOSE-HPKE, the age testkit, Earmark's own kits; others are known and left for "
     "later.\n"
     "\n"
     "  --json   one JSON document instead of text\n"
@@ -29,7 +29,8 @@ static const emk_json_format *const json_formats[] = {
     &emk_format_jose_hpke,
 };
 
-static const emk_head_format *const head_formats[] = {&emk_format_age, &emk_format_kit};
+static const emk_head_format *const head_formats[] = {&emk_format_age, &emk_format_messages,
+                                                      &emk_format_kit};
 
 static bool looks_like_json(emk_span in)
 {

@@ -61,6 +61,32 @@ bool emk_head_is(const emk_text_head *h, const char *key, const char *value)
     return emk_head_get(h, key, &got) && emk_span_equal(got, emk_span_str(value));
 }
 
+bool emk_text_number(emk_span text, uint64_t *out)
+{
+    emk_dom number = {.kind = EMK_DOM_NUMBER, .text = text};
+
+    return emk_dom_u64(&number, out);
+}
+
+uint64_t emk_head_number(emk_vec *v, const emk_text_head *h, const char *key)
+{
+    emk_span text;
+    uint64_t n = 0;
+
+    if (!emk_head_get(h, key, &text) || !emk_text_number(text, &n))
+        emk_vec_malformed(v, "\"%s\" is no number", key);
+    return n;
+}
+
+emk_span emk_head_hex(emk_vec *v, const emk_text_head *h, const char *key)
+{
+    emk_span text, out = emk_span_of("", 0);
+
+    if (!emk_head_get(h, key, &text) || !emk_vec_unhex(v, text, &out))
+        emk_vec_malformed(v, "\"%s\" is no hex", key);
+    return out;
+}
+
 emk_span emk_head_body(emk_vec *v, const emk_text_head *h)
 {
     emk_span how, out = h->body;

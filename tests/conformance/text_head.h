@@ -24,6 +24,11 @@ bool emk_head_read(emk_span file, emk_text_head *out);
 bool emk_head_get(const emk_text_head *h, const char *key, emk_span *out);
 bool emk_head_is(const emk_text_head *h, const char *key, const char *value);
 
+/* The value as a decimal number, or as hex.  Malformed, and 0 or empty, where it is not that. */
+uint64_t emk_head_number(emk_vec *v, const emk_text_head *h, const char *key);
+emk_span emk_head_hex(emk_vec *v, const emk_text_head *h, const char *key);
+bool emk_text_number(emk_span text, uint64_t *out);
+
 /* The body, inflated where the head says "compressed: zlib".  Malformed where that fails. */
 emk_span emk_head_body(emk_vec *v, const emk_text_head *h);
 

@@ -15,6 +15,7 @@ Hooks, in the order of a file's making (L is file or weights):
   L.commit, weights.segments (list of dicts), weights.plain, weights.bytes
   file.pieces (list of plaintexts), file.last (list of flags), file.chunks, file.bytes
   record.recipient, record.fields (dict), record.body, vault.table, vault.bytes
+  record.sleeping (list), record.lease (dict), record.torn (bytes)    under a lease
 """
 
 import struct
@@ -24,9 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
 from earmark_reference import (CHUNK, ESP256, EDDSA, FILE, MAGIC, P256, PAGE, RECORD_A, RECORD_B,
                                SEGMENT, SUITES, RECORD_END, TICKET, SEALING, WEIGHTS, X25519,
-                               AgreeKey, Keys, Tag18, cbor_encode, device_id, envelope_info,
-                               hint_of, hpke_aead, hpke_schedule, kem_secret, key_id, mac, nonce,
-                               raw_public, round_up, sha256, split_sizes, u32, u64)
+                               AgreeKey, Keys, Tag18, cbor_encode, derive_p256, device_id,
+                               envelope_info, hint_of, hpke_aead, hpke_schedule, hpke_secret,
+                               kem_secret, key_id, labeled_expand, mac, nonce, raw_public,
+                               round_up, sha256, split_sizes, u32, u64)
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -132,21 +134,43 @@ def sign_message(signer, kind, payload, kid=None):
     return sign_object(signer, kind, cbor_encode(payload), at=claimed)[0]
 
 
-def hpke_seal(suite, public, ephemeral, info, plaintext):
+def hpke_seal(suite, public, ephemeral, info, plaintext, psk=b"", psk_id=b""):
     enc = ephemeral.public
-    key, iv = hpke_schedule(suite, kem_secret(suite[0], ephemeral.dh(public), enc, public), info)
+    key, iv = hpke_schedule(suite, kem_secret(suite[0], ephemeral.dh(public), enc, public), info,
+                            psk, psk_id)
     return enc, hpke_aead(suite, key).encrypt(iv, plaintext, b"")
 
 
-def seal_recipient(suite, alg, public, content_alg, extra, cek, hinted, drbg):
+def lease_public(secret):
+    """The lease key of a lease secret [container 3.5]."""
+    return AgreeKey(P256, derive_p256(secret)).public
+
+
+def make_psk(lease_key, ticket_id, ephemeral):
+    """psk_id and psk, from the lease key alone [container 3.5]."""
+    enc = ephemeral.public
+    shared = kem_secret(P256, ephemeral.dh(lease_key), enc, lease_key)
+    name, secret, context = hpke_secret((P256, 1, 0xFFFF), shared,
+                                        b"earmark/1 lease psk\0" + ticket_id)
+    exporter = labeled_expand(name, secret, b"exp", context, 32)
+    return enc, labeled_expand(name, exporter, b"sec", b"psk", 32)
+
+
+def p256_ephemeral(drbg):
+    return AgreeKey(P256, p256_scalar(drbg.take(32)).to_bytes(32, "big"))
+
+
+def seal_recipient(suite, alg, public, content_alg, extra, cek, hinted, drbg, lease=None):
+    """lease: lease key and ticket id, for an envelope in mode psk."""
     protected = cbor_encode({1: alg})
     seed = drbg.take(32)
     if suite[0] == P256:
         seed = p256_scalar(seed).to_bytes(32, "big")
     info = envelope_info(content_alg, protected, extra)
-    enc, ciphertext = hpke_seal(suite, public, AgreeKey(suite[0], seed), info, cek)
+    psk_id, psk = make_psk(*lease, p256_ephemeral(drbg)) if lease else (b"", b"")
+    enc, ciphertext = hpke_seal(suite, public, AgreeKey(suite[0], seed), info, cek, psk, psk_id)
     unprotected = {-4: enc, -65541: hint_of(enc, public)} if hinted else {-4: enc}
-    return [protected, unprotected, ciphertext]
+    return [protected, {**unprotected, **({-5: psk_id} if lease else {})}, ciphertext]
 
 
 def padded(raw, unit=PAGE):
@@ -190,7 +214,8 @@ class Case:
              "cuts": None, "digests": True, "policy": {}, "identity": {}, "created": 20600,
              "issued": 1779900000, "generation": 5,
              "accepted": 1779900500, "floor": 1779900500, "opens": 0, "slot": "A",
-             "other_slot": None, "index": []}
+             "other_slot": None, "index": [], "leased": False, "lease_until": 0,
+             "lease_time": 0, "asleep": False}
         unknown = set(options) - set(o)
         assert not unknown, unknown
         o.update(options)
@@ -239,10 +264,15 @@ class Case:
         self.identity_raw = cbor_encode(self.at("identity", identity))
         self.policy_raw = cbor_encode(self.at("policy", policy))
         self.ticket_id = self.drbg.take(16)
-        payload = self.at("ticket", {
+        payload = {
             1: self.ticket_id, 2: self.device_id, 3: [P256, self.agree.public],
             4: [self.request.kem, self.request.public], 5: self.policy_raw, 6: self.identity_raw,
-            7: self.request_hash, 8: self.issued, 9: self.issued + 3600})
+            7: self.request_hash, 8: self.issued, 9: self.issued + 3600}
+        if self.leased:
+            self.lease_secret = sha256(b"lease secret", self.ticket_id)
+            self.lease_key = lease_public(self.lease_secret)
+            payload.update({10: self.lease_key, 11: 1})
+        payload = self.at("ticket", payload)
         self.ticket = self.at("ticket.raw", sign_message(self.issuer, TICKET, payload))
 
     # -- headers ------------------------------------------------------------------------------
@@ -257,9 +287,12 @@ class Case:
         suite = SUITES_DEFAULT[layer, public.kem]
         content = plain.get(3, self.file_alg if layer == FILE else self.weights_alg)
 
-        def seal(to=public, sealed=cek, hashed=sha256(core_raw), content=content, suite=suite):
+        lease = (self.lease_key, self.ticket_id) if self.leased and layer == WEIGHTS else None
+
+        def seal(to=public, sealed=cek, hashed=sha256(core_raw), content=content, suite=suite,
+                 lease=lease):
             return seal_recipient(suite, SUITES[layer][suite], to.public, content, hashed, sealed,
-                                  layer == WEIGHTS, self.drbg)
+                                  layer == WEIGHTS, self.drbg, lease)
 
         self.seal = seal
         recipients = at(name + ".recipients", [seal()])
@@ -284,6 +317,8 @@ class Case:
                 4: CHUNK if layer == FILE else SEGMENT, 5: length,
                 6: list(SUITES_DEFAULT[layer, public.kem]) + [0], 7: signer.kid,
                 9: self.created, **more}
+        if self.leased and layer == WEIGHTS:
+            core[6][3], core[10] = 1, self.lease_key
         if self.certificate is not None and signer is self.signer:
             core[8] = self.certificate
         return core
@@ -347,6 +382,21 @@ class Case:
 
     # -- vault form ---------------------------------------------------------------------------
 
+    def leased_body(self, f, extra, cek, envelope):
+        """[7.6]: what stands before the commitment."""
+        sleeping = cbor_encode(self.at("record.sleeping", seal_recipient(
+            (P256, 1, 2), 53, self.agree.public, self.content, extra, cek, True, self.drbg,
+            (self.lease_key, self.ticket_id))))
+        envelope = b"" if self.asleep else envelope
+        f = {**f, "state": 2, "size": len(envelope), "sleeping_len": len(sleeping),
+             "until": self.lease_until, "time": self.lease_time}
+        f = self.at("record.lease", f)
+        body = struct.pack(">4sBBHQ16sQQQQQH6x", f["magic"], f["version"], f["state"], f["size"],
+                           f["generation"], f["vault_id"], f["accepted"], f["floor"], f["opens"],
+                           f["until"], f["time"], f["sleeping_len"]) + sleeping + envelope
+        body = body.ljust(4000, b"\0")
+        return body + self.at("record.torn", sha256(body))
+
     def record(self, generation, keys, cek, vault_id, state):
         extra = sha256(b"earmark/1 local\0", self.core_hash, vault_id)
         recipient = seal_recipient((P256, 1, 2), 53, self.agree.public, self.content, extra, cek,
@@ -358,6 +408,8 @@ class Case:
         body = struct.pack(">4sBBHQ16sQQQQ", f["magic"], f["version"], f["state"], f["size"],
                            f["generation"], f["vault_id"], f["accepted"], f["floor"], f["opens"],
                            0) + envelope
+        if self.leased:
+            body = self.leased_body(f, extra, cek, envelope)
         body = self.at("record.body", body.ljust(4032, b"\0")
                        + self.at("weights.commit", keys.commit))
         return self.at("record.bytes", body + mac(keys.local_mac(), body))

@@ -48,13 +48,15 @@ OUTCOMES = ("ok", "bad preamble", "bad cbor", "bad signature", "no matching reci
             "hpke failure", "commitment mismatch", "chunk failure", "length mismatch",
             "region failure", "digest mismatch", "binding mismatch", "policy refused",
             "rollback", "unsupported")
+OUTCOMES_OF_MESSAGES = ("ok", "bad cbor", "bad signature", "hpke failure", "binding mismatch",
+                        "policy refused", "unsupported", "stale", "bad request", "digest mismatch")
 
 
 class Refused(Exception):
     """The one way to fail: an outcome of the kit, and the detail for people."""
 
     def __init__(self, outcome, why):
-        assert outcome in OUTCOMES
+        assert outcome in OUTCOMES + OUTCOMES_OF_MESSAGES
         super().__init__(f"{outcome}: {why}")
         self.outcome = outcome
 
@@ -367,7 +369,7 @@ MESSAGES = {
     TICKET: must(blob(16), blob(32), DEVICE_AGREE, REQUEST_AGREE, blob(1, MAX_MESSAGE),
                  blob(1, MAX_MESSAGE), blob(32), uint(), uint())
     | {10: (blob(65), False), 11: (uint(1), False)},
-    RECEIPT: must(blob(16), blob(16), uint(), uint(), uint(0, 3)) | {6: (blob(1, 1024), False)},
+    RECEIPT: must(blob(16), blob(16), uint(0, 255), uint(), uint(0, 3)) | {6: (blob(1, 1024), False)},
 }
 
 

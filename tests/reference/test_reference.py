@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The second decoder against its rules, against RFC 9180, and against the kit."""
 
+import base64
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "vectors")]
 
 import earmark_reference as ref  # noqa: E402  first: it skips where cryptography is missing
 import earmark_encoder as encoder  # noqa: E402
+import earmark_messages as messages  # noqa: E402
 import make_kit  # noqa: E402
 
 SHARED = os.environ.get("EMK_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
@@ -134,6 +136,10 @@ class Messages(Rules):
                               5: case.policy_raw, 6: case.identity_raw, 7: bytes(32), 8: 1, 9: 2},
                 ()),
             8: (self.device, {1: bytes(16), 2: bytes(16), 3: 0, 4: 9, 5: 3}, ()),
+            9: (self.issuer, {1: bytes(16), 2: bytes(32), 3: 1, 4: 2, 5: bytes(113)}, (5,)),
+            10: (self.device, {1: bytes(32), 2: 1, 3: 1, 4: bytes(32), 5: 9, 6: [{1: 1, 2: 9}]}, ()),
+            11: (self.device, {1: bytes(16), 2: bytes(16), 3: bytes(32), 4: bytes(32), 5: 9, 6: 9,
+                               7: 1, 8: b"summary"}, (8,)),
         }
 
     def read(self, kind, payload):
@@ -204,6 +210,65 @@ class Kit(unittest.TestCase):
 
     def test_the_kit_is_what_make_kit_makes(self):
         self.assertEqual(make_kit.differences(make_kit.all_vectors()), [])
+        self.assertEqual(make_kit.differences(make_kit.MessageKit()), [])
+
+    def test_every_vector_of_messages_reaches_its_outcome(self):
+        for where, at_least in ((make_kit.MESSAGES, 200), (make_kit.MADE, 7)):
+            names = sorted(n for n in os.listdir(where) if n.endswith(".emkm"))
+            self.assertGreaterEqual(len(names), at_least)
+            for name in names:
+                with self.subTest(vector=name):
+                    vector = ref.read_vector(os.path.join(where, name))
+                    self.assertEqual(messages.run_message(*vector), "")
+
+    def test_every_outcome_of_messages_has_a_vector(self):
+        seen = {head["expect"] for head, _ in make_kit.MessageKit().vectors.values()}
+        self.assertEqual(seen, set(ref.OUTCOMES_OF_MESSAGES))
+
+    def test_a_vector_that_promises_something_else_is_noticed(self):
+        head, body = make_kit.MessageKit().vectors["ok-lease-psk"]
+        head = {k: str(v) for k, v in head.items()}
+        self.assertEqual(messages.run_message(head, body), "")
+        for key, value in (("expect", "stale"), ("read-psk", "00"), ("read-until", "1")):
+            self.assertNotEqual(messages.run_message({**head, key: value}, body), "")
+
+
+class HttpSignatures(Rules):
+    """Appendix B of RFC 9421, as far as it is about requests and our two algorithms."""
+
+    @staticmethod
+    def public(jwk):
+        x, y = (base64.urlsafe_b64decode(jwk.get(k, "") + "==") for k in "xy")
+        return x if jwk["crv"] == "Ed25519" else b"\4" + x + y
+
+    @staticmethod
+    def request(vector, messages_of):
+        if "message_text" in vector:
+            head = vector["message_text"].split("\n\n")[0].split("\n")
+            return [line for line in head if line and line[0] != "{"]
+        message = messages_of[vector["message"]]
+        sent = [("Signature-Input", vector["signature_input"]), ("Signature", vector["signature"])]
+        return [message["start_line"]] + [f"{n}: {v}" for n, v in message["fields"] + sent]
+
+    def test_agrees_with_appendix_b(self):
+        vectors, seen = shared("rfc9421/rfc9421_appendix_b.json"), []
+        for v in vectors["vectors"]:
+            lines = self.request(v, vectors["messages"]) if v["alg"] in messages.HTTP_ALGS else [""]
+            if not lines[0].endswith(" HTTP/1.1"):
+                continue
+            http = messages.Http("\r\n".join(lines).encode() + b"\r\n\r\n")
+            names, params, given, signature = messages.parse_signature(http)
+            base = messages.signature_base(http, names, params)
+            public = self.public(vectors["keys"][v["keyid"]]["jwk"])
+            if v["result"] == "valid":
+                self.assertEqual(base.hex(), v["signature_base_hex"])
+                messages.verify_raw(public, base, signature)
+                self.refuses("bad signature", messages.verify_raw, public, base + b" ", signature)
+            else:
+                self.refuses("bad signature", messages.verify_raw, public, base, signature)
+            self.refuses("bad request", messages.check_params, given)
+            seen.append(v["id"])
+        self.assertEqual(seen, ["B.2.6", "B.3", "B.4.0", "B.4.1", "B.4.4"])
 
 
 if __name__ == "__main__":

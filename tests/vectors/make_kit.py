@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Makes the container kit, kit/*.emkv (format: README.md).
+"""Makes the kits, kit/*.emkv and messages/*.emkm (format: README.md).
 
-The vectors are data of this file: a name, the outcome, the reason, and the hooks that make the
+The vectors are data of the kit_*.py here: a name, the outcome, the reason, and the hooks that make the
 one defect (tests/reference/earmark_encoder.py lists the steps).  No clock and no randomness:
 the same bytes every time.
 
-    make_kit.py            writes kit/
+    make_kit.py            writes kit/ and messages/
     make_kit.py --check    compares with what is there; 1 on a difference
     make_kit.py --count    vectors by outcome
 """
@@ -23,15 +23,21 @@ from kit_ok import add_ok  # noqa: E402
 from kit_header import add_headers  # noqa: E402
 from kit_body import add_bodies  # noqa: E402
 from kit_vault import add_vaults  # noqa: E402
+from kit_lease import add_leases  # noqa: E402
+from kit_messages import Messages  # noqa: E402
 from earmark_encoder import Case  # noqa: E402
-from earmark_reference import OUTCOMES, sha256  # noqa: E402
+from earmark_reference import OUTCOMES, OUTCOMES_OF_MESSAGES, sha256  # noqa: E402
 
 KIT = os.path.join(HERE, "kit")
+MESSAGES = os.path.join(HERE, "messages")
+MADE = os.path.join(HERE, "made")  # by emk-make-messages: not this program's
 SMALL = b"".join(b"weight %03d;" % i for i in range(60))
 
 
 class Kit:
-    """All vectors, in the order they were added."""
+    """All vectors of files, in the order they were added."""
+
+    path, suffix = KIT, ".emkv"
 
     def __init__(self):
         self.vectors = {}
@@ -85,10 +91,10 @@ def unpacked(raw):
 
 
 def differences(kit):
-    there = {n[:-5] for n in os.listdir(KIT) if n.endswith(".emkv")}
+    there = {n[:-5] for n in os.listdir(kit.path) if n.endswith(kit.suffix)}
     found = [f"{n}: no vector of ours" for n in sorted(there - set(kit.vectors))]
     for name in kit.vectors:
-        path = os.path.join(KIT, name + ".emkv")
+        path = os.path.join(kit.path, name + kit.suffix)
         if name not in there:
             found.append(f"{name}: missing")
             continue
@@ -99,38 +105,53 @@ def differences(kit):
 
 
 def write_all(kit):
-    os.makedirs(KIT, exist_ok=True)
-    for name in os.listdir(KIT):
-        if name.endswith(".emkv") and name[:-5] not in kit.vectors:
-            os.remove(os.path.join(KIT, name))
+    os.makedirs(kit.path, exist_ok=True)
+    for name in os.listdir(kit.path):
+        if name.endswith(kit.suffix) and name[:-5] not in kit.vectors:
+            os.remove(os.path.join(kit.path, name))
     total = 0
     for name in kit.vectors:
         raw = write_vector(*kit.make(name))
         total += len(raw)
-        with open(os.path.join(KIT, name + ".emkv"), "wb") as f:
+        with open(os.path.join(kit.path, name + kit.suffix), "wb") as f:
             f.write(raw)
     print(f"{len(kit.vectors)} vectors, {total} bytes")
 
 
+class MessageKit(Messages):
+    """The same for messages, which are made when they are added."""
+
+    path, suffix = MESSAGES, ".emkm"
+
+    def make(self, name):
+        return self.vectors[name]
+
+
 def all_vectors():
     kit = Kit()
-    for add in (add_ok, add_headers, add_bodies, add_vaults):
+    for add in (add_ok, add_headers, add_bodies, add_vaults, add_leases):
         add(kit.add)
     return kit
 
 
+def count(kit, messages):
+    counts = collections.Counter(v[0] for v in kit.vectors.values())
+    of_messages = collections.Counter(head["expect"] for head, _ in messages.vectors.values())
+    for outcome in dict.fromkeys(OUTCOMES + OUTCOMES_OF_MESSAGES):
+        print(f"{counts[outcome]:4} {of_messages[outcome]:4} {outcome}")
+
+
 def main():
-    kit = all_vectors()
+    kits = all_vectors(), MessageKit()
     if "--count" in sys.argv:
-        counts = collections.Counter(v[0] for v in kit.vectors.values())
-        for outcome in OUTCOMES:
-            print(f"{counts[outcome]:4} {outcome}")
+        count(*kits)
         return 0
     if "--check" not in sys.argv:
-        write_all(kit)
+        for kit in kits:
+            write_all(kit)
         return 0
-    found = differences(kit)
-    print("\n".join(found) or f"{len(kit.vectors)} vectors are as committed")
+    found = [f for kit in kits for f in differences(kit)]
+    print("\n".join(found) or f"{sum(len(k.vectors) for k in kits)} vectors are as committed")
     return 1 if found else 0
 
 
