@@ -11,16 +11,16 @@
 #define RANGES_MAX 512u
 
 static const char *const watched[] = {
-    "malloc", "calloc",  "realloc",      "free",    "aligned_alloc", "posix_memalign",
-    "memcpy", "memmove", "mmap",         "mmap64",  "munmap",        "mprotect",
-    "open",   "open64",  "openat",       "read",    "pread",         "pread64",
-    "write",  "pwrite",  "fopen",        "fopen64", "fread",         "fwrite",
-    "dlopen", "dlsym",   "memfd_create", "ioctl",   "madvise",       NULL};
+    "malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign", "memcpy", "memmove",
+    "mmap", "mmap64", "munmap", "mprotect", "open", "open64", "openat", "read", "pread", "pread64",
+    "write", "pwrite", "fopen", "fopen64", "fread", "fwrite", "dlopen", "dlsym", "memfd_create",
+    "ioctl", "madvise", "ptrace", "sysctl", "csops",
+    /* Windows */
+    "VirtualAlloc", "VirtualFree", "VirtualProtect", "VirtualQuery", "CreateFileA", "CreateFileW",
+    "ReadFile", "WriteFile", "LoadLibraryA", "LoadLibraryW", "LoadLibraryExW", "GetProcAddress",
+    "IsDebuggerPresent", "CheckRemoteDebuggerPresent", "NtQueryInformationProcess",
+    "GetThreadContext", NULL};
 
-/* Where they may lead. */
-static const char *const libc_names[] = {"libc.so", "libc-2.", "libc.musl",  "ld-linux",
-                                         "ld-musl", "ld-2.",   "libpthread", "libdl.so",
-                                         "libdl-",  "linker",  NULL};
 static const char *const sanitizer_names[] = {"libasan",     "libtsan",   "libubsan", "liblsan",
                                               "libclang_rt", "vgpreload", NULL};
 
@@ -60,7 +60,7 @@ static bool note_range(void *self, const emk_module *m)
     *r = (range){.start = m->start, .end = m->end};
     snprintf(r->name, sizeof r->name, "%s", name);
     /* A program may have an allocator of its own linked in: nobody injects that. */
-    r->fine = m->is_program || m->is_own || begins(name, libc_names) ||
+    r->fine = m->is_program || m->is_own || begins(name, emk_system_calls) ||
               emk_guard_is_engine(c->l, m->path) || emk_guard_is_allowed(c->l, m->path) ||
               (c->l->rules->development && begins(name, sanitizer_names));
     return true;

@@ -18,9 +18,6 @@
 #define WINDOW     4096u
 #define ENGINE_MAX ((size_t)256 * 1024) /* bytes of an engine that one round looks at */
 
-static const char *const libc_names[] = {"libc.so", "libc-2.", "libc.musl", "ld-linux",
-                                         "ld-musl", "ld-2.",   "linker",    NULL};
-
 #if defined(__x86_64__) || defined(__i386__)
 static const uint8_t breakpoint_code[] = {0xCC};
 #elif defined(__aarch64__)
@@ -31,7 +28,7 @@ static const uint8_t breakpoint_code[] = {0x01, 0xDE};
 
 typedef struct reading {
     emk_guard_look *l;
-    emk_sha256_ctx *hash; /* of our own code, NULL: none */
+    emk_sha256_ctx *hash; /* of our own code, NULL: none, or not all of it */
     bool own_differs;
 } reading;
 
@@ -115,6 +112,21 @@ static extent extent_of(const reading *r, const emk_module *m, const emk_module_
     return (extent){from, from + most};
 }
 
+/* Of memory alone: an upgrade that replaces our file while we run changes nothing here. */
+static void measure(reading *r, const emk_module *m)
+{
+    if (m->n_code == 0) /* nothing that can be read: no measurement is better than one of nothing */
+        r->hash = NULL;
+    for (size_t i = 0; i < m->n_code && r->hash; i++) {
+        const emk_module_segment *s = &m->code[i];
+
+        /* Half a measurement would be another one. */
+        if (emk_env_is_late(&r->l->env) ||
+            emk_sha256_ctx_update(r->hash, emk_span_of(s->p, s->len), NULL) != EMK_OK)
+            r->hash = NULL;
+    }
+}
+
 static void compare_segment(reading *r, const emk_module *m, int fd, const emk_module_segment *s)
 {
     const extent x = extent_of(r, m, s);
@@ -131,9 +143,12 @@ static void compare_segment(reading *r, const emk_module *m, int fd, const emk_m
             return;
         }
     }
-    if (m->is_own && r->hash &&
-        emk_sha256_ctx_update(r->hash, emk_span_of(s->p, s->len), NULL) != EMK_OK)
-        r->hash = NULL;
+}
+
+static void compare_module(reading *r, const emk_module *m, int fd)
+{
+    for (size_t i = 0; i < m->n_code; i++)
+        compare_segment(r, m, fd, &m->code[i]);
 }
 
 /* Whether the file is the one that was loaded. */
@@ -153,10 +168,12 @@ static bool look_at_module(void *self, const emk_module *m)
     reading *r = self;
     int fd = -1;
 
-    if (!m->is_own && !begins(emk_guard_base_name(m->path), libc_names) &&
+    if (!m->is_own && !begins(emk_guard_base_name(m->path), emk_system_code) &&
         !emk_guard_is_engine(r->l, m->path))
         return true;
-    if (m->path[0] != '/')
+    if (m->is_own)
+        measure(r, m);
+    if (m->has_no_file || !strchr(m->path, '/'))
         return true;
     if (m->unreadable && m->n_code == 0) /* execute-only text: Android has it */
         return true;
@@ -164,12 +181,10 @@ static bool look_at_module(void *self, const emk_module *m)
         emk_guard_blind(r->l, EMK_E_IO, emk_guard_base_name(m->path));
         return true;
     }
-    if (is_same_build(m, fd)) {
-        for (size_t i = 0; i < m->n_code; i++)
-            compare_segment(r, m, fd, &m->code[i]);
-    } else {
+    if (is_same_build(m, fd))
+        compare_module(r, m, fd);
+    else
         emk_guard_blind(r->l, EMK_E_STALE, emk_guard_base_name(m->path));
-    }
     emk_os_close(fd);
     return true;
 }

@@ -41,6 +41,9 @@ static void look(emk_guard_look *l)
         if (emk_env_exists(&l->env, *f))
             emk_guard_saw(l, EMK_GUARD_EMULATOR, EMK_GUARD_LIKELY, *f);
     }
+    emk_env_property(&l->env, "ro.kernel.qemu", line, sizeof line);
+    if (strcmp(line, "1") == 0)
+        emk_guard_saw(l, EMK_GUARD_EMULATOR, EMK_GUARD_LIKELY, "ro.kernel.qemu");
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         emk_env_first_line(&l->env, tables[i], line, sizeof line);
         if (emk_guard_find_word(line, machine_words))

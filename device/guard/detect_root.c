@@ -1,9 +1,9 @@
-/* Traces of rooting on Android: su, Magisk, KernelSU, APatch; their mounts; a system that does
- * not enforce SELinux.  What only the platform's language can see comes through its table, on
- * Apple's systems all of it.  On a desktop or server Linux being root is nothing special, and
- * nothing is looked for.
- * Evaded by hiding modules (Zygisk with a deny list, mount namespaces): that is why a device's
- * attestation counts on the server and this only raises. */
+/* Traces of rooting on Android: su, Magisk, Zygisk, KernelSU, APatch; their mounts; properties that
+ * no vendor ships; a system that does not enforce SELinux.  What only the platform's language can
+ * see comes through its table, on Apple's systems all of it.  On a desktop or server Linux being
+ * root is nothing special, and nothing is looked for. Evaded by hiding modules (Zygisk with a deny
+ * list, mount namespaces): that is why a device's attestation counts on the server and this only
+ * raises. */
 #include "device/guard/internal.h"
 
 #include <string.h>
@@ -19,6 +19,8 @@ static const char *const files[] = {"/system/bin/su",
                                     "/data/adb/magisk",
                                     "/data/adb/ksu",
                                     "/data/adb/ap",
+                                    "/data/adb/modules/zygisksu",
+                                    "/data/adb/ksud",
                                     "/sbin/.magisk",
                                     "/cache/magisk.log",
                                     "/dev/.magisk.unblock",
@@ -39,6 +41,31 @@ static bool read_mount(void *self, const char *line)
     return true;
 }
 
+/* What no phone is sold with, and what a system somebody built alone has, too. */
+static const struct {
+    const char *name, *value; /* a part of it */
+    emk_guard_confidence confidence;
+} properties[] = {
+    {"ro.secure", "0", EMK_GUARD_LIKELY},
+    {"service.adb.root", "1", EMK_GUARD_LIKELY},
+    {"ro.dalvik.vm.native.bridge", "zygisk", EMK_GUARD_CERTAIN},
+    {"ro.dalvik.vm.native.bridge", "riru", EMK_GUARD_CERTAIN},
+    {"ro.boot.verifiedbootstate", "orange", EMK_GUARD_HINT},
+    {"ro.debuggable", "1", EMK_GUARD_HINT},
+    {"ro.build.tags", "test-keys", EMK_GUARD_HINT},
+};
+
+static void look_at_properties(emk_guard_look *l)
+{
+    char value[EMK_GUARD_NAME_MAX];
+
+    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
+        emk_env_property(&l->env, properties[i].name, value, sizeof value);
+        if (strstr(value, properties[i].value))
+            emk_guard_saw(l, EMK_GUARD_ROOTED, properties[i].confidence, properties[i].name);
+    }
+}
+
 static bool is_android(const emk_env *env)
 {
     return emk_env_exists(env, "/system/bin/app_process") ||
@@ -57,6 +84,7 @@ static void look_at_android(emk_guard_look *l)
     st = emk_env_each_line(&l->env, "/proc/self/mounts", read_mount, l, NULL);
     if (st != EMK_OK)
         emk_guard_blind(l, st, "/proc/self/mounts");
+    look_at_properties(l);
     emk_env_first_line(&l->env, "/sys/fs/selinux/enforce", enforce, sizeof enforce);
     if (strcmp(enforce, "0") == 0)
         emk_guard_saw(l, EMK_GUARD_ROOTED, EMK_GUARD_LIKELY, "SELinux does not enforce");

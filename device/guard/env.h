@@ -42,6 +42,8 @@ void emk_env_first_line(const emk_env *env, const char *path, char *out, size_t 
 emk_status emk_env_link(const emk_env *env, const char *path, char *out, size_t cap,
                         emk_error *e) EMK_MUST_CHECK;
 bool emk_env_exists(const emk_env *env, const char *path);
+/* An Android property, "" when there is none of that name. */
+void emk_env_property(const emk_env *env, const char *name, char *out, size_t cap);
 /* True when the time for this look is over. */
 bool emk_env_is_late(const emk_env *env);
 

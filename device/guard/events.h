@@ -10,13 +10,16 @@
 #include <stddef.h>
 
 #define EMK_GUARD_EVENTS_THREADS 64u
+#define EMK_GUARD_EVENTS_MAPS    8u
 
 typedef struct emk_guard_events {
     int watch;                            /* -1: none */
     int wake;                             /* -1: none */
-    int maps;                             /* number of the maps' watch */
-    int memory[EMK_GUARD_EVENTS_THREADS]; /* and of those of memory */
+    int memory[EMK_GUARD_EVENTS_THREADS]; /* numbers of the watches of memory */
     size_t n_memory;
+    int maps[EMK_GUARD_EVENTS_MAPS]; /* and of its map, which has several files */
+    size_t n_maps;
+    struct emk_lock *sleep; /* of events_none.c */
 } emk_guard_events;
 
 /* Never fails: what cannot be watched is not. */
@@ -24,6 +27,8 @@ void emk_guard_events_init(emk_guard_events *ev);
 void emk_guard_events_done(emk_guard_events *ev);
 /* Watches the memory files of threads that are new. */
 void emk_guard_events_follow(emk_guard_events *ev);
+/* False when there is nothing to wait with: then no thread may. */
+bool emk_guard_events_can_wait(const emk_guard_events *ev);
 /* True when something was opened or emk_guard_events_wake was called within timeout_ns. */
 bool emk_guard_events_wait(const emk_guard_events *ev, uint64_t timeout_ns);
 /* The same for waking alone. */

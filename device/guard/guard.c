@@ -29,17 +29,10 @@
 
 static const char transcript_label[] = "earmark guard transcript 1";
 
-const emk_detector *const emk_detectors[] = {
-    &emk_detect_tracer, &emk_detect_stepping, &emk_detect_preload, &emk_detect_calls,
-    &emk_detect_code,   &emk_detect_clock,    &emk_detect_package, &emk_detect_screen,
-    &emk_detect_root,   &emk_detect_threads,  &emk_detect_pipes,   &emk_detect_maps,
-    &emk_detect_port,   &emk_detect_emulator, &emk_detect_memory,
-};
-const size_t emk_n_detectors = sizeof emk_detectors / sizeof emk_detectors[0];
-
 #define DETECTORS_MAX 32u
-#define TRACER        0u /* its place in the table; the first, as it is looked at most */
-#define MEMORY        14u
+/* Their places in each system's table: the thread looks with them most. */
+#define TRACER 0u
+#define MEMORY 1u
 
 typedef struct listener {
     void (*fn)(void *self);
@@ -313,6 +306,7 @@ emk_status emk_guard_new(const emk_guard_config *config, emk_guard **out, emk_er
     if (g->rules.level != EMK_GUARD_OFF) {
         emk_guard_events_init(&g->events);
         g->memory.events = &g->events;
+        emk_guard_decoys_init(&g->memory.decoys);
     }
     emk_guard_round(g);
     *out = g;
@@ -382,6 +376,8 @@ static void watch(void *self)
         emk_guard_probe(g);
         if (probe(g, TRACER))
             tell(g);
+        if (probe(g, MEMORY)) /* not every reader causes an event */
+            tell(g);
     }
 }
 
@@ -389,6 +385,8 @@ emk_status emk_guard_start(emk_guard *g, emk_error *e)
 {
     if (g->thread || g->rules.level == EMK_GUARD_OFF)
         return EMK_OK;
+    if (!emk_guard_events_can_wait(&g->events))
+        return emk_fail(e, EMK_E_NO_MEMORY, "guard: nothing to wait with", 0);
     return emk_thread_start(watch, g, &g->thread, e);
 }
 
@@ -404,6 +402,7 @@ void emk_guard_free(emk_guard *g)
         emk_thread_join(g->thread);
     }
     emk_guard_events_done(&g->events);
+    emk_guard_decoys_done(&g->memory.decoys);
     emk_lock_free(g->tell_lock);
     emk_lock_free(g->lock);
     emk_free(g);

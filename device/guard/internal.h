@@ -3,6 +3,7 @@
 #define EMK_DEVICE_GUARD_INTERNAL_H
 
 #include "core/base/os_thread.h"
+#include "device/guard/decoy.h"
 #include "device/guard/env.h"
 #include "device/guard/events.h"
 #include "device/guard/modules.h"
@@ -47,7 +48,8 @@ typedef struct emk_guard_memory {
     uint64_t wall_s, boot_ns; /* when the guard was made */
     uint64_t step_floor_ns;   /* the fastest that the timing loop ever was */
     emk_guard_events *events; /* who opens our memory; NULL: not watched */
-    unsigned own_maps;        /* times that we read our own map since events were taken */
+    emk_guard_decoys decoys;
+    unsigned own_maps; /* times that we read our own map since events were taken */
 } emk_guard_memory;
 
 /* A detector is one file; the row of the table stands at its end. */
@@ -57,8 +59,13 @@ typedef struct emk_detector {
     bool slow; /* a probe that falls on it does only a part, or nothing */
 } emk_detector;
 
+/* The system's table: detectors_linux.c, detectors_apple.c, detectors_windows.c. */
 extern const emk_detector *const emk_detectors[];
 extern const size_t emk_n_detectors;
+/* Beginnings of the names of the system's own libraries, ended by NULL: where calls may lead, and
+ * those of them whose code is compared with their files. */
+extern const char *const emk_system_calls[];
+extern const char *const emk_system_code[];
 
 extern const emk_detector emk_detect_tracer;
 extern const emk_detector emk_detect_stepping;
@@ -75,6 +82,7 @@ extern const emk_detector emk_detect_package;
 extern const emk_detector emk_detect_clock;
 extern const emk_detector emk_detect_screen;
 extern const emk_detector emk_detect_memory;
+extern const emk_detector emk_detect_images; /* where the system lists images and no mappings */
 
 /* What a binding is worked out from; borrowed. */
 typedef struct emk_guard_state {

@@ -27,6 +27,7 @@ typedef struct emk_module {
     emk_module_segment code[EMK_MODULE_SEGMENTS];
     size_t n_code;
     bool unreadable;   /* some of its code cannot be read */
+    bool has_no_file;  /* its code is not in its file as it is in memory: encrypted there */
     emk_span build_id; /* the note that names its build, empty: none */
     uint64_t build_id_off;
     bool is_own; /* the library this function is in */

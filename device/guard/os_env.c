@@ -225,6 +225,46 @@ bool emk_env_exists(const emk_env *env, const char *path)
     return full_path(env, path, full, NULL) == EMK_OK && access(full, F_OK) == 0;
 }
 
+/* Of Android's C library; elsewhere there is none. */
+extern int __system_property_get(const char *name, char *value) __attribute__((weak));
+
+#define PROPERTY_MAX 92u /* what Android writes at most, with its zero */
+
+typedef struct property {
+    const char *name;
+    char *out;
+    size_t cap;
+} property;
+
+static bool read_property(void *self, const char *line)
+{
+    const property *p = self;
+    const size_t len = strlen(p->name);
+
+    if (strncmp(line, p->name, len) != 0 || line[len] != '=')
+        return true;
+    snprintf(p->out, p->cap, "%s", line + len + 1);
+    return false;
+}
+
+void emk_env_property(const emk_env *env, const char *name, char *out, size_t cap)
+{
+    static const char *const files[] = {"/default.prop", "/system/build.prop",
+                                        "/vendor/build.prop"};
+    property p = {name, out, cap};
+    char value[PROPERTY_MAX] = "";
+
+    out[0] = 0;
+    if (__system_property_get && env->root[0] == 0 && __system_property_get(name, value) > 0)
+        snprintf(out, cap, "%s", value);
+    /* Older systems let everybody read the files that properties come from. */
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && out[0] == 0; i++) {
+        const emk_status st = emk_env_each_line(env, files[i], read_property, &p, NULL);
+
+        (void)st; /* no file, no property */
+    }
+}
+
 static bool wait_for(int fd, short what)
 {
     struct pollfd p = {.fd = fd, .events = what};

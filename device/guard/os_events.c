@@ -10,23 +10,44 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define NS_IN_MS    1000000u
-#define PIECE       4096u
-#define PIECES_MAX  16u /* of one take: the rest stays for the next */
-#define PATH_BYTES  64u
-#define NOT_WATCHED (-1)
+#define NS_IN_MS   1000000u
+#define PIECE      4096u
+#define PIECES_MAX 16u /* of one take: the rest stays for the next */
+#define PATH_BYTES 64u
 
-static void add_memory(emk_guard_events *ev, const char *path)
+/* The numbers of watches of one kind. */
+typedef struct kind {
+    int *numbers;
+    size_t *n;
+    size_t max;
+} kind;
+
+static void add(const emk_guard_events *ev, kind to, const char *path)
 {
     const int number = inotify_add_watch(ev->watch, path, IN_OPEN);
 
-    if (number < 0 || ev->n_memory == EMK_GUARD_EVENTS_THREADS)
+    if (number < 0 || *to.n == to.max)
         return;
-    for (size_t i = 0; i < ev->n_memory; i++) {
-        if (ev->memory[i] == number)
+    for (size_t i = 0; i < *to.n; i++) {
+        if (to.numbers[i] == number)
             return;
     }
-    ev->memory[ev->n_memory++] = number;
+    to.numbers[(*to.n)++] = number;
+}
+
+static void add_memory(emk_guard_events *ev, const char *path)
+{
+    add(ev, (kind){ev->memory, &ev->n_memory, EMK_GUARD_EVENTS_THREADS}, path);
+}
+
+static void add_maps(emk_guard_events *ev)
+{
+    static const char *const paths[] = {"/proc/self/maps",      "/proc/self/smaps",
+                                        "/proc/self/numa_maps", "/proc/self/pagemap",
+                                        "/proc/self/map_files", "/proc/self/smaps_rollup"};
+
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        add(ev, (kind){ev->maps, &ev->n_maps, EMK_GUARD_EVENTS_MAPS}, paths[i]);
 }
 
 void emk_guard_events_follow(emk_guard_events *ev)
@@ -52,13 +73,13 @@ void emk_guard_events_follow(emk_guard_events *ev)
 
 void emk_guard_events_init(emk_guard_events *ev)
 {
-    *ev = (emk_guard_events){.maps = NOT_WATCHED};
+    *ev = (emk_guard_events){.watch = -1};
     ev->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ev->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (ev->watch < 0)
         return;
     add_memory(ev, "/proc/self/mem");
-    ev->maps = inotify_add_watch(ev->watch, "/proc/self/maps", IN_OPEN);
+    add_maps(ev);
     emk_guard_events_follow(ev);
 }
 
@@ -76,6 +97,13 @@ static bool wait_for(const emk_guard_events *ev, int watch, uint64_t timeout_ns)
     struct pollfd p[2] = {{.fd = ev->wake, .events = POLLIN}, {.fd = watch, .events = POLLIN}};
 
     return poll(p, 2, (int)(timeout_ns / NS_IN_MS)) > 0;
+}
+
+/* Without descriptors poll waits for its time alone. */
+bool emk_guard_events_can_wait(const emk_guard_events *ev)
+{
+    (void)ev;
+    return true;
 }
 
 bool emk_guard_events_wait(const emk_guard_events *ev, uint64_t timeout_ns)
@@ -96,10 +124,10 @@ void emk_guard_events_wake(const emk_guard_events *ev)
     (void)n; /* it is full: then it wakes already */
 }
 
-static bool is_memory(const emk_guard_events *ev, int number)
+static bool is_among(const int *numbers, size_t n, int number)
 {
-    for (size_t i = 0; i < ev->n_memory; i++) {
-        if (ev->memory[i] == number)
+    for (size_t i = 0; i < n; i++) {
+        if (numbers[i] == number)
             return true;
     }
     return false;
@@ -113,9 +141,9 @@ static void count(const emk_guard_events *ev, const char *p, size_t len, emk_gua
         memcpy(&one, p + at, sizeof one);
         if (!(one.mask & IN_OPEN))
             continue;
-        if (one.wd == ev->maps)
+        if (is_among(ev->maps, ev->n_maps, one.wd))
             out->maps++;
-        else if (is_memory(ev, one.wd))
+        else if (is_among(ev->memory, ev->n_memory, one.wd))
             out->memory++;
     }
 }

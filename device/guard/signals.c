@@ -7,13 +7,16 @@ static const emk_guard_signal_info rows[EMK_GUARD_SIGNALS] = {
                          "a sandbox without /proc; an upgrade of a library while it is in use",
                          "Give the app its /proc, or restart it after an upgrade."},
     [EMK_GUARD_TRACER] = {"tracer", EMK_GUARD_FAMILY_DEBUGGER,
-                          "TracerPid in /proc/self/status: gdb, strace, an injector",
+                          "the kernel's word that a debugger or injector is attached (TracerPid, "
+                          "P_TRACED, a debug port)",
                           "a kernel module; a faked /proc; reading memory without attaching",
                           "crash handlers that attach for a moment",
                           "End the debugger or tracer and start the app again."},
     [EMK_GUARD_BREAKPOINT] = {"breakpoint", EMK_GUARD_FAMILY_DEBUGGER,
-                              "breakpoint instructions where our file has none",
-                              "hardware breakpoints", "none outside development",
+                              "breakpoint instructions where our file has none; on Windows also an "
+                              "address in a debug register",
+                              "hardware breakpoints, elsewhere and in other threads",
+                              "none outside development",
                               "End the debugger and start the app again."},
     [EMK_GUARD_SINGLE_STEP] =
         {"single_step", EMK_GUARD_FAMILY_DEBUGGER,
@@ -38,10 +41,10 @@ static const emk_guard_signal_info rows[EMK_GUARD_SIGNALS] = {
                               "another port", "a tester's machine",
                               "Stop the instrumentation server."},
     [EMK_GUARD_PRELOAD] = {"preload", EMK_GUARD_FAMILY_HOOK,
-                           "LD_PRELOAD, LD_AUDIT or /etc/ld.so.preload",
+                           "LD_PRELOAD, LD_AUDIT, /etc/ld.so.preload, DYLD_INSERT_LIBRARIES",
                            "overwriting the process's environment in memory",
                            "allocators, faketime, profilers: allow them by name",
-                           "Start the app without LD_PRELOAD, or allow the library by name."},
+                           "Start the app without that variable, or allow the library by name."},
     [EMK_GUARD_FOREIGN_CODE] = {"foreign_code", EMK_GUARD_FAMILY_HOOK,
                                 "executable memory that is no library's",
                                 "loading from where libraries are",
@@ -62,7 +65,8 @@ static const emk_guard_signal_info rows[EMK_GUARD_SIGNALS] = {
                                     "patching the file; hardware breakpoints", "debuggers",
                                     "Remove what patches the library."},
     [EMK_GUARD_PATCHED_SELF] = {"patched_self", EMK_GUARD_FAMILY_INTEGRITY,
-                                "our own code differs from its file",
+                                "our own code differs from its file; on iOS the kernel no longer "
+                                "vouches for it",
                                 "patching the file too: then the measurement differs", "debuggers",
                                 "Install the app again from its store."},
     [EMK_GUARD_CHANGED_SELF] = {"changed_self", EMK_GUARD_FAMILY_INTEGRITY,
@@ -70,7 +74,8 @@ static const emk_guard_signal_info rows[EMK_GUARD_SIGNALS] = {
                                 "patching before the guard is made", "debuggers",
                                 "Install the app again from its store."},
     [EMK_GUARD_ROOTED] = {"rooted", EMK_GUARD_FAMILY_DEVICE,
-                          "files, mounts and settings that root and jailbreak tools leave",
+                          "files, mounts, properties and a broken sandbox that root and jailbreak "
+                          "tools leave",
                           "hiding modules and mount namespaces",
                           "a few vendors' own systems with su in them",
                           "Use a device that is not rooted."},
@@ -110,9 +115,10 @@ static const emk_guard_signal_info rows[EMK_GUARD_SIGNALS] = {
                                  "Nothing; the app's publisher can allow the service by name."},
     [EMK_GUARD_MEMORY_READ] =
         {"memory_read", EMK_GUARD_FAMILY_DEBUGGER,
-         "/proc/PID/mem was opened by anybody (gdb, a dumper); its maps alone are a hint",
-         "process_vm_readv; a kernel module; memfd_secret makes both read nothing",
-         "security agents that scan memory; for the maps: pmap, lsof, monitoring",
+         "/proc/PID/mem was opened, or memory read that is there for nobody; its map alone: a hint",
+         "process_vm_readv of the model alone, which memfd_secret withholds; a kernel module",
+         "security agents that scan memory, garbage collectors that scan all of it; for the maps: "
+         "pmap, lsof, monitoring",
          "Find out what reads the memory of this process."},
 };
 

@@ -2,9 +2,11 @@
  * it.  It prints what happens as lines of JSON, with the times of the machine's steady clock.
  *
  *   victim --device DIR --issuer HEX [--accept TICKET SEALED] [--level 0..3] [--seconds N]
- *          [--tensors] [--development] [--plugin FILE] [--allow NAME] [--no-harden] [--no-model]
+ *          [--tensors] [--window] [--development] [--plugin FILE] [--allow NAME] [--no-harden]
+ * [--no-model]
  *          [--before]
  *
+ * --window: reads through a window of WINDOW bytes, rows of many tensors at a time.
  * --before: waits for a line on stdin before it opens.  --no-model: opens nothing, for looking
  * for false alarms.  Exit codes: 0 it opened (or there was nothing to open), 3 refused. */
 #include <dlfcn.h>
@@ -21,6 +23,8 @@
 #define SEALED_MAX  (256u << 20)
 #define POLL_NS     2000000
 #define ALLOWED_MAX 8
+#define WINDOW      (128u * 1024)
+#define IN_USE      4
 
 typedef struct victim {
     const char *device, *ticket, *sealed, *plugin;
@@ -29,7 +33,7 @@ typedef struct victim {
     uint8_t issuer[65];
     size_t issuer_len;
     int level, seconds;
-    bool tensors, development, no_harden, no_model, before;
+    bool tensors, window, development, no_harden, no_model, before;
     emk_crypto *crypto;
     emk_keystore keystore;
     emk_client *client;
@@ -223,6 +227,45 @@ static int hold_tensors(victim *v)
     return 0;
 }
 
+/* Takes pieces one after the other, a few in use at a time, as an engine that multiplies row by
+ * row. */
+static emk_status read_through(emk_window *w, emk_span held[IN_USE], emk_error *e)
+{
+    emk_window_part part = {{NULL, 0}, 0, WINDOW / IN_USE};
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK; i = (i + 1) % IN_USE, part.off += part.len) {
+        emk_window_give(w, held[i]);
+        held[i] = (emk_span){NULL, 0};
+        st = emk_window_take_part(w, &part, &held[i], e);
+    }
+    return st == EMK_E_USAGE ? EMK_OK : st; /* the end */
+}
+
+static int hold_window(victim *v)
+{
+    const emk_client_ask ask = {.user = emk_span_str("alice"), .threads = 1};
+    emk_span held[IN_USE] = {{NULL, 0}};
+    emk_window *w = NULL;
+    emk_error e = {0};
+    double end;
+
+    if (emk_client_open_window(v->client, "target", &ask, WINDOW, &w, &e) != EMK_OK)
+        return refuse(&e);
+    printf("{\"t\": %.6f, \"event\": \"opened\", \"pid\": %d, \"address\": 0, \"length\": 0}\n",
+           now(), (int)getpid());
+    fflush(stdout);
+    end = now() + v->seconds;
+    while (now() < end) {
+        if (read_through(w, held, &e) != EMK_OK) {
+            say_error("wiped", &e);
+            break;
+        }
+    }
+    emk_window_close(w);
+    return 0;
+}
+
 static void read_hex(victim *v, const char *hex)
 {
     v->issuer_len = strlen(hex) / 2;
@@ -240,11 +283,9 @@ static bool flag(victim *v, const char *name)
     const struct {
         const char *name;
         bool *to;
-    } flags[] = {{"--tensors", &v->tensors},
-                 {"--development", &v->development},
-                 {"--no-harden", &v->no_harden},
-                 {"--no-model", &v->no_model},
-                 {"--before", &v->before}};
+    } flags[] = {{"--tensors", &v->tensors},         {"--window", &v->window},
+                 {"--development", &v->development}, {"--no-harden", &v->no_harden},
+                 {"--no-model", &v->no_model},       {"--before", &v->before}};
 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(name, flags[i].name) == 0)
@@ -291,7 +332,7 @@ static int run(victim *v)
     if (v->ticket)
         code = accept_model(v);
     if (code == 0 && v->seconds > 0)
-        code = v->tensors ? hold_tensors(v) : hold(v);
+        code = v->window ? hold_window(v) : v->tensors ? hold_tensors(v) : hold(v);
     return code;
 }
 

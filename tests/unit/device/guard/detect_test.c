@@ -232,6 +232,53 @@ static void looks_for_root_tools_on_android_only(void **state)
     assert_int_equal(seen(w, EMK_GUARD_ROOTED), EMK_GUARD_CERTAIN);
 }
 
+/* An Android phone, with one thing on it. */
+static unsigned phone_with(world *w, const char *path, const char *text, emk_guard_signal s)
+{
+    char full[2 * EMK_ENV_PATH_MAX];
+
+    put_file(w, "/system/bin/app_process64", "");
+    put_file(w, "/proc/self/mounts", "/dev/block/dm-0 / ext4 ro 0 0\n");
+    put_file(w, path, text);
+    looks_with(w, s == EMK_GUARD_EMULATOR ? &emk_detect_emulator : &emk_detect_root);
+    snprintf(full, sizeof full, "%s%s", w->look.env.root, path);
+    assert_int_equal(remove(full), 0);
+    return seen(w, s);
+}
+
+static void sees_root_tools_by_files_mounts_and_properties(void **state)
+{
+    static const struct {
+        const char *path, *text;
+        unsigned confidence;
+    } rows[] = {
+        {"/system/build.prop", "ro.build.id=X\nro.secure=1\nro.debuggable=0\n", 0},
+        {"/system/build.prop", "ro.secure=0\n", EMK_GUARD_LIKELY},
+        {"/default.prop", "service.adb.root=1\n", EMK_GUARD_LIKELY},
+        {"/vendor/build.prop", "ro.build.tags=test-keys\n", EMK_GUARD_HINT},
+        {"/system/build.prop", "ro.debuggable=1\n", EMK_GUARD_HINT},
+        {"/system/build.prop", "ro.boot.verifiedbootstate=orange\n", EMK_GUARD_HINT},
+        {"/system/build.prop", "ro.dalvik.vm.native.bridge=libzygisk_loader.so\n",
+         EMK_GUARD_CERTAIN},
+        {"/sys/fs/selinux/enforce", "1\n", 0},
+        {"/sys/fs/selinux/enforce", "0\n", EMK_GUARD_LIKELY},
+        {"/data/adb/magisk", "", EMK_GUARD_LIKELY},
+        {"/data/adb/ksu", "", EMK_GUARD_LIKELY},
+        {"/data/adb/modules/zygisksu", "", EMK_GUARD_LIKELY},
+        {"/proc/self/mounts", "KSU /data/adb/modules overlay ro 0 0\n", EMK_GUARD_CERTAIN},
+        {"/proc/self/mounts", "APatch /system/bin overlay ro 0 0\n", EMK_GUARD_CERTAIN},
+        {"/proc/self/mounts", "tmpfs /debug_ramdisk/zygisk tmpfs rw 0 0\n", EMK_GUARD_CERTAIN},
+        {"/proc/self/mounts", "tmpfs / tmpfs rw 0 0\n", 0},
+    };
+    world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(phone_with(w, rows[i].path, rows[i].text, EMK_GUARD_ROOTED),
+                         rows[i].confidence);
+    assert_int_equal(phone_with(w, "/system/build.prop", "ro.kernel.qemu=1\n", EMK_GUARD_EMULATOR),
+                     EMK_GUARD_LIKELY);
+}
+
 static void tells_a_virtual_machine_from_an_emulated_phone(void **state)
 {
     world *w = *state;
@@ -260,6 +307,99 @@ static void sees_the_clock_set_back_but_not_a_small_correction(void **state)
     w->memory.wall_s = (uint64_t)time(NULL) - 100000;
     looks_with(w, &emk_detect_clock);
     assert_int_equal(seen(w, EMK_GUARD_CLOCK_JUMP), EMK_GUARD_HINT);
+}
+
+/* The machine slept, or the process was stopped: both clocks went on. */
+static void a_long_sleep_is_no_clock_game(void **state)
+{
+    const uint64_t hours = 30 * UINT64_C(3600);
+    world *w = *state;
+
+    /* As if the guard was made so long ago; machines that run for less wrap, as they should. */
+    w->memory.boot_ns = emk_env_boot_ns() - hours * 1000000000u;
+    w->memory.wall_s = (uint64_t)time(NULL) - hours;
+    looks_with(w, &emk_detect_clock);
+    assert_int_equal(seen(w, EMK_GUARD_CLOCK_BACK), 0);
+    assert_int_equal(seen(w, EMK_GUARD_CLOCK_JUMP), 0);
+}
+
+static void is_blind_where_files_are_cut_short(void **state)
+{
+    static const char *const cut[] = {"", "Name:\tx\nTracerP", "Name:\tx"};
+    world *w = *state;
+
+    for (size_t i = 0; i < sizeof cut / sizeof cut[0]; i++) {
+        put_file(w, "/proc/self/status", cut[i]);
+        looks_with(w, &emk_detect_tracer);
+        assert_int_equal(seen(w, EMK_GUARD_BLIND), EMK_GUARD_HINT);
+        assert_int_equal(seen(w, EMK_GUARD_TRACER), 0);
+    }
+    put_file(w, "/proc/self/maps", "7f00-7f01 r--p 0 fe:00 1 /usr/lib/x.so\n7f01-7f0");
+    looks_with(w, &emk_detect_maps);
+    assert_int_equal(seen(w, EMK_GUARD_BLIND), EMK_GUARD_HINT);
+}
+
+static void takes_a_line_without_an_end(void **state)
+{
+    char path[2 * EMK_ENV_PATH_MAX];
+    world *w = *state;
+    FILE *f;
+
+    put_file(w, "/proc/self/maps", "");
+    snprintf(path, sizeof path, "%s/proc/self/maps", w->look.env.root);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs("7f00-7f01 r--p 0 fe:00 1 /", f) >= 0);
+    for (unsigned i = 0; i < 1u << 20; i++)
+        assert_int_equal(fputc('a', f), 'a');
+    assert_int_equal(fclose(f), 0);
+    looks_with(w, &emk_detect_maps);
+    assert_int_equal(seen(w, EMK_GUARD_AGENT_MAP), 0);
+}
+
+static void cuts_a_map_of_a_hundred_thousand_lines_and_says_so(void **state)
+{
+    char path[2 * EMK_ENV_PATH_MAX];
+    world *w = *state;
+    FILE *f;
+
+    put_file(w, "/proc/self/maps", "");
+    snprintf(path, sizeof path, "%s/proc/self/maps", w->look.env.root);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    for (unsigned i = 0; i < 100000; i++)
+        assert_true(fputs("7f00-7f01 r--p 0 fe:00 1 /usr/lib/x.so\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    looks_with(w, &emk_detect_maps);
+    assert_int_equal(seen(w, EMK_GUARD_BLIND), EMK_GUARD_HINT);
+    assert_int_equal(seen(w, EMK_GUARD_AGENT_MAP), 0);
+}
+
+static void is_blind_where_a_folder_stands_for_a_file_or_a_link_leads_to_itself(void **state)
+{
+    char path[2 * EMK_ENV_PATH_MAX];
+    world *w = *state;
+
+    put_file(w, "/proc/self/status/x", "");
+    looks_with(w, &emk_detect_tracer);
+    assert_int_equal(seen(w, EMK_GUARD_BLIND), EMK_GUARD_HINT);
+    snprintf(path, sizeof path, "%s/proc/self/maps", w->look.env.root);
+    assert_int_equal(symlink("maps", path), 0);
+    looks_with(w, &emk_detect_maps);
+    assert_int_equal(seen(w, EMK_GUARD_BLIND), EMK_GUARD_HINT);
+}
+
+static void every_detector_ends_without_a_proc(void **state)
+{
+    world *w = *state;
+
+    for (size_t i = 0; i < emk_n_detectors; i++) {
+        looks_with(w, emk_detectors[i]);
+        for (unsigned s = 0; s < EMK_GUARD_SIGNALS; s++)
+            assert_true(seen(w, (emk_guard_signal)s) < EMK_GUARD_LIKELY || s == EMK_GUARD_PRELOAD ||
+                        s == EMK_GUARD_HOOKED_CALL || s == EMK_GUARD_AGENT_PORT ||
+                        s == EMK_GUARD_CLOCK_BACK || s == EMK_GUARD_SINGLE_STEP);
+    }
 }
 
 static void cuts_an_enormous_file_and_says_so(void **state)
@@ -395,6 +535,13 @@ int main(void)
         rule_in_a_world(looks_for_root_tools_on_android_only),
         rule_in_a_world(tells_a_virtual_machine_from_an_emulated_phone),
         rule_in_a_world(sees_the_clock_set_back_but_not_a_small_correction),
+        rule_in_a_world(sees_root_tools_by_files_mounts_and_properties),
+        rule_in_a_world(a_long_sleep_is_no_clock_game),
+        rule_in_a_world(is_blind_where_files_are_cut_short),
+        rule_in_a_world(takes_a_line_without_an_end),
+        rule_in_a_world(cuts_a_map_of_a_hundred_thousand_lines_and_says_so),
+        rule_in_a_world(is_blind_where_a_folder_stands_for_a_file_or_a_link_leads_to_itself),
+        rule_in_a_world(every_detector_ends_without_a_proc),
         rule_in_a_world(cuts_an_enormous_file_and_says_so), rule_in_a_world(stops_at_its_deadline),
         rule_in_a_world(does_not_wait_for_a_fifo), rule_in_a_world(asks_the_platform_about_the_app),
         rule_in_a_world(asks_the_platform_about_the_screen));

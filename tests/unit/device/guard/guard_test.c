@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -269,6 +270,73 @@ static void sees_who_opens_its_memory(void **state)
     emk_guard_free(g);
 }
 
+/* As a scanner does it: the map, and of each readable piece of it that is no file's, the bytes.
+ * The kernel takes the same way for this process as for another one. */
+static size_t scan_memory(void)
+{
+    static uint8_t piece[1 << 16];
+    unsigned long start, end;
+    size_t total = 0;
+    char line[512], rights[8];
+    FILE *f = fopen("/proc/self/maps", "r");
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        int name_at = 0;
+
+        if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %n", &start, &end, rights, &name_at) < 3 ||
+            rights[0] != 'r' || (name_at && line[name_at] != 0 && line[name_at] != '\n'))
+            continue;
+        for (; start < end; start += sizeof piece) {
+            const struct iovec to = {piece, sizeof piece};
+            const struct iovec from = {(void *)start, sizeof piece}; /* NOLINT */
+            const ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+            total += n > 0 ? (size_t)n : 0;
+        }
+    }
+    assert_int_equal(fclose(f), 0);
+    return total;
+}
+
+static void sees_who_reads_all_of_its_memory(void **state)
+{
+    emk_guard *g = new_guard(EMK_GUARD_CAREFUL);
+
+    (void)state;
+    if (is_instrumented() || emk_test_is_emulated()) {
+        emk_guard_free(g);
+        skip(); /* their shadow is terabytes */
+    }
+    emk_guard_round(g);
+    assert_true(found(g, EMK_GUARD_MEMORY_READ) <= EMK_GUARD_HINT);
+    if (scan_memory() == 0) {
+        emk_guard_free(g);
+        skip(); /* this sandbox has no such call */
+    }
+    emk_guard_round(g);
+    assert_int_equal(found(g, EMK_GUARD_MEMORY_READ), EMK_GUARD_CERTAIN);
+    emk_guard_free(g);
+}
+
+static void takes_locking_all_memory_for_what_it_is(void **state)
+{
+    emk_guard *g = new_guard(EMK_GUARD_CAREFUL);
+
+    (void)state;
+    if (is_instrumented() || emk_test_is_emulated() || mlockall(MCL_CURRENT) != 0) {
+        emk_guard_free(g);
+        skip(); /* not allowed to lock so much */
+    }
+    emk_guard_round(g);
+    emk_guard_round(g);
+    assert_true(found(g, EMK_GUARD_MEMORY_READ) <= EMK_GUARD_HINT);
+    assert_int_equal(munlockall(), 0);
+    emk_guard_round(g);
+    assert_true(found(g, EMK_GUARD_MEMORY_READ) <= EMK_GUARD_HINT);
+    emk_guard_free(g);
+}
+
 static void count_call(void *self)
 {
     ++*(unsigned *)self;
@@ -371,7 +439,8 @@ int main(void)
         emk_rule(measures_the_same_code_alike_and_moves_its_transcript_with_each_look),
         emk_rule(sees_a_process_that_traces_it), emk_rule(sees_a_breakpoint_in_our_own_code),
         emk_rule(sees_a_patched_function_of_the_c_library), emk_rule(sees_code_that_can_be_written),
-        emk_rule(sees_who_opens_its_memory), emk_rule(tells_those_who_listen),
+        emk_rule(sees_who_opens_its_memory), emk_rule(sees_who_reads_all_of_its_memory),
+        emk_rule(takes_locking_all_memory_for_what_it_is), emk_rule(tells_those_who_listen),
         emk_rule(looks_by_itself_once_started),
         emk_rule(refuses_a_configuration_that_makes_no_sense), emk_rule(hardens_a_process));
 }
