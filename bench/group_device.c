@@ -1,6 +1,7 @@
 /* A device as an app has it: open through the client, with software keys and with keys in a TPM
  * (Debian's swtpm, started here), beside reading the plain file.  And how often an open asks the
  * key holder. */
+#include "bench/raw_evp.h"
 #include "bench/raw_read.h"
 #include "bench/workdir.h"
 #include "bench/world.h"
@@ -30,6 +31,10 @@
 #define DAY_S     86400u
 #define THREADS   2u
 #define FILL_LEN  ((size_t)64 << 20)
+#define PIECE_LEN ((size_t)65536)
+
+/* So that even --rounds 3 is nine: others on the machine must not decide. */
+#define ROUNDS_TIMES 3u
 
 /* A holder that counts what is asked of the one behind it. */
 typedef struct counting {
@@ -292,16 +297,71 @@ static double side_accept(void *self)
     return world_accept_file(self, 1);
 }
 
+static uint8_t *bench_memory(size_t len)
+{
+    uint8_t *p = calloc(1, len);
+
+    if (!p)
+        bench_die("no memory", NULL);
+    return p;
+}
+
+/* What accepting is made of, each by itself and on one buffer that stays in the cache: reading and
+ * writing a file, three passes of AES-256-GCM, one of SHA-256. */
+typedef struct parts {
+    raw_gcm *gcm;
+    uint8_t *in, *out; /* PIECE_LEN */
+} parts;
+
+static double side_parts(void *self)
+{
+    const parts *p = self;
+    double start = bench_now();
+    uint8_t tag[16];
+
+    raw_copy_file(bench_path(BENCH_SEALED), bench_path(BENCH_VAULT), p->in, PIECE_LEN);
+    for (uint64_t at = 0; at < MODEL_LEN; at += PIECE_LEN) {
+        raw_gcm_seal(p->gcm, p->in, p->out, PIECE_LEN, tag);
+        raw_gcm_open(p->gcm, p->out, p->in, PIECE_LEN, tag);
+        raw_gcm_open(p->gcm, p->out, p->in, PIECE_LEN, tag);
+        raw_sha256(p->in, PIECE_LEN);
+    }
+    return bench_now() - start;
+}
+
+/* Both write over the file of the one before: giving its pages back is not theirs. */
+static double side_clear(void *self)
+{
+    double start = bench_now();
+
+    (void)self;
+    bench_remove(BENCH_VAULT);
+    return bench_now() - start;
+}
+
+static double least(const double *v, unsigned n)
+{
+    double best = v[0];
+
+    for (unsigned i = 1; i < n; i++)
+        best = v[i] < best ? v[i] : best;
+    return best;
+}
+
 static void report(bench *b, device *d, const char *name)
 {
     bench_row row = {.group = "device", .unit = "ms", .beside_name = "read, huge pages"};
     bench_row above = {.group = "device", .unit = "ms", .goal = BENCH_AT_MOST, .limit = LIMIT_MS};
+    bench_row best = {.group = "device", .name = "  in the best rounds", .unit = "ms"};
     bench_side s[2] = {{.fn = side_open, .self = d}, {.fn = side_read}};
-    bench_pair p = {.ours = &s[0], .beside = &s[1], .rounds = b->rounds, .kind = BENCH_TIME_MS};
+    bench_pair p = {.ours = &s[0],
+                    .beside = &s[1],
+                    .rounds = bench_rounds(b, ROUNDS_TIMES),
+                    .kind = BENCH_TIME_MS};
     unsigned keys, counters;
 
     snprintf(row.name, sizeof row.name, "open 100 MB, %s", name);
-    bench_run(s, 2, b->rounds);
+    bench_run(s, 2, p.rounds);
     d->counted.keys = d->counted.counters = 0;
     (void)side_open(d);
     keys = d->counted.keys;
@@ -311,8 +371,10 @@ static void report(bench *b, device *d, const char *name)
     bench_compare(b, &p, &row);
     snprintf(above.name, sizeof above.name, "  above the plain load, %s", name);
     above.ours =
-        1000 * (bench_median(s[0].seconds, b->rounds) - bench_median(s[1].seconds, b->rounds));
+        1000 * (bench_median(s[0].seconds, p.rounds) - bench_median(s[1].seconds, p.rounds));
     bench_add(b, &above);
+    best.ours = 1000 * (least(s[0].seconds, p.rounds) - least(s[1].seconds, p.rounds));
+    bench_add(b, &best);
 }
 
 static void with_software(bench *b, world *w)
@@ -365,7 +427,7 @@ static bool make_keys(device *d, const char *tcti, pid_t pid)
 
         if (st == EMK_OK)
             return emk_tpm2_open(d->w->crypto, d->keys, &options, &d->counted.behind, &e) == EMK_OK;
-        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
     }
     return false;
 }
@@ -387,7 +449,7 @@ static void with_tpm(bench *b, world *w)
     } else {
         bench_row row = {.group = "device", .name = "open 100 MB, TPM emulator", .skipped = true};
 
-        strcpy(row.note, "swtpm is not here");
+        snprintf(row.note, sizeof row.note, "%s", "swtpm is not here");
         bench_add(b, &row);
     }
     end(&d);
@@ -397,23 +459,49 @@ static void with_tpm(bench *b, world *w)
     }
 }
 
+/* By processor time, which others on the machine change least; and what its parts cost then. */
+static void by_processor(bench *b, const bench_pair *p)
+{
+    bench_row accept = {.group = "device",
+                        .name = "accept, by processor time",
+                        .unit = "GB/s",
+                        .goal = BENCH_AT_LEAST,
+                        .limit = 0.5};
+    bench_row best = {.group = "device", .name = "  in the best round", .unit = "GB/s"};
+    bench_row made_of = {.group = "device",
+                         .name = "  its parts, by processor time",
+                         .unit = "GB/s",
+                         .note = "read, write, 3 times AES-GCM, SHA-256"};
+    bench_row made_of_best = {.group = "device", .name = "  in the best round", .unit = "GB/s"};
+
+    accept.ours = p->amount / bench_median(p->ours->cpu, p->rounds);
+    best.ours = p->amount / least(p->ours->cpu, p->rounds);
+    made_of.ours = p->amount / bench_median(p->beside->cpu, p->rounds);
+    made_of_best.ours = p->amount / least(p->beside->cpu, p->rounds);
+    bench_add(b, &accept);
+    bench_add(b, &best);
+    bench_add(b, &made_of);
+    bench_add(b, &made_of_best);
+}
+
 static void accept_speed(bench *b, world *w)
 {
-    bench_row row = {.group = "device",
-                     .name = "accept, one thread",
-                     .unit = "GB/s",
-                     .goal = BENCH_AT_LEAST,
-                     .limit = 0.5};
-    bench_side s = {.fn = side_accept, .self = w};
-    bench_row by_processor = {.group = "device",
-                              .name = "accept, by processor time",
-                              .unit = "GB/s",
-                              .goal = BENCH_AT_LEAST,
-                              .limit = 0.5};
-    bench_pair p = {.ours = &s,
-                    .rounds = bench_rounds(b, 3),
+    parts made_of = {raw_gcm_new(), bench_memory(PIECE_LEN), bench_memory(PIECE_LEN)};
+    bench_side s[] = {{.fn = side_clear},
+                      {.fn = side_accept, .self = w},
+                      {.fn = side_clear},
+                      {.fn = side_parts, .self = &made_of},
+                      {.fn = side_clear}};
+    bench_pair p = {.ours = &s[1],
+                    .beside = &s[3],
+                    .rounds = bench_rounds(b, ROUNDS_TIMES),
                     .kind = BENCH_SPEED,
-                    .amount = (double)MODEL_LEN / 1e9};
+                    .amount = (double)MODEL_LEN / 1e9,
+                    .beside_amount = (double)MODEL_LEN / 1e9};
+    const bench_row row = {.group = "device",
+                           .name = "accept, one thread",
+                           .unit = "GB/s",
+                           .beside_name = "its parts, each alone"};
     emk_plan plan;
     int fd;
     emk_source model = world_source(bench_path(BENCH_MODEL), &fd);
@@ -422,10 +510,12 @@ static void accept_speed(bench *b, world *w)
     emk_os_close(fd);
     world_seal_file(w, &plan, THREADS);
     emk_plan_done(&plan);
-    bench_run(&s, 1, p.rounds);
+    bench_run(s, sizeof s / sizeof s[0], p.rounds);
     bench_compare(b, &p, &row);
-    by_processor.ours = p.amount / bench_median(s.cpu, p.rounds);
-    bench_add(b, &by_processor);
+    by_processor(b, &p);
+    raw_gcm_free(made_of.gcm);
+    free(made_of.in);
+    free(made_of.out);
 }
 
 /* ---- what kinds of memory cost ---- */
@@ -455,7 +545,7 @@ static void per_page(bench *b, const bench_side *s, const char *name)
     bench_row row = {.group = "device", .unit = "us", .note = "per 4 KiB, wiping included"};
 
     snprintf(row.name, sizeof row.name, "  per page, %s", name);
-    row.ours = 1e6 * bench_median(s->seconds, b->rounds) / (double)(FILL_LEN / 4096);
+    row.ours = 1e6 * bench_median(s->seconds, b->rounds) / ((double)FILL_LEN / 4096);
     bench_add(b, &row);
 }
 
@@ -476,7 +566,8 @@ static void memory_kinds(bench *b)
     bench_run(s, 3, b->rounds);
     if (secret.status != EMK_OK || locked.status != EMK_OK) {
         row.skipped = true;
-        strcpy(row.note, secret.status != EMK_OK ? "no such memory here" : "ulimit -l is too low");
+        snprintf(row.note, sizeof row.note, "%s",
+                 secret.status != EMK_OK ? "no such memory here" : "ulimit -l is too low");
         bench_add(b, &row);
         return;
     }

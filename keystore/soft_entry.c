@@ -105,9 +105,16 @@ static emk_status read_file(const char *path, uint8_t file[FILE_MAX], size_t *le
     return st;
 }
 
+/* Overwritten, and not removed yet. */
+static bool is_wiped(const uint8_t head[HEAD_LEN])
+{
+    static const uint8_t zeros[HEAD_LEN] = {0};
+
+    return memcmp(head, zeros, sizeof zeros) == 0;
+}
+
 emk_status emk_soft_entry_read(const emk_soft_entry *x, uint8_t *out, size_t *len, emk_error *e)
 {
-    static const uint8_t wiped[HEAD_LEN] = {0};
     char path[EMK_SOFT_PATH_MAX];
     uint8_t file[FILE_MAX], head[SALT], key[32];
     uint8_t plain[EMK_KEYSTORE_SECRET_MAX];
@@ -120,7 +127,7 @@ emk_status emk_soft_entry_read(const emk_soft_entry *x, uint8_t *out, size_t *le
     st = read_file(path, file, &size, e);
     if (st != EMK_OK)
         return st;
-    if (memcmp(file, wiped, sizeof wiped) == 0)
+    if (is_wiped(file))
         return emk_fail(e, EMK_E_NOT_FOUND, "keystore: deleted", 0);
     make_head(x, head);
     if (memcmp(file, head, sizeof head) != 0)
@@ -163,9 +170,11 @@ emk_status emk_soft_entry_write(const emk_soft_entry *x, emk_span plain, emk_err
     return emk_os_write_file(path, emk_span_of(file, HEAD_LEN + plain.len + EMK_AEAD_TAG_LEN), e);
 }
 
-static emk_status overwrite(const char *path, emk_error *e)
+/* *there says whether it was more than what an interrupted deletion leaves. */
+static emk_status overwrite(const char *path, bool *there, emk_error *e)
 {
     static const uint8_t zeros[FILE_MAX] = {0};
+    uint8_t head[HEAD_LEN] = {0};
     uint64_t size = 0;
     emk_status st;
     int fd;
@@ -174,6 +183,9 @@ static emk_status overwrite(const char *path, emk_error *e)
     if (st != EMK_OK)
         return st;
     st = emk_os_file_size(fd, &size, e);
+    if (st == EMK_OK)
+        st = emk_os_read_at(fd, 0, head, size < HEAD_LEN ? (size_t)size : HEAD_LEN, e);
+    *there = !is_wiped(head);
     if (st == EMK_OK)
         st = emk_os_write_at(fd, 0, zeros, size < FILE_MAX ? (size_t)size : FILE_MAX, e);
     if (st == EMK_OK)
@@ -185,13 +197,16 @@ static emk_status overwrite(const char *path, emk_error *e)
 emk_status emk_soft_entry_delete(const emk_soft_entry *x, emk_error *e)
 {
     char path[EMK_SOFT_PATH_MAX];
+    bool there = false;
     emk_status st;
 
     st = make_path(x, path, e);
     if (st != EMK_OK)
         return st;
-    st = overwrite(path, e);
-    if (st != EMK_OK)
-        return st;
-    return emk_os_remove(path, e);
+    st = overwrite(path, &there, e);
+    if (st == EMK_OK)
+        st = emk_os_remove(path, e);
+    if (st == EMK_OK && !there)
+        return emk_fail(e, EMK_E_NOT_FOUND, "keystore: deleted", 0);
+    return st;
 }

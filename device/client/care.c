@@ -130,20 +130,24 @@ static emk_status verify_one(void *self, const char *name, emk_error *e)
 {
     const check *c = self;
     emk_client_entry entry = {.name = name};
+    emk_error why = {EMK_OK, NULL, 0};
     emk_entry x;
     emk_status st;
 
-    entry.status = emk_entry_open(c->client, name, &x, NULL);
+    entry.status = emk_entry_open(c->client, name, &x, &why);
     if (entry.status == EMK_E_NOT_FOUND)
         return EMK_OK; /* removed while we listed */
-    if (entry.status != EMK_OK)
+    if (entry.status != EMK_OK) {
+        entry.why = why.what;
         return c->fn(c->self, &entry, e);
+    }
     emk_entry_unlock(&x);
     entry.policy = emk_vault_policy(x.vault);
     entry.identity = emk_vault_identity(x.vault);
     entry.record = emk_vault_record(x.vault);
     entry.model_len = emk_vault_core(x.vault)->plain_len;
-    entry.status = emk_vault_verify(x.vault, emk_client_threads(0), NULL, NULL);
+    entry.status = emk_vault_verify(x.vault, emk_client_threads(0), NULL, &why);
+    entry.why = entry.status == EMK_OK ? NULL : why.what;
     st = c->fn(c->self, &entry, e);
     emk_entry_close(&x);
     return st;

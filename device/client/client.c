@@ -6,6 +6,7 @@
 #include "core/base/os_time.h"
 #include "core/crypto/hash.h"
 #include "core/proto/enrolment.h"
+#include "core/seal/certificate.h"
 #include "device/client/internal.h"
 #include "device/client/signer.h"
 
@@ -153,6 +154,73 @@ static emk_status load_issuers(emk_client *cl, const emk_client_config *in, emk_
         cl->n_issuers = i + 1;
     }
     return EMK_OK;
+}
+
+bool emk_client_knows_key(const emk_client *cl, emk_span public_key)
+{
+    for (size_t i = 0; i < cl->n_issuers; i++)
+        if (emk_span_equal(emk_verify_key_public(cl->issuers[i]), public_key))
+            return true;
+    return false;
+}
+
+/* The first one is what the app was shipped with: it stays. */
+static emk_status add_issuer(emk_client *cl, emk_span public_key, emk_error *e)
+{
+    emk_verify_key *key = NULL;
+    emk_status st = emk_cose_verify_key(cl->crypto, public_key, &key, e);
+
+    if (st != EMK_OK)
+        return st;
+    if (cl->n_issuers == EMK_CLIENT_ISSUERS_MAX) {
+        emk_verify_key_free(cl->issuers[1]);
+        for (size_t i = 2; i < cl->n_issuers; i++)
+            cl->issuers[i - 1] = cl->issuers[i];
+        cl->n_issuers--;
+    }
+    cl->issuers[cl->n_issuers++] = key;
+    return EMK_OK;
+}
+
+emk_status emk_client_learn_issuer(emk_client *cl, emk_span certificate, uint8_t public_key[65],
+                                   size_t *len, emk_error *e)
+{
+    emk_sealing_certificate cert = {.public_len = 0};
+    emk_status st = emk_fail(e, EMK_E_SIGNATURE, "client: no issuer", 0);
+    emk_span key;
+
+    for (size_t i = 0; i < cl->n_issuers && st == EMK_E_SIGNATURE; i++)
+        st = emk_issuer_certificate_verify(cl->crypto, certificate, cl->issuers[i],
+                                           emk_client_now(cl), &cert, e);
+    if (st != EMK_OK)
+        return st;
+    key = emk_span_of(cert.public_key, cert.public_len);
+    if (!emk_client_knows_key(cl, key))
+        st = add_issuer(cl, key, e);
+    if (st != EMK_OK)
+        return st;
+    memcpy(public_key, cert.public_key, cert.public_len);
+    *len = cert.public_len;
+    return EMK_OK;
+}
+
+bool emk_client_knows_issuer(const emk_client *cl, emk_span message)
+{
+    static const emk_cose_type TYPES[] = {EMK_COSE_TICKET, EMK_COSE_LEASE};
+    uint8_t kid[EMK_COSE_KID_LEN];
+    emk_error ignored;
+    emk_cose o;
+
+    for (size_t t = 0; t < sizeof TYPES / sizeof TYPES[0]; t++) {
+        if (emk_cose_parse(message, TYPES[t], &o, &ignored) != EMK_OK)
+            continue;
+        for (size_t i = 0; i < cl->n_issuers; i++)
+            if (emk_cose_kid(cl->crypto, emk_verify_key_public(cl->issuers[i]), kid, &ignored) ==
+                    EMK_OK &&
+                memcmp(kid, o.kid, sizeof kid) == 0)
+                return true;
+    }
+    return false;
 }
 
 static emk_status load_keys(emk_client *cl, emk_error *e)

@@ -1,7 +1,11 @@
 #include "device/client/internal.h"
 
 #include "core/base/os_file.h"
+#include "core/base/os_time.h"
 #include "core/seal/record.h"
+
+#define PATIENCE_NS UINT64_C(1000000000)
+#define PAUSE_NS    UINT64_C(5000000)
 
 /* Everything an open entry has is released here, in whatever state it is. */
 void emk_entry_close(emk_entry *x)
@@ -48,15 +52,44 @@ static emk_status check_rollback(emk_client *cl, const emk_record *r, emk_error 
     return emk_entry_raise(cl->keystore, r->vault_id, r->generation, e);
 }
 
-/* Two descriptors: closing the first gives the lock back while the second goes on reading. */
-static emk_status open_files(emk_entry *x, emk_error *e)
+/* EMK_E_BUSY after PATIENCE_NS.  Who opens holds the lock for moments, unless the key holder
+ * takes its time. */
+static emk_status lock_soon(int fd, emk_error *e)
 {
-    emk_status st;
+    const uint64_t end = emk_os_monotonic_ns() + PATIENCE_NS;
+    emk_lock *pause = NULL;
+    emk_status st = emk_os_lock(fd, false, e);
 
-    st = emk_os_open_update(x->path, &x->lock, e);
-    if (st != EMK_OK)
-        return st;
-    st = emk_os_lock(x->lock, true, e);
+    if (st == EMK_E_BUSY && emk_lock_new(&pause, e) != EMK_OK)
+        return EMK_E_NO_MEMORY;
+    while (st == EMK_E_BUSY && emk_os_monotonic_ns() < end) {
+        emk_lock_take(pause);
+        (void)emk_lock_wait_for(pause, PAUSE_NS);
+        emk_lock_give(pause);
+        st = emk_os_lock(fd, false, e);
+    }
+    emk_lock_free(pause);
+    return st;
+}
+
+/* How long one waits for others who have the entry open. */
+typedef enum patience {
+    AS_LONG_AS_IT_TAKES,
+    A_MOMENT,  /* EMK_E_BUSY then */
+    NOT_AT_ALL /* the lock is not taken: only for what never changes */
+} patience;
+
+/* Two descriptors: closing the first gives the lock back while the second goes on reading. */
+static emk_status open_files(emk_entry *x, patience p, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    if (p != NOT_AT_ALL)
+        st = emk_os_open_update(x->path, &x->lock, e);
+    if (st == EMK_OK && p == AS_LONG_AS_IT_TAKES)
+        st = emk_os_lock(x->lock, true, e);
+    if (st == EMK_OK && p == A_MOMENT)
+        st = lock_soon(x->lock, e);
     if (st != EMK_OK)
         return st;
     st = emk_os_open_update(x->path, &x->fd, e);
@@ -142,13 +175,12 @@ emk_status emk_entry_look(emk_client *cl, const char *name, emk_vault_glance *ou
     return st;
 }
 
-emk_status emk_entry_open(emk_client *cl, const char *name, emk_entry *x, emk_error *e)
-{
-    return emk_entry_open_with(cl, name, NULL, x, e);
-}
+typedef struct way {
+    const uint8_t *lease_secret;
+    patience patience;
+} way;
 
-emk_status emk_entry_open_with(emk_client *cl, const char *name, const uint8_t *lease_secret,
-                               emk_entry *x, emk_error *e)
+static emk_status open_entry(emk_client *cl, const char *name, way w, emk_entry *x, emk_error *e)
 {
     emk_status st;
 
@@ -157,14 +189,35 @@ emk_status emk_entry_open_with(emk_client *cl, const char *name, const uint8_t *
     x->vault = NULL;
     st = path_of(cl, name, x->path, e);
     if (st == EMK_OK)
-        st = open_files(x, e);
+        st = open_files(x, w.patience, e);
     if (st == EMK_OK)
-        st = open_vault(cl, lease_secret, x, e);
-    if (st == EMK_OK)
+        st = open_vault(cl, w.lease_secret, x, e);
+    if (st == EMK_OK && w.patience != NOT_AT_ALL)
         st = check_rollback(cl, emk_vault_record(x->vault), e);
     if (st != EMK_OK)
         emk_entry_close(x);
     return st;
+}
+
+emk_status emk_entry_open(emk_client *cl, const char *name, emk_entry *x, emk_error *e)
+{
+    return open_entry(cl, name, (way){NULL, AS_LONG_AS_IT_TAKES}, x, e);
+}
+
+emk_status emk_entry_open_with(emk_client *cl, const char *name, const uint8_t *lease_secret,
+                               emk_entry *x, emk_error *e)
+{
+    return open_entry(cl, name, (way){lease_secret, AS_LONG_AS_IT_TAKES}, x, e);
+}
+
+emk_status emk_entry_open_soon(emk_client *cl, const char *name, emk_entry *x, emk_error *e)
+{
+    return open_entry(cl, name, (way){NULL, A_MOMENT}, x, e);
+}
+
+emk_status emk_entry_peek(emk_client *cl, const char *name, emk_entry *x, emk_error *e)
+{
+    return open_entry(cl, name, (way){NULL, NOT_AT_ALL}, x, e);
 }
 
 /* The identity names the device by its keys when the model was sealed.  An entry that opened
@@ -210,7 +263,7 @@ emk_status emk_entry_finish_sleep(emk_client *cl, const char *name, emk_error *e
 
     st = path_of(cl, name, x.path, e);
     if (st == EMK_OK)
-        st = open_files(&x, e);
+        st = open_files(&x, AS_LONG_AS_IT_TAKES, e);
     if (st == EMK_OK)
         st = emk_vault_look(cl->crypto, &x.source, &g, e);
     if (st == EMK_OK && g.asleep)
@@ -300,10 +353,11 @@ static emk_status list_one(void *self, const char *name, emk_error *e)
 {
     const listing *l = self;
     emk_client_entry entry = {.name = name};
+    emk_error why = {EMK_OK, NULL, 0};
     emk_entry x;
     emk_status st;
 
-    entry.status = emk_entry_open(l->client, name, &x, NULL);
+    entry.status = emk_entry_open(l->client, name, &x, &why);
     if (entry.status == EMK_E_NOT_FOUND)
         return EMK_OK; /* removed while we listed */
     if (entry.status == EMK_OK) {
@@ -311,6 +365,8 @@ static emk_status list_one(void *self, const char *name, emk_error *e)
         entry.identity = emk_vault_identity(x.vault);
         entry.record = emk_vault_record(x.vault);
         entry.model_len = emk_vault_core(x.vault)->plain_len;
+    } else {
+        entry.why = why.what;
     }
     st = l->fn(l->self, &entry, e);
     if (entry.status == EMK_OK)

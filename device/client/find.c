@@ -102,12 +102,27 @@ static int by_rank(const void *a, const void *b)
     return memcmp(x->name, y->name, sizeof x->name);
 }
 
+/* Whoever has another model open, with a key holder that takes its time, is not waited for: such an
+ * entry is looked at without its lock, which tells that it is not the one. */
+static emk_status open_candidate(search *s, const candidate *c, emk_error *e)
+{
+    emk_status st = emk_entry_open_soon(s->client, c->name, s->x, e);
+
+    if (st != EMK_E_BUSY)
+        return st;
+    st = emk_entry_peek(s->client, c->name, s->x, e);
+    if (st != EMK_OK || !emk_span_equal(emk_vault_identity(s->x->vault)->model, s->model))
+        return st;
+    emk_entry_close(s->x);
+    return emk_entry_open(s->client, c->name, s->x, e);
+}
+
 /* True when it is the one: then it is open. */
 static bool try(search *s, const candidate *c)
 {
     emk_error why = {0};
     emk_span model;
-    emk_status st = emk_entry_open(s->client, c->name, s->x, &why);
+    emk_status st = open_candidate(s, c, &why);
 
     if (st != EMK_OK) {
         if (st != EMK_E_NOT_FOUND) /* removed meanwhile */

@@ -135,6 +135,13 @@ emk_status emk_entry_open(emk_client *cl, const char *name, emk_entry *x,
 /* The same for an entry that may sleep, with its lease secret. */
 emk_status emk_entry_open_with(emk_client *cl, const char *name, const uint8_t *lease_secret,
                                emk_entry *x, emk_error *e) EMK_MUST_CHECK;
+/* The same as emk_entry_open; EMK_E_BUSY when others have it open for longer than a moment. */
+emk_status emk_entry_open_soon(emk_client *cl, const char *name, emk_entry *x,
+                               emk_error *e) EMK_MUST_CHECK;
+/* Verified, but not locked, and rollback is not judged: for what never changes, such as whose model
+ * it is.  Nothing may be released or written by it. */
+emk_status emk_entry_peek(emk_client *cl, const char *name, emk_entry *x,
+                          emk_error *e) EMK_MUST_CHECK;
 /* What a file of the vault says of itself; nothing is verified and no key is used. */
 emk_status emk_entry_look(emk_client *cl, const char *name, emk_vault_glance *out,
                           emk_error *e) EMK_MUST_CHECK;
@@ -217,6 +224,31 @@ uint64_t emk_watch_end_of(emk_watch *w, const emk_watched *item);
 bool emk_watch_is_wiped(emk_watch *w, const emk_watched *item);
 void emk_watch_take(emk_watch *w);
 void emk_watch_give(emk_watch *w);
+
+/* tensors.c: what reading one tensor and a window of several have in common. */
+struct emk_tensors {
+    emk_client *client;
+    emk_watch *watch;
+    emk_entry entry;
+    emk_policy policy;
+    emk_policy_memory asked;
+    emk_os_map map; /* of the last tensor */
+    emk_watched watched;
+    uint32_t n_reads;
+};
+typedef struct emk_tensor_place {
+    uint64_t offset, len; /* in the model */
+} emk_tensor_place;
+/* As emk_client_open_tensors, of a model without an index as well. */
+emk_status emk_tensors_open(emk_client *cl, const char *name, const emk_client_ask *ask,
+                            emk_tensors **out, emk_error *e) EMK_MUST_CHECK;
+/* Looks, judges, and finds a tensor; an empty name is the whole model.  EMK_E_POLICY,
+ * EMK_E_NOT_FOUND. */
+emk_status emk_tensors_find(emk_tensors *t, emk_span name, emk_tensor_place *out,
+                            emk_error *e) EMK_MUST_CHECK;
+/* Gives memory with its bytes, read-only; nobody watches it yet. */
+emk_status emk_tensors_decrypt(emk_tensors *t, const emk_tensor_place *at, emk_os_map *map,
+                               emk_error *e) EMK_MUST_CHECK;
 
 /* care.c: EMK_E_LIMIT when an entry of len more bytes would be over the quota.  With the
  * directory's lock held. */

@@ -4,17 +4,6 @@
 #include "core/base/os_file.h"
 #include "device/client/internal.h"
 
-struct emk_tensors {
-    emk_client *client;
-    emk_watch *watch;
-    emk_entry entry;
-    emk_policy policy;
-    emk_policy_memory asked;
-    emk_os_map map; /* of the last tensor */
-    emk_watched watched;
-    uint32_t n_reads;
-};
-
 #define PROBE_EVERY_READS 16u /* a look takes as long as decrypting a small tensor */
 
 static emk_status need_index(void *self, const emk_entry *x, emk_error *e)
@@ -32,23 +21,30 @@ static void free_map(emk_tensors *t)
     emk_watch_give(t->watch);
 }
 
-emk_status emk_client_open_tensors(emk_client *cl, const char *name, const emk_client_ask *ask,
-                                   emk_tensors **out, emk_error *e)
+static emk_status need_nothing(void *self, const emk_entry *x, emk_error *e)
 {
-    emk_opening how = {.ask = ask, .memory = need_index};
+    (void)self;
+    (void)x;
+    (void)e;
+    return EMK_OK;
+}
+
+static emk_status open_with(emk_client *cl, const char *name, emk_opening *how, emk_tensors **out,
+                            emk_error *e)
+{
     emk_tensors *t = emk_alloc(1, sizeof *t);
     emk_status st;
 
     if (!t)
         return emk_fail(e, EMK_E_NO_MEMORY, "open: no memory", sizeof *t);
-    st = emk_entry_open_for(cl, name, &how, &t->entry, e);
+    st = emk_entry_open_for(cl, name, how, &t->entry, e);
     if (st != EMK_OK) {
         emk_free(t);
         return st;
     }
     t->client = cl;
     t->policy = *emk_vault_policy(t->entry.vault);
-    t->asked = ask->memory;
+    t->asked = how->ask->memory;
     t->watch = emk_watch_hold(cl->watch);
     t->watched.map = &t->map;
     t->watched.min_guard = t->policy.min_guard;
@@ -56,6 +52,22 @@ emk_status emk_client_open_tensors(emk_client *cl, const char *name, const emk_c
     emk_watch_add(t->watch, &t->watched, emk_entry_end(&t->entry), emk_client_now(cl));
     *out = t;
     return EMK_OK;
+}
+
+emk_status emk_client_open_tensors(emk_client *cl, const char *name, const emk_client_ask *ask,
+                                   emk_tensors **out, emk_error *e)
+{
+    emk_opening how = {.ask = ask, .memory = need_index};
+
+    return open_with(cl, name, &how, out, e);
+}
+
+emk_status emk_tensors_open(emk_client *cl, const char *name, const emk_client_ask *ask,
+                            emk_tensors **out, emk_error *e)
+{
+    emk_opening how = {.ask = ask, .memory = need_nothing};
+
+    return open_with(cl, name, &how, out, e);
 }
 
 typedef struct each {
@@ -88,7 +100,7 @@ emk_status emk_tensors_each(const emk_tensors *t,
 
 typedef struct search {
     emk_span name;
-    uint64_t offset, len;
+    emk_tensor_place at;
     bool found;
 } search;
 
@@ -99,20 +111,51 @@ static emk_status look_at(void *self, const emk_index_entry *in, emk_error *e)
     (void)e;
     if (s->found || !emk_span_equal(in->name, s->name))
         return EMK_OK;
-    s->offset = in->offset;
-    s->len = in->length;
+    s->at = (emk_tensor_place){in->offset, in->length};
     s->found = true;
     return EMK_OK;
 }
 
-static emk_status decrypt(emk_tensors *t, const search *s, emk_os_map *map, emk_error *e)
+static emk_status judge(emk_tensors *t, emk_error *e)
+{
+    uint64_t ignored;
+    emk_status st;
+
+    if (t->n_reads++ % PROBE_EVERY_READS == 0)
+        emk_client_guard_look(t->client, false);
+    st = emk_client_guard_check(t->client, t->policy.min_guard, e);
+    if (st != EMK_OK)
+        return st;
+    emk_client_tick(t->client, &ignored);
+    if (emk_watch_is_wiped(t->watch, &t->watched))
+        return emk_fail(e, EMK_E_POLICY, "policy: its time is over", emk_tensors_expires(t));
+    return EMK_OK;
+}
+
+emk_status emk_tensors_find(emk_tensors *t, emk_span name, emk_tensor_place *out, emk_error *e)
+{
+    const emk_plan *plan = emk_vault_plan(t->entry.vault);
+    search s = {.name = name, .at = {0, plan->model_len}, .found = name.len == 0};
+    emk_status st = judge(t, e);
+
+    if (st == EMK_OK && !s.found)
+        st = emk_index_each(plan, look_at, &s, e);
+    if (st == EMK_OK && !s.found)
+        return emk_fail(e, EMK_E_NOT_FOUND, "vault: no tensor of this name", 0);
+    if (st == EMK_OK)
+        *out = s.at;
+    return st;
+}
+
+emk_status emk_tensors_decrypt(emk_tensors *t, const emk_tensor_place *at, emk_os_map *map,
+                               emk_error *e)
 {
     emk_status st;
 
-    st = emk_client_map(&t->policy, t->asked, s->len ? s->len : 1, map, e);
+    st = emk_client_map(&t->policy, t->asked, at->len ? at->len : 1, map, e);
     if (st != EMK_OK)
         return st;
-    st = emk_vault_read(t->entry.vault, s->offset, map->p, (size_t)s->len, e);
+    st = emk_vault_read(t->entry.vault, at->offset, map->p, (size_t)at->len, e);
     if (st == EMK_OK)
         st = emk_os_map_protect(map, e);
     if (st != EMK_OK)
@@ -137,30 +180,20 @@ static emk_status hand_over(emk_tensors *t, emk_os_map *map, emk_error *e)
 
 emk_status emk_tensors_read(emk_tensors *t, emk_span name, emk_span *bytes, emk_error *e)
 {
-    search s = {.name = name};
+    emk_tensor_place at;
     emk_os_map map = {0};
-    uint64_t ignored;
     emk_status st;
 
     free_map(t);
-    if (t->n_reads++ % PROBE_EVERY_READS == 0)
-        emk_client_guard_look(t->client, false);
-    st = emk_client_guard_check(t->client, t->policy.min_guard, e);
-    if (st != EMK_OK)
-        return st;
-    emk_client_tick(t->client, &ignored);
-    if (emk_watch_is_wiped(t->watch, &t->watched))
-        return emk_fail(e, EMK_E_POLICY, "policy: its time is over", emk_tensors_expires(t));
-    st = emk_index_each(emk_vault_plan(t->entry.vault), look_at, &s, e);
-    if (st != EMK_OK)
-        return st;
-    if (!s.found)
+    if (name.len == 0)
         return emk_fail(e, EMK_E_NOT_FOUND, "vault: no tensor of this name", 0);
-    st = decrypt(t, &s, &map, e);
+    st = emk_tensors_find(t, name, &at, e);
+    if (st == EMK_OK)
+        st = emk_tensors_decrypt(t, &at, &map, e);
     if (st == EMK_OK)
         st = hand_over(t, &map, e);
     if (st == EMK_OK)
-        *bytes = emk_span_of(t->map.p, (size_t)s.len);
+        *bytes = emk_span_of(t->map.p, (size_t)at.len);
     return st;
 }
 

@@ -16,6 +16,7 @@
 enum place {
     GET_ERROR_CODE = 1,
     CREATE_ENV = 3,
+    DISABLE_TELEMETRY = 6,
     CREATE_SESSION_FROM_ARRAY = 8,
     RUN = 9,
     CREATE_SESSION_OPTIONS = 10,
@@ -142,6 +143,8 @@ static emk_status make_session(emk_onnx *o, emk_span model, const emk_onnx_optio
     emk_status st;
 
     said = ((env_fn)o->api[CREATE_ENV])(LOG_ERRORS, "earmark", &o->env);
+    if (!said) /* some builds tell their maker what models are loaded */
+        said = ((set_fn)o->api[DISABLE_TELEMETRY])(o->env);
     if (!said)
         said = ((make_fn)o->api[CREATE_SESSION_OPTIONS])(&options);
     st = settle(o, said, EMK_E_NO_MEMORY, "onnx: the runtime does not start", e);

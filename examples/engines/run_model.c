@@ -1,13 +1,16 @@
 /* Opens a model of this device's vault and runs it once, on zeros, with an engine:
  *
  *     engine-run onnx|litert DEVICE ISSUER MODEL USER [LIBRARY]
- *     engine-run gguf DEVICE ISSUER MODEL USER
+ *     engine-run gguf|llama DEVICE ISSUER MODEL USER
  *
  * DEVICE is the directory that `earmark device init` made, ISSUER the issuer's public key in hex:
- * an app has it compiled in.  "gguf" shows what a reader on a FILE does, as llama.cpp's loader is
- * one: it reads the head of the file through emk_opened_stream.
+ * an app has it compiled in.  "llama" is llama.cpp, where it was built with it; "gguf" shows what a
+ * reader on a FILE does, as llama.cpp's loader is one: it reads the head of the file through
+ * emk_opened_stream.
  *
  * Exit status: that of the failure; 77 when the engine is not here. */
+#include "examples/engines/run_llama.h"
+
 #include <earmark/client.h>
 #include <earmark/engine_litert.h>
 #include <earmark/engine_onnx.h>
@@ -92,6 +95,8 @@ static emk_status with_model(const job *j, emk_client *client, emk_error *e)
         st = run_onnx(model, j->library, e);
     else if (strcmp(j->engine, "litert") == 0)
         st = run_litert(model, j->library, e);
+    else if (strcmp(j->engine, "llama") == 0)
+        st = run_llama(model, e);
     else
         st = read_gguf(model, e);
     emk_opened_close(model); /* wiped */
@@ -151,10 +156,12 @@ int main(int argc, char **argv)
 
     if (issuer_len == 0 || argc > 7 ||
         (strcmp(argv[1], "onnx") != 0 && strcmp(argv[1], "litert") != 0 &&
-         strcmp(argv[1], "gguf") != 0)) {
-        fprintf(stderr, "usage: engine-run onnx|litert|gguf DEVICE ISSUER MODEL USER [LIBRARY]\n");
+         strcmp(argv[1], "gguf") != 0 && strcmp(argv[1], "llama") != 0)) {
+        fprintf(stderr,
+                "usage: engine-run onnx|litert|gguf|llama DEVICE ISSUER MODEL USER [LIBRARY]\n");
         return EMK_E_USAGE;
     }
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1); /* before its library is loaded: see engines.md */
     j = (job){argv[1], argv[2], argv[3], argv[4], argv[5], argc == 7 ? argv[6] : NULL};
     st = with_device(&j, emk_span_of(issuer, issuer_len), &e);
     if (st == EMK_E_NOT_FOUND && strncmp(e.what, "engine:", 7) == 0) {

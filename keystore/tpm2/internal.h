@@ -12,6 +12,8 @@
 #define EMK_TPM2_STATE_FILE  "state"
 #define EMK_TPM2_POLICY_FILE "policy"
 #define EMK_TPM2_LOCK_FILE   "lock"
+#define EMK_TPM2_MAKING_FILE "making" /* the mark of an index that no `keys` names yet */
+#define EMK_TPM2_MARK_LEN    32u
 #define EMK_TPM2_STORE_LEN   32u
 #define EMK_TPM2_SRK_LEN     34u         /* a name: algorithm and SHA-256 */
 #define EMK_TPM2_PRIVATE_MAX 512u        /* bytes of one private blob */
@@ -116,9 +118,13 @@ emk_status emk_tpm2_policy_start(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e) EM
 void emk_tpm2_pcr_selection(uint32_t pcrs, TPML_PCR_SELECTION *out);
 emk_status emk_tpm2_pcrs_check(uint32_t pcrs, emk_error *e) EMK_MUST_CHECK;
 
-/* Makes the anchor in the TPM and an empty state. */
-emk_status emk_tpm2_state_make(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e) EMK_MUST_CHECK;
+/* Makes the anchor in the TPM, which carries the mark, and an empty state. */
+emk_status emk_tpm2_state_make(emk_tpm2 *t, emk_tpm2_link *l, const uint8_t mark[EMK_TPM2_MARK_LEN],
+                               emk_error *e) EMK_MUST_CHECK;
 emk_status emk_tpm2_nv_remove(emk_tpm2_link *l, uint32_t nv, emk_error *e) EMK_MUST_CHECK;
+/* Removes the anchor that carries the mark.  One that is not there is fine. */
+emk_status emk_tpm2_nv_remove_marked(emk_tpm2_link *l, const uint8_t mark[EMK_TPM2_MARK_LEN],
+                                     emk_error *e) EMK_MUST_CHECK;
 
 typedef enum emk_tpm2_kind { EMK_TPM2_COUNTER = 'c', EMK_TPM2_SECRET = 's' } emk_tpm2_kind;
 

@@ -129,8 +129,11 @@ static emk_status nv_count(emk_tpm2_link *l, ESYS_TR nv, const uint8_t sum[SUM_L
     return nv_write(l, nv, offsetof(anchor, counts), emk_span_of(sum, SUM_LEN), e);
 }
 
-/* Takes the first free index, so that several devices (users) can be on one TPM. */
-static emk_status nv_define(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
+/* Takes the first free index, so that several devices (users) can be on one TPM.  The mark is
+ * where a policy's digest would be: nothing may be done by policy, so it permits nobody
+ * anything, and whoever was cut short here can tell this index from those of others. */
+static emk_status nv_define(emk_tpm2 *t, emk_tpm2_link *l, const uint8_t mark[EMK_TPM2_MARK_LEN],
+                            emk_error *e)
 {
     TPM2B_NV_PUBLIC pub = {0};
     TPM2B_AUTH auth;
@@ -144,6 +147,8 @@ static emk_status nv_define(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
         return st;
     pub.nvPublic.nameAlg = TPM2_ALG_SHA256;
     pub.nvPublic.attributes = TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_NO_DA;
+    pub.nvPublic.authPolicy.size = EMK_TPM2_MARK_LEN;
+    memcpy(pub.nvPublic.authPolicy.buffer, mark, EMK_TPM2_MARK_LEN);
     pub.nvPublic.dataSize = sizeof(anchor);
     for (uint32_t i = 0; i < EMK_TPM2_NV_COUNT && rc == TPM2_RC_NV_DEFINED; i++) {
         ESYS_TR nv = ESYS_TR_NONE;
@@ -169,6 +174,55 @@ emk_status emk_tpm2_nv_remove(emk_tpm2_link *l, uint32_t nv, emk_error *e)
     rc = Esys_NV_UndefineSpace(l->esys, ESYS_TR_RH_OWNER, handle, l->session, ESYS_TR_NONE,
                                ESYS_TR_NONE);
     return rc ? emk_tpm2_fail(e, rc, "tpm2: cannot remove the anchor") : EMK_OK;
+}
+
+static emk_status nv_has_mark(emk_tpm2_link *l, ESYS_TR nv, const uint8_t mark[EMK_TPM2_MARK_LEN],
+                              bool *has, emk_error *e)
+{
+    TPM2B_NV_PUBLIC *pub = NULL;
+    TPM2B_NAME *name = NULL;
+    emk_status st = emk_tpm2_link_hide(l, l->session, TPMA_SESSION_ENCRYPT, e);
+    TSS2_RC rc;
+
+    if (st != EMK_OK)
+        return st;
+    rc = Esys_NV_ReadPublic(l->esys, nv, l->session, ESYS_TR_NONE, ESYS_TR_NONE, &pub, &name);
+    if (rc)
+        return emk_tpm2_fail(e, rc, "tpm2: anchor");
+    *has = pub->nvPublic.authPolicy.size == EMK_TPM2_MARK_LEN &&
+           memcmp(pub->nvPublic.authPolicy.buffer, mark, EMK_TPM2_MARK_LEN) == 0;
+    Esys_Free(pub);
+    Esys_Free(name);
+    return EMK_OK;
+}
+
+emk_status emk_tpm2_nv_remove_marked(emk_tpm2_link *l, const uint8_t mark[EMK_TPM2_MARK_LEN],
+                                     emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (uint32_t i = 0; st == EMK_OK && i < EMK_TPM2_NV_COUNT; i++) {
+        ESYS_TR nv = ESYS_TR_NONE;
+        bool has = false;
+        TSS2_RC rc = Esys_TR_FromTPMPublic(l->esys, EMK_TPM2_NV_FIRST + i, ESYS_TR_NONE,
+                                           ESYS_TR_NONE, ESYS_TR_NONE, &nv);
+
+        if (rc) {
+            st = emk_tpm2_fail(e, rc, "tpm2: anchor");
+            if (st == EMK_E_KEY_LOST) /* there is no such index */
+                st = EMK_OK;
+            continue;
+        }
+        st = nv_has_mark(l, nv, mark, &has, e);
+        rc = Esys_TR_Close(l->esys, &nv);
+        if (st == EMK_OK && has)
+            st = emk_tpm2_link_hide(l, l->session, 0, e);
+        if (st == EMK_OK && has)
+            return emk_tpm2_nv_remove(l, EMK_TPM2_NV_FIRST + i, e);
+        if (st == EMK_OK && rc)
+            st = emk_tpm2_fail(e, rc, "tpm2: anchor");
+    }
+    return st;
 }
 
 /* ---- the file ---- */
@@ -500,14 +554,15 @@ emk_status emk_tpm2_state_put(emk_tpm2 *t, const emk_tpm2_entry *x, emk_error *e
     return st;
 }
 
-emk_status emk_tpm2_state_make(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
+emk_status emk_tpm2_state_make(emk_tpm2 *t, emk_tpm2_link *l, const uint8_t mark[EMK_TPM2_MARK_LEN],
+                               emk_error *e)
 {
     static const anchor none = {{0}, {0}};
     entries s = {0};
     ESYS_TR nv = ESYS_TR_NONE;
     emk_status st;
 
-    st = nv_define(t, l, e);
+    st = nv_define(t, l, mark, e);
     if (st != EMK_OK)
         return st;
     st = nv_open(t, l, &nv, e);
@@ -526,12 +581,15 @@ emk_status emk_tpm2_state_make(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
     return st;
 }
 
+/* A mark is one, too: this holder has its keys. */
 static emk_status remove_leftover(void *self, const char *name, emk_error *e)
 {
     const emk_tpm2 *t = self;
     char path[EMK_TPM2_PATH_MAX];
 
-    if (!strstr(name, TEMP_MARK) || emk_tpm2_path(t, name, path, e) != EMK_OK)
+    if (!strstr(name, TEMP_MARK) && strcmp(name, EMK_TPM2_MAKING_FILE) != 0)
+        return EMK_OK;
+    if (emk_tpm2_path(t, name, path, e) != EMK_OK)
         return EMK_OK;
     return emk_os_remove(path, e);
 }

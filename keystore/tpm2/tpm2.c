@@ -292,8 +292,54 @@ static emk_status set_guard(emk_tpm2 *t, emk_span authority, emk_error *e)
     return emk_tpm2_auth_policy(t->crypto, t->keys.authority, t->keys.auth_policy, e);
 }
 
+static emk_status remove_file(const emk_tpm2 *t, const char *name, emk_error *e)
+{
+    char path[EMK_TPM2_PATH_MAX];
+    emk_status st = emk_tpm2_path(t, name, path, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = emk_os_remove(path, e);
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
+/* Removes the index of a making that was cut short before `keys` named it.  EMK_E_NOT_FOUND when
+ * none was. */
+static emk_status clear_making(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
+{
+    char path[EMK_TPM2_PATH_MAX];
+    emk_buf mark;
+    emk_status st = emk_tpm2_path(t, EMK_TPM2_MAKING_FILE, path, e);
+
+    if (st != EMK_OK)
+        return st;
+    emk_buf_init(&mark, EMK_TPM2_MARK_LEN);
+    st = emk_os_read_file(path, EMK_TPM2_MARK_LEN, &mark, e);
+    if (st == EMK_OK && mark.len == EMK_TPM2_MARK_LEN) /* else it is not ours: no index has it */
+        st = emk_tpm2_nv_remove_marked(l, mark.p, e);
+    emk_buf_done(&mark);
+    return st == EMK_OK ? remove_file(t, EMK_TPM2_MAKING_FILE, e) : st;
+}
+
+/* The mark is on the disk before there is an index, so that a kill leaves none that nobody can
+ * find again. */
+static emk_status make_mark(emk_tpm2 *t, emk_tpm2_link *l, uint8_t mark[EMK_TPM2_MARK_LEN],
+                            emk_error *e)
+{
+    char path[EMK_TPM2_PATH_MAX];
+    emk_status st = clear_making(t, l, e);
+
+    if (st != EMK_OK && st != EMK_E_NOT_FOUND)
+        return st;
+    st = emk_random_public(t->crypto, mark, EMK_TPM2_MARK_LEN, e);
+    if (st == EMK_OK)
+        st = emk_tpm2_path(t, EMK_TPM2_MAKING_FILE, path, e);
+    return st == EMK_OK ? emk_os_write_file(path, emk_span_of(mark, EMK_TPM2_MARK_LEN), e) : st;
+}
+
 static emk_status make_all(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
 {
+    uint8_t mark[EMK_TPM2_MARK_LEN];
     emk_status st;
 
     st = emk_secret_new(EMK_TPM2_STORE_LEN, &t->store, e);
@@ -304,11 +350,15 @@ static emk_status make_all(emk_tpm2 *t, emk_tpm2_link *l, emk_error *e)
             t, l, (emk_tpm2_role)i,
             i == EMK_TPM2_STORE ? emk_secret_span(t->store) : emk_span_of(NULL, 0), e);
     if (st == EMK_OK)
-        st = emk_tpm2_state_make(t, l, e);
+        st = make_mark(t, l, mark, e);
+    if (st == EMK_OK)
+        st = emk_tpm2_state_make(t, l, mark, e);
     if (st != EMK_OK)
         return st;
-    /* Last: without this file there are no keys, and what was written before is overwritten. */
+    /* Without this file there are no keys, and what was written before is overwritten. */
     st = emk_tpm2_keys_write(t, e);
+    if (st == EMK_OK && remove_file(t, EMK_TPM2_MAKING_FILE, NULL) != EMK_OK)
+        return EMK_OK; /* `keys` is what counts, and a sweep takes it */
     if (st != EMK_OK && emk_tpm2_nv_remove(l, t->keys.nv, NULL) != EMK_OK)
         return st;
     return st;
@@ -398,15 +448,22 @@ static emk_status load_keys(emk_tpm2 *t, emk_error *e)
     return emk_tpm2_keys_read(t, e); /* once more: now its MAC can be checked */
 }
 
-static emk_status remove_file(const emk_tpm2 *t, const char *name, emk_error *e)
+/* There are no keys, but perhaps the beginning of some. */
+static emk_status destroy_making(emk_tpm2 *t, emk_error *e)
 {
     char path[EMK_TPM2_PATH_MAX];
-    emk_status st = emk_tpm2_path(t, name, path, e);
+    emk_tpm2_link l;
+    emk_status st = emk_tpm2_path(t, EMK_TPM2_MAKING_FILE, path, e);
 
+    if (st == EMK_OK && !emk_os_exists(path))
+        return emk_fail(e, EMK_E_NOT_FOUND, "tpm2: there are no keys in this directory", 0);
+    if (st == EMK_OK)
+        st = emk_tpm2_link_open(t, &l, e);
     if (st != EMK_OK)
         return st;
-    st = emk_os_remove(path, e);
-    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+    st = clear_making(t, &l, e);
+    emk_tpm2_link_close(&l);
+    return st == EMK_OK ? remove_file(t, EMK_TPM2_STATE_FILE, e) : st;
 }
 
 static emk_status destroy_keys(emk_tpm2 *t, emk_error *e)
@@ -416,7 +473,7 @@ static emk_status destroy_keys(emk_tpm2 *t, emk_error *e)
 
     st = emk_tpm2_keys_read(t, e);
     if (st == EMK_E_KEY_LOST)
-        return emk_fail(e, EMK_E_NOT_FOUND, "tpm2: there are no keys in this directory", 0);
+        return destroy_making(t, e);
     if (st != EMK_OK)
         return st;
     if (t->keys.nv < EMK_TPM2_NV_FIRST || t->keys.nv >= EMK_TPM2_NV_FIRST + EMK_TPM2_NV_COUNT)
@@ -428,6 +485,8 @@ static emk_status destroy_keys(emk_tpm2 *t, emk_error *e)
     }
     if (st == EMK_OK || st == EMK_E_KEY_LOST) /* a TPM that was cleared has no counter of ours */
         st = remove_file(t, EMK_TPM2_KEYS_FILE, e);
+    if (st == EMK_OK)
+        st = remove_file(t, EMK_TPM2_MAKING_FILE, e);
     if (st == EMK_OK)
         st = remove_file(t, EMK_TPM2_STATE_FILE, e);
     if (st == EMK_OK)

@@ -50,8 +50,8 @@ emk_status emk_tpm2_create(const emk_crypto *c, const char *dir, const emk_tpm2_
 emk_status emk_tpm2_open(const emk_crypto *c, const char *dir, const emk_tpm2_options *options,
                          emk_keystore *out, emk_error *e) EMK_MUST_CHECK;
 
-/* Removes the keys and the index in the TPM for good.  Works also when the TPM was cleared;
- * EMK_E_NOT_FOUND when dir has no keys. */
+/* Removes the keys and the index in the TPM for good, also those of an emk_tpm2_create that was
+ * cut short.  Works also when the TPM was cleared; EMK_E_NOT_FOUND when dir has no keys. */
 emk_status emk_tpm2_destroy(const emk_crypto *c, const char *dir, const emk_tpm2_options *options,
                             emk_error *e) EMK_MUST_CHECK;
 

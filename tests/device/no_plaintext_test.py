@@ -15,7 +15,8 @@ LEFT = 3  # exit code: something is left in memory
 # Calls that hand bytes of this process to a file, a pipe or a socket.
 WRITERS = {"write", "pwrite64", "writev", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg"}
 # Calls that would do so without the bytes being shown: none may be made.
-HIDDEN = {"vmsplice", "splice", "tee", "process_vm_writev", "io_uring_setup", "io_submit", "ptrace"}
+HIDDEN = {"vmsplice", "splice", "tee", "sendfile", "copy_file_range", "process_vm_writev",
+          "io_uring_setup", "io_submit", "ptrace"}
 
 CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)$")
 BYTES = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')

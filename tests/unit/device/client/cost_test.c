@@ -208,6 +208,31 @@ static void entries_of_other_models_are_opened_once(void **state)
     stage_done(&s);
 }
 
+/* As another process has it that waits for its key holder while it opens the newest entry. */
+static void an_entry_of_another_model_that_is_in_use_is_not_waited_for(void **state)
+{
+    char path[PATH_CAP];
+    emk_error e = {0};
+    stage s;
+    int fd;
+
+    (void)state;
+    stage_init(&s, NULL, false);
+    install(&s, "cat-ears", 0);
+    install(&s, "dog-nose", 2); /* the better one, so it is looked at first */
+    stage_entry_path(&s, path);
+    assert_ok(emk_os_open_update(path, &fd, &e), &e);
+    assert_ok(emk_os_lock(fd, true, &e), &e);
+    start_counting(&s);
+    assert_ok(open_named(&s, "cat-ears", &e), &e);
+    assert_int_equal(n.agree, 2);
+    assert_ok(open_named(&s, "cat-ears", &e), &e); /* known by now */
+    assert_one();
+    emk_os_close(fd);
+    assert_ok(open_named(&s, "dog-nose", &e), &e);
+    stage_done(&s);
+}
+
 int main(void)
 {
     return EMK_RUN(emk_rule(open_by_entry_is_one_operation),
@@ -215,5 +240,6 @@ int main(void)
                    emk_rule(leased_and_awake_is_one_operation),
                    emk_rule(counted_open_is_one_operation_and_one_step_of_a_counter),
                    emk_rule(the_best_of_several_entries_is_one_operation),
-                   emk_rule(entries_of_other_models_are_opened_once));
+                   emk_rule(entries_of_other_models_are_opened_once),
+                   emk_rule(an_entry_of_another_model_that_is_in_use_is_not_waited_for));
 }

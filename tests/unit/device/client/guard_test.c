@@ -11,6 +11,24 @@ static stage s;
 static bool is_patched;
 static uint8_t own_certificate[EMK_GUARD_HASH_LEN] = {1};
 
+/* Another build of the app: what level 3 binds to is another hash.  The linker sends the client's
+ * calls here. */
+static bool is_other_build;
+emk_status __real_emk_guard_binding(emk_guard *g, emk_guard_level level,
+                                    uint8_t out[EMK_GUARD_HASH_LEN], emk_error *e);
+emk_status __wrap_emk_guard_binding(emk_guard *g, emk_guard_level level,
+                                    uint8_t out[EMK_GUARD_HASH_LEN], emk_error *e);
+
+emk_status __wrap_emk_guard_binding(emk_guard *g, emk_guard_level level,
+                                    uint8_t out[EMK_GUARD_HASH_LEN], emk_error *e)
+{
+    const emk_status st = __real_emk_guard_binding(g, level, out, e);
+
+    if (is_other_build && level == EMK_GUARD_STRICT)
+        out[0] ^= 1;
+    return st;
+}
+
 static emk_status signer(void *self, uint8_t digest[EMK_GUARD_HASH_LEN], emk_error *e)
 {
     (void)self;
@@ -42,6 +60,7 @@ static emk_guard *new_guard(const emk_crypto *crypto, emk_guard_level level)
 static void begin(emk_guard_level level, uint8_t min_guard)
 {
     is_patched = false;
+    is_other_build = false;
     stage_init(&s, NULL, false);
     s.policy.min_guard = min_guard;
     if (level)
@@ -304,6 +323,50 @@ static void watchdog_and_guard_thread_end_in_any_order(void **state)
     finish();
 }
 
+static emk_status expect_other_build(void *self, const emk_client_entry *entry, emk_error *e)
+{
+    (void)e;
+    ++*(unsigned *)self;
+    assert_int_equal(entry->status, EMK_E_KEY_LOST);
+    assert_string_equal(entry->why, "vault: sealed for another build of the app: fetch again");
+    assert_null(entry->policy);
+    return EMK_OK;
+}
+
+static void an_entry_of_another_build_is_refused_and_says_so(void **state)
+{
+    unsigned n = 0;
+    emk_error e = {0};
+
+    (void)state;
+    begin(EMK_GUARD_STRICT, 3);
+    stage_install(&s);
+    is_other_build = true;
+    stage_restart(&s);
+    assert_status(stage_open(&s, &e), EMK_E_KEY_LOST, &e);
+    assert_string_equal(e.what, "vault: sealed for another build of the app: fetch again");
+    assert_ok(emk_client_list(s.client, expect_other_build, &n, &e), &e);
+    assert_ok(emk_client_verify(s.client, expect_other_build, &n, &e), &e);
+    assert_int_equal(n, 2);
+    is_other_build = false; /* nothing of it was harmed */
+    stage_restart(&s);
+    assert_ok(stage_open(&s, &e), &e);
+    finish();
+}
+
+static void another_build_opens_what_is_bound_to_the_findings_alone(void **state)
+{
+    emk_error e = {0};
+
+    (void)state;
+    begin(EMK_GUARD_STRICT, 2);
+    stage_install(&s);
+    is_other_build = true;
+    stage_restart(&s);
+    assert_ok(stage_open(&s, &e), &e);
+    finish();
+}
+
 int main(void)
 {
     return EMK_RUN(emk_rule(opens_while_nothing_is_found),
@@ -314,6 +377,8 @@ int main(void)
                    emk_rule(keeps_what_is_open_when_it_is_careful), emk_rule(reads_no_more_tensors),
                    emk_rule(an_entry_kept_under_a_guard_needs_one),
                    emk_rule(an_entry_kept_without_a_guard_opens_with_one),
+                   emk_rule(an_entry_of_another_build_is_refused_and_says_so),
+                   emk_rule(another_build_opens_what_is_bound_to_the_findings_alone),
                    emk_rule(the_binding_changes_with_what_was_found_and_with_the_level),
                    emk_rule(tells_the_issuer_in_requests_for_models_and_leases),
                    emk_rule(watchdog_and_guard_thread_end_in_any_order));

@@ -803,6 +803,52 @@ static emk_status life_from_the_start(device *d, emk_error *e)
     return st == EMK_OK ? whole_life(d, e) : st;
 }
 
+#define FIRST_INDEX 0x01804B30u
+
+/* Whatever was cut short, the next try works, and no index is left behind: the first place is free
+ * at the end. */
+static void making_keys_may_be_killed_anywhere(void **state)
+{
+    device d = {0};
+    emk_tpm2_options o;
+    bool through = false;
+    emk_error e = {0};
+    emk_keystore ks;
+    uint64_t v;
+
+    (void)state;
+    make(&d);
+    o = options_of(&d);
+    assert_ok(emk_tpm2_destroy(crypto, d.keys, &o, &e), &e);
+    for (uint64_t n = 1; !through; n += 2) { /* each second call, for the time it takes */
+        bool again = n / 2 % 2;              /* or removed without another try */
+        int status;
+        pid_t pid;
+        emk_status st;
+
+        make_dir(&d);
+        pid = fork();
+        if (pid == 0) {
+            emk_fault_kill_at(EMK_FAULT_IO, n);
+            _exit(create(&d, NULL) == EMK_OK ? 0 : 1);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        swtpm_restart(&tpm);
+        through = WIFEXITED(status);
+        st = again ? create(&d, &e) : EMK_OK;
+        assert_true(st == EMK_OK || st == EMK_E_USED);
+        st = emk_os_exists(d.keys) ? emk_tpm2_destroy(crypto, d.keys, &o, &e) : EMK_OK;
+        assert_true(st == EMK_OK || (st == EMK_E_NOT_FOUND && !again));
+    }
+    make_dir(&d);
+    assert_ok(create(&d, &e), &e);
+    ks = opened(&d);
+    swtpm_undefine(&tpm, FIRST_INDEX);
+    assert_status(emk_keystore_counter_get(&ks, id, &v, &e), EMK_E_KEY_LOST, &e);
+    emk_keystore_close(&ks);
+    end(&d);
+}
+
 static void making_keys_may_fail_anywhere(void **state)
 {
     static const emk_fault_kind kinds[] = {EMK_FAULT_ALLOC, EMK_FAULT_CRYPTO, EMK_FAULT_IO};
@@ -843,6 +889,7 @@ static void survives_failures_anywhere(void **state)
 #define refuses_a_state_that_never_counted survives_failures_anywhere
 #define survives_a_kill_anywhere           survives_failures_anywhere
 #define making_keys_may_fail_anywhere      survives_failures_anywhere
+#define making_keys_may_be_killed_anywhere survives_failures_anywhere
 #endif
 
 static void tells_what_calls_cost(void **state)
@@ -900,7 +947,8 @@ int main(void)
         emk_rule(deleting_a_secret_overwrites_the_old_state), emk_rule(two_devices_share_a_tpm),
         emk_rule(destroying_frees_the_counter), emk_rule(survives_failures_anywhere),
         emk_rule(survives_a_kill_anywhere), emk_rule(refuses_a_state_that_never_counted),
-        emk_rule(making_keys_may_fail_anywhere), emk_rule(tells_what_calls_cost));
+        emk_rule(making_keys_may_be_killed_anywhere), emk_rule(making_keys_may_fail_anywhere),
+        emk_rule(tells_what_calls_cost));
     h.crypto = crypto;
     h.self = &plain;
     failed += conformance_run("TPM 2.0", &h);
