@@ -167,23 +167,27 @@ bool emk_admin_param(emk_call *call, size_t i, uint8_t *out, size_t len)
 
 bool emk_admin_query_user(emk_call *call, uint8_t owner[32], bool *given)
 {
-    char subject[EMK_PRINCIPAL_NAME_MAX + 1];
-    emk_span user, text;
+    char subject[EMK_PRINCIPAL_NAME_MAX + 1], tenant[EMK_PRINCIPAL_NAME_MAX + 1];
+    emk_span user, text, of;
     emk_error e = {0};
     size_t len;
 
     *given = false;
-    if (!emk_admin_query(call, "user", &user) || !emk_admin_query(call, "subject", &text))
+    if (!emk_admin_query(call, "user", &user) || !emk_admin_query(call, "subject", &text) ||
+        !emk_admin_query(call, "tenant", &of))
         return false;
     if (user.len > 0 && text.len > 0)
         return bad_query(call, "user and subject: one of them");
+    if (of.len > EMK_PRINCIPAL_NAME_MAX || (of.len > 0 && text.len == 0))
+        return bad_query(call, "tenant: goes with subject");
     if (user.len > 0 && (emk_base64url_decode(user, owner, 32, &len, &e) != EMK_OK || len != 32))
         return bad_query(call, "user: not an id");
     if (text.len > EMK_PRINCIPAL_NAME_MAX)
         return bad_query(call, "subject: too long");
     if (text.len > 0) {
         emk_admin_text(subject, sizeof subject, text);
-        if (emk_user_owner(call->api->crypto, subject, owner, &e) != EMK_OK) {
+        emk_admin_text(tenant, sizeof tenant, of);
+        if (emk_user_owner(call->api->crypto, tenant, subject, owner, &e) != EMK_OK) {
             emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
             return false;
         }

@@ -37,8 +37,8 @@ bool emk_admin_param(emk_call *call, size_t i, uint8_t *out, size_t len) EMK_MUS
 /* 1 to cap bytes of it. */
 bool emk_admin_param_some(emk_call *call, size_t i, uint8_t *out, size_t cap,
                           size_t *len) EMK_MUST_CHECK;
-/* The owner named by the query: "user" (an id) or "subject" (as in tokens).  *given says
- * whether there is one. */
+/* The owner named by the query: "user" (an id) or "subject" and "tenant" (as tokens say).  *given
+ * says whether there is one. */
 bool emk_admin_query_user(emk_call *call, uint8_t owner[32], bool *given) EMK_MUST_CHECK;
 
 /* ---- lists of entities ---- */

@@ -3,11 +3,25 @@
 #include "core/codec/base64url.h"
 #include "server/api/problem.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 uint64_t emk_api_now(const emk_api *api)
 {
     return api->clock(api->clock_self);
+}
+
+size_t emk_api_issuer_keys(const emk_api *api, const emk_verify_key *out[EMK_ISSUERS_MAX])
+{
+    const emk_issuers *all = atomic_load(&api->issuers);
+    size_t n = 0;
+
+    if (!all && api->issuer)
+        out[n++] = api->issuer;
+    for (size_t i = all ? all->n : 0; i > 0; i--)
+        if (!all->v[i - 1].retired)
+            out[n++] = all->v[i - 1].key;
+    return n;
 }
 
 const emk_route_table *emk_api_tables(size_t *n)
@@ -18,7 +32,8 @@ const emk_route_table *emk_api_tables(size_t *n)
         &emk_routes_receipts,     &emk_routes_events,       &emk_routes_models,
         &emk_routes_seals,        &emk_routes_blobs,        &emk_routes_admin_access,
         &emk_routes_admin_people, &emk_routes_admin_person, &emk_routes_admin_rules,
-        &emk_routes_admin_audit,
+        &emk_routes_admin_audit,  &emk_routes_admin_fraud,  &emk_routes_admin_signing,
+        &emk_routes_admin_server, &emk_routes_webhooks,     &emk_routes_campaigns,
     };
     static emk_route_table tables[sizeof GROUPS / sizeof GROUPS[0]];
 

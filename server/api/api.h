@@ -7,6 +7,8 @@
 
 #include "server/api/attestation.h"
 #include "server/api/decide.h"
+#include "server/api/issuers.h"
+#include "server/api/json_out.h"
 #include "server/api/keyholder.h"
 #include "server/api/kinds.h"
 #include "server/api/metrics.h"
@@ -14,6 +16,7 @@
 #include "server/journal/journal.h"
 #include "server/store/blobs.h"
 #include "server/store/records.h"
+#include "server/webhook/webhook.h"
 
 #define EMK_API_VERSION "1"
 
@@ -35,6 +38,12 @@ typedef struct emk_api_settings {
     emk_span root_certificate; /* of the issuer key by the root; empty: the issuer is the root */
 } emk_api_settings;
 
+/* Somebody whose webhooks are taken. */
+typedef struct emk_hook_source {
+    const char *name, *tenant;
+    emk_webhook_keys keys;
+} emk_hook_source;
+
 /* NULL or zeroed parts are absent: a handler that needs one answers EMK_API_UNAVAILABLE. */
 typedef struct emk_api {
     const emk_crypto *crypto;
@@ -48,7 +57,11 @@ typedef struct emk_api {
     emk_limits *limits;
     emk_firewall *firewall;
     emk_keyholder keyholder;
-    const emk_verify_key *issuer; /* the keyholder's public key, parsed once */
+    const emk_verify_key *issuer;       /* the keyholder's public key at the start, parsed once */
+    const emk_issuers *_Atomic issuers; /* NULL: `issuer` is all there is */
+    emk_signing signing;
+    void (*reload)(void *daemon);                 /* reads files again, soon; NULL: cannot */
+    void (*files)(void *daemon, emk_json_out *o); /* how old what was read is */
     emk_metrics *metrics;
     emk_decider decider;
     struct emk_seals *seals; /* sealing.h; NULL: this server does not seal */
@@ -56,11 +69,17 @@ typedef struct emk_api {
     const char *origin_host;       /* authority of settings.origin */
     uint64_t (*clock)(void *self); /* seconds since 1970 */
     void *clock_self;
-    struct emk_admin *admin; /* admin.h; NULL: no operators' routes but login */
-    void *daemon;            /* server/daemon's own, for the routes of the internal listener */
+    struct emk_admin *admin;             /* admin.h; NULL: no operators' routes but login */
+    struct emk_fraud_host *fraud;        /* fraud_engine.h, also behind decider; NULL: none */
+    struct emk_hooks *hooks;             /* hooks.h; NULL: no webhooks go out */
+    const emk_hook_source *hook_sources; /* whose webhooks come in */
+    size_t n_hook_sources;
+    void *daemon; /* server/daemon's own, for the routes of the internal listener */
 } emk_api;
 
 uint64_t emk_api_now(const emk_api *api);
+/* Lends the keys whose certificates and tickets are taken, newest first; how many. */
+size_t emk_api_issuer_keys(const emk_api *api, const emk_verify_key *out[EMK_ISSUERS_MAX]);
 
 /* The groups of routes, one file each: routes_<group>.c ends in its table.  A new group is a file,
  * a line here, a line in emk_api_tables, and its part of openapi.json. */
@@ -76,11 +95,17 @@ extern const emk_route_table emk_routes_models; /* the catalogue */
 extern const emk_route_table emk_routes_seals;  /* sealing for backends */
 extern const emk_route_table emk_routes_blobs;  /* sealed models, to be fetched */
 
-extern const emk_route_table emk_routes_admin_access; /* login, operators, service keys */
-extern const emk_route_table emk_routes_admin_people; /* users, devices, tickets, decisions */
-extern const emk_route_table emk_routes_admin_person; /* export, erasure, legal hold */
-extern const emk_route_table emk_routes_admin_rules;  /* lists, limits, firewall */
-extern const emk_route_table emk_routes_admin_audit;  /* audit log, numbers */
+extern const emk_route_table emk_routes_admin_access;  /* login, operators, service keys */
+extern const emk_route_table emk_routes_admin_people;  /* users, devices, tickets, decisions */
+extern const emk_route_table emk_routes_admin_person;  /* export, erasure, legal hold */
+extern const emk_route_table emk_routes_admin_rules;   /* lists, limits, firewall */
+extern const emk_route_table emk_routes_admin_server;  /* reload */
+extern const emk_route_table emk_routes_admin_signing; /* keys of the keyholder */
+extern const emk_route_table emk_routes_admin_fraud;   /* what the engine remembers, labels */
+extern const emk_route_table emk_routes_admin_audit;   /* audit log, numbers */
+
+extern const emk_route_table emk_routes_campaigns; /* groups that were found, for a person */
+extern const emk_route_table emk_routes_webhooks;  /* webhooks in; out: list, test, disable */
 
 /* Lends all of them. */
 const emk_route_table *emk_api_tables(size_t *n);

@@ -238,6 +238,7 @@ static emk_status answer_credential(job *j, const emk_tpm_credential *c, emk_err
 static emk_status tpm_begin(job *j, emk_error *e)
 {
     const emk_api_attestation *a = settings_of(j);
+    const emk_attest_roots *all = a->roots; /* one set, whatever is reloaded meanwhile */
     const emk_bundle *roots, *pool;
     emk_tpm_roots with = {.time_s = (int64_t)now_of(j),
                           .sha1_leaf = a->sha1_ek,
@@ -248,11 +249,11 @@ static emk_status tpm_begin(job *j, emk_error *e)
     emk_tpm_hello hello;
     emk_status st;
 
-    if (!a->roots)
+    if (!all)
         return emk_fail(e, EMK_E_NOT_FOUND, "attestation: no roots", 0);
-    st = emk_attest_roots_check_age(a->roots, EMK_ROLE_TPM, with.time_s, e);
-    roots = emk_attest_roots_bundle(a->roots, EMK_ROLE_TPM);
-    pool = emk_attest_roots_bundle(a->roots, EMK_ROLE_TPM_POOL);
+    st = emk_attest_roots_check_age(all, EMK_ROLE_TPM, with.time_s, e);
+    roots = emk_attest_roots_bundle(all, EMK_ROLE_TPM);
+    pool = emk_attest_roots_bundle(all, EMK_ROLE_TPM_POOL);
     with.roots = roots->certs;
     with.n_roots = roots->n;
     with.pool = pool->certs;

@@ -29,7 +29,8 @@ typedef struct emk_api_app {
 } emk_api_app;
 
 typedef struct emk_api_attestation {
-    emk_attest_roots *roots; /* NULL: none */
+    /* NULL: none.  A reload swaps them, and keeps those of before for a while. */
+    emk_attest_roots *_Atomic roots;
     emk_api_app apps[EMK_API_APPS_MAX];
     size_t n_apps;
     emk_attest_stale stale;

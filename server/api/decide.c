@@ -3,15 +3,17 @@
 #include "core/codec/base64url.h"
 #include "core/crypto/hash.h"
 #include "core/crypto/random.h"
-#include "core/proto/guard_summary.h"
 #include "server/api/admin.h"
 #include "server/api/api.h"
+#include "server/api/grant.h"
+#include "server/api/hooks.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 
 #include <string.h>
 
 #define PROBLEM_MAX 1024u
+#define NEWS_MAX    2048u
 
 /* ---- exact checks ---- */
 
@@ -71,7 +73,8 @@ static emk_status check_user(emk_call *call, const emk_decide_in *in, emk_verdic
 
     if (!user)
         return emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", sizeof *user);
-    st = emk_user_owner(call->api->crypto, in->device->gate.user, owner, e);
+    st =
+        emk_user_owner(call->api->crypto, in->device->gate.tenant, in->device->gate.user, owner, e);
     if (st == EMK_OK)
         st = emk_entity_get(&call->api->records, &emk_user_shape, emk_span_of(owner, sizeof owner),
                             user, NULL, e);
@@ -162,7 +165,7 @@ static void put_device(emk_call *call, const emk_decide_in *in, emk_fraud_event 
     emk_error ignored;
 
     /* Pseudonyms: events are kept and shown. */
-    if (emk_user_owner(call->api->crypto, d->gate.user, owner, &ignored) == EMK_OK)
+    if (emk_user_owner(call->api->crypto, d->gate.tenant, d->gate.user, owner, &ignored) == EMK_OK)
         put_text(ev, EMK_FRAUD_F_USER, name_of(call, owner, sizeof owner));
     put_text(ev, EMK_FRAUD_F_DEVICE, name_of(call, in->device_id, 32));
     put_text(ev, EMK_FRAUD_F_TENANT, emk_span_str(d->gate.tenant));
@@ -219,29 +222,6 @@ void emk_api_note(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
     emk_api_note_as(call, in, ev, EMK_FRAUD_SRC_SERVER);
 }
 
-/* A guard that saw something is an event of its own: weights add up, nothing here is proof. */
-static emk_status note_guard(emk_call *call, const emk_decide_in *in, emk_error *e)
-{
-    emk_guard_summary summary;
-    emk_fraud_event ev;
-    uint64_t weight = 0;
-    emk_status st;
-
-    if (in->guard.len == 0)
-        return EMK_OK;
-    st = emk_guard_summary_read(in->guard, &summary, e);
-    if (st != EMK_OK)
-        return st == EMK_E_UNSUPPORTED ? EMK_OK : st;
-    for (size_t i = 0; i < summary.n_findings; i++)
-        weight += summary.findings[i].confidence;
-    if (weight == 0)
-        return EMK_OK;
-    emk_fraud_event_init(&ev, EMK_FRAUD_TAMPER, emk_api_now(call->api) * 1000);
-    put_number(&ev, EMK_FRAUD_F_X_WEIGHT, weight);
-    emk_api_note(call, in, &ev);
-    return EMK_OK;
-}
-
 /* ---- the question ---- */
 
 static emk_status ask(emk_call *call, const emk_decide_in *in, emk_verdict *v, emk_buf *line,
@@ -260,6 +240,77 @@ static emk_status ask(emk_call *call, const emk_decide_in *in, emk_verdict *v, e
     return st == EMK_OK ? emk_fraud_event_write(&ev, line, e) : st;
 }
 
+/* ---- what is told ---- */
+
+static emk_status tell(emk_call *call, const emk_decision_entity *d, emk_webhook_kind kind,
+                       emk_hook_batch *out, emk_error *e)
+{
+    emk_hook_news news = {.kind = kind, .now_s = d->time_ms / 1000};
+    emk_json_out o;
+    emk_status st;
+
+    emk_json_out_init(&o, &call->arena, NEWS_MAX);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_text(&o, "decision", emk_span_str(d->id));
+    emk_json_out_text(&o, "action", emk_span_str(d->action));
+    emk_json_out_text(&o, "point", emk_span_str(d->point));
+    emk_json_out_text(&o, "reasons", emk_span_str(d->reasons));
+    emk_json_out_base64url(&o, "device", emk_span_of(d->device, sizeof d->device));
+    if (d->model[0])
+        emk_json_out_text(&o, "model", emk_span_str(d->model));
+    emk_json_out_close(&o);
+    st = emk_json_out_finish(&o, &news.data, e);
+    return st == EMK_OK ? emk_hooks_prepare(call->api->hooks, &news, out, e) : st;
+}
+
+/* One batch: whoever has the decision has the message too.  A message that cannot be made does not
+ * stop the decision. */
+static emk_status commit(emk_call *call, const emk_entity_put *put, emk_fraud_action action,
+                         emk_error *e)
+{
+    emk_record_change all[EMK_HOOK_TARGETS_MAX + 1];
+    emk_hook_batch *news = emk_arena_take(&call->arena, sizeof *news);
+    emk_webhook_kind kind = action == EMK_FRAUD_BAN ? EMK_WEBHOOK_BAN : EMK_WEBHOOK_DENY;
+    emk_entity_change decision;
+    emk_error ignored;
+    emk_status st = news ? emk_entity_change_make(put, &decision, e)
+                         : emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", sizeof *news);
+
+    if (st != EMK_OK)
+        return st;
+    if (action < EMK_FRAUD_DENY || tell(call, put->in, kind, news, &ignored) != EMK_OK)
+        news->n = 0;
+    all[0] = decision.change;
+    memcpy(all + 1, news->change, news->n * sizeof news->change[0]);
+    st = emk_records_commit(&call->api->records, all, 1 + news->n, NULL, e);
+    if (st == EMK_OK)
+        emk_hooks_queued(call->api->hooks, news);
+    emk_hooks_batch_done(news);
+    emk_entity_change_done(&decision);
+    return st;
+}
+
+/* Puts it to what is about to be granted: one commit less to wait for. */
+static emk_status join(emk_call *call, const emk_entity_put *put, emk_grant_batch *to, emk_error *e)
+{
+    emk_entity_change made;
+    emk_record_change kept;
+    emk_status st = emk_entity_change_make(put, &made, e);
+
+    if (st != EMK_OK)
+        return st;
+    kept = made.change;
+    st = emk_arena_copy(&call->arena, made.change.value, &kept.value, e);
+    if (st == EMK_OK)
+        st = emk_arena_copy(&call->arena, made.change.id, &kept.id, e);
+    if (st == EMK_OK)
+        st = emk_arena_copy(&call->arena, made.change.owner, &kept.owner, e);
+    if (st == EMK_OK)
+        emk_grant_add(to, &kept, EMK_API_CONFLICT, NULL);
+    emk_entity_change_done(&made);
+    return st;
+}
+
 static const char *const ACTIONS[EMK_FRAUD_ACTIONS] = {"allow", "observe", "challenge", "throttle",
                                                        "mark",  "deny",    "ban"};
 
@@ -276,7 +327,8 @@ static emk_status store(emk_call *call, const emk_decide_in *in, const emk_verdi
                           .owner = emk_span_of(owner, sizeof owner),
                           .expect = EMK_RECORD_ANY,
                           .expires_s = now + EMK_DECIDE_KEEP_S};
-    emk_status st = emk_user_owner(call->api->crypto, in->device->gate.user, owner, e);
+    emk_status st =
+        emk_user_owner(call->api->crypto, in->device->gate.tenant, in->device->gate.user, owner, e);
 
     if (!d)
         return emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", sizeof *d);
@@ -289,6 +341,9 @@ static emk_status store(emk_call *call, const emk_decide_in *in, const emk_verdi
     memcpy(d->rules, v->answer.rules, sizeof d->rules);
     memcpy(d->ruleset, v->answer.ruleset, sizeof d->ruleset);
     memcpy(d->device, in->device_id, sizeof d->device);
+    d->explore_ppm = v->answer.explore_ppm;
+    if (d->explore_ppm)
+        memcpy(d->would, ACTIONS[v->answer.would], strlen(ACTIONS[v->answer.would]) + 1);
     d->time_ms = now * 1000;
     d->score = v->answer.score > 0 ? (uint64_t)v->answer.score / 10 : 0;
     if (in->model.len < sizeof d->model && in->model.len > 0)
@@ -297,7 +352,8 @@ static emk_status store(emk_call *call, const emk_decide_in *in, const emk_verdi
         memcpy(d->event.p, line.p, line.len);
         d->event.len = line.len;
     }
-    return emk_entity_store(&call->api->records, &put, NULL, e);
+    return in->with && v->pass ? join(call, &put, in->with, e)
+                               : commit(call, &put, v->answer.action, e);
 }
 
 static void judge(emk_verdict *v)
@@ -339,20 +395,22 @@ emk_status emk_api_decide(emk_call *call, const emk_decide_in *in, emk_verdict *
         st = emk_base64url_encode(emk_span_of(id, sizeof id), out->id, sizeof out->id, &len, e);
     if (st == EMK_OK)
         st = check_exact(call, in, out, e);
-    if (st == EMK_OK)
-        st = note_guard(call, in, e);
-    if (st != EMK_OK)
+    if (st == EMK_OK && in->again && !out->banned)
+        judge(out);
+    if (st != EMK_OK || out->pass)
         return st;
     memcpy(call->decision, out->id, sizeof call->decision);
     emk_buf_init(&line, EMK_FRAUD_LINE_MAX);
     st = ask(call, in, out, &line, e);
+    if (st == EMK_OK)
+        judge(out);
     if (st == EMK_OK && (out->answer.action != EMK_FRAUD_ALLOW || id[0] % EMK_DECIDE_SAMPLE == 0))
         st = store(call, in, out, emk_buf_span(&line), e);
     emk_buf_done(&line);
-    if (st == EMK_OK) {
-        judge(out);
+    if (st == EMK_OK)
         emk_admin_decided(call->api->admin, (unsigned)out->answer.action);
-    }
+    else
+        out->pass = false;
     return st;
 }
 

@@ -34,6 +34,8 @@ typedef struct emk_decide_answer {
     char reasons[EMK_REASON_CAP]; /* coarse, for people and clients: "too_many_models", by commas */
     char rules[EMK_REASON_CAP];   /* for operators only */
     uint8_t ruleset[32];
+    uint32_t explore_ppm;   /* the probability of having been let through; 0: it could not be */
+    emk_fraud_action would; /* without that; where explore_ppm is not 0 */
 } emk_decide_answer;
 
 typedef struct emk_decide_ops {
@@ -61,7 +63,11 @@ typedef struct emk_decide_in {
     emk_span model, app;
     const uint8_t *ticket_id; /* 16 bytes */
     uint64_t cost;
-    emk_span guard; /* a guard's summary, as it came */
+    /* Where a decision that passes and has to be kept is put, to be committed with what is granted;
+     * NULL: it is committed at once, like every one that refuses. */
+    struct emk_grant_batch *with;
+    bool again; /* the same was let pass a moment ago: only bans and lists are looked at, nothing is
+                 * counted */
 } emk_decide_in;
 
 typedef enum emk_decide_help {
@@ -82,8 +88,8 @@ typedef struct emk_verdict {
     emk_decide_answer answer;
 } emk_verdict;
 
-/* Asks.  EMK_OK with *out filled, whatever was decided; EMK_E_FORMAT for a guard's summary that is
- * none; else nobody could be asked, and nothing may be granted. */
+/* Asks.  EMK_OK with *out filled, whatever was decided; else nobody could be asked, and nothing may
+ * be granted. */
 emk_status emk_api_decide(emk_call *call, const emk_decide_in *in, emk_verdict *out,
                           emk_error *e) EMK_MUST_CHECK;
 /* Answers with the problem that fits a verdict that does not pass. */

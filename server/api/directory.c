@@ -132,12 +132,14 @@ static emk_status put_record(const emk_records *r, emk_kind kind, emk_span id, e
     return emk_records_commit(r, &change, 1, NULL, e);
 }
 
-emk_status emk_user_owner(const emk_crypto *c, const char *user, uint8_t owner[32], emk_error *e)
+emk_status emk_user_owner(const emk_crypto *c, const char *tenant, const char *user,
+                          uint8_t owner[32], emk_error *e)
 {
-    static const char label[] = "earmark/1 owner"; /* hashed with its zero */
-    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_str(user)};
+    static const char label[] = "earmark/1 owner"; /* hashed with its zero, as the tenant is */
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_of(tenant, strlen(tenant) + 1),
+                        emk_span_str(user)};
 
-    return emk_sha256(c, parts, 2, owner, e);
+    return emk_sha256(c, parts, sizeof parts / sizeof parts[0], owner, e);
 }
 
 static void put_fixed(emk_writer *w, int key, const uint8_t *p, size_t len)
@@ -174,7 +176,7 @@ emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
                                   emk_device_change *out, emk_error *e)
 {
     emk_writer w;
-    emk_status st = emk_user_owner(c, d->gate.user, out->owner, e);
+    emk_status st = emk_user_owner(c, d->gate.tenant, d->gate.user, out->owner, e);
 
     if (st != EMK_OK)
         return st;

@@ -59,9 +59,10 @@ emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device
                           uint64_t *version, emk_error *e) EMK_MUST_CHECK;
 /* From a record's value. */
 emk_status emk_device_read(emk_span value, emk_device_record *out, emk_error *e) EMK_MUST_CHECK;
-/* The owner under which a user's devices are found. */
-emk_status emk_user_owner(const emk_crypto *c, const char *user, uint8_t owner[32],
-                          emk_error *e) EMK_MUST_CHECK;
+/* The id of a user, who is owner of their devices and decisions: SHA-256("earmark/1 owner" || 0 ||
+ * tenant || 0 || subject).  Two issuers may have the same subject; they are two tenants. */
+emk_status emk_user_owner(const emk_crypto *c, const char *tenant, const char *user,
+                          uint8_t owner[32], emk_error *e) EMK_MUST_CHECK;
 
 /* Puts a service key or an operator, new or in place of what is there. */
 emk_status emk_service_put(const emk_records *r, emk_kind kind, emk_span id,

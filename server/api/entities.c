@@ -161,6 +161,8 @@ static const emk_entity_field DECISION[] = {
     FIXED(9, emk_decision_entity, device, "device"),
     TEXT(10, emk_decision_entity, model, "model"),
     BYTES(11, emk_decision_entity, event, "event"),
+    UINT(12, emk_decision_entity, explore_ppm, "explore_ppm"),
+    TEXT(13, emk_decision_entity, would, "would"),
 };
 const emk_entity_shape emk_decision_shape = {EMK_KIND_DECISION, "decision", DECISION,
                                              sizeof DECISION / sizeof DECISION[0],
@@ -192,9 +194,67 @@ const emk_entity_shape emk_tpm_pending_shape = {EMK_KIND_TPM_PENDING, "tpm_pendi
                                                 sizeof PENDING / sizeof PENDING[0],
                                                 sizeof(emk_tpm_pending_entity)};
 
+static const emk_entity_field ERASURE[] = {
+    BOOL(1, emk_erasure_entity, device, "device"),
+    TEXT(2, emk_erasure_entity, basis, "basis"),
+    TEXT(3, emk_erasure_entity, actor, "actor"),
+    TIME(4, emk_erasure_entity, asked_s, "asked"),
+};
+const emk_entity_shape emk_erasure_shape = {EMK_KIND_ERASURE, "erasure", ERASURE,
+                                            sizeof ERASURE / sizeof ERASURE[0],
+                                            sizeof(emk_erasure_entity)};
+
+static const emk_entity_field OUTBOX[] = {
+    FIXED(1, emk_outbox_entity, id, "id"),
+    UINT(2, emk_outbox_entity, kind, "kind"),
+    TIME(3, emk_outbox_entity, created_s, "created"),
+    UINT(4, emk_outbox_entity, tries, "tries"),
+    UINT(5, emk_outbox_entity, next_ms, "next_ms"),
+    BOOL(6, emk_outbox_entity, dead, "dead"),
+    UINT(7, emk_outbox_entity, code, "code"),
+    BYTES(8, emk_outbox_entity, body, "body"),
+};
+const emk_entity_shape emk_outbox_shape = {
+    EMK_KIND_OUTBOX, "outbox", OUTBOX, sizeof OUTBOX / sizeof OUTBOX[0], sizeof(emk_outbox_entity)};
+
+static const emk_entity_field WEBHOOK[] = {
+    BOOL(1, emk_webhook_entity, disabled, "disabled"),
+    TEXT(2, emk_webhook_entity, by, "by"),
+    TIME(3, emk_webhook_entity, changed_s, "changed"),
+};
+const emk_entity_shape emk_webhook_shape = {EMK_KIND_WEBHOOK, "webhook", WEBHOOK,
+                                            sizeof WEBHOOK / sizeof WEBHOOK[0],
+                                            sizeof(emk_webhook_entity)};
+
+static const emk_entity_field PROPOSAL[] = {
+    TEXT(1, emk_proposal_entity, state, "state"),
+    TEXT(2, emk_proposal_entity, reason, "reason"),
+    TEXT(3, emk_proposal_entity, by, "by"),
+    TIME(4, emk_proposal_entity, created_s, "created"),
+    TIME(5, emk_proposal_entity, decided_s, "decided"),
+    UINT(6, emk_proposal_entity, members, "members"),
+    TEXT(7, emk_proposal_entity, tenant, "tenant"),
+    BYTES(8, emk_proposal_entity, users, "users"),
+};
+const emk_entity_shape emk_proposal_shape = {EMK_KIND_PROPOSAL, "proposal", PROPOSAL,
+                                             sizeof PROPOSAL / sizeof PROPOSAL[0],
+                                             sizeof(emk_proposal_entity)};
+
+static const emk_entity_field GUARD[] = {
+    UINT(1, emk_guard_entity, level, "level"),
+    UINT(2, emk_guard_entity, action, "action"),
+    UINT(3, emk_guard_entity, highest, "highest"),
+    UINT(4, emk_guard_entity, looks, "looks"),
+    TIME(5, emk_guard_entity, at_s, "at"),
+    FIXED(6, emk_guard_entity, measurement, "measurement"),
+};
+const emk_entity_shape emk_guard_shape = {EMK_KIND_GUARD, "guard", GUARD,
+                                          sizeof GUARD / sizeof GUARD[0], sizeof(emk_guard_entity)};
+
 const emk_entity_shape *const emk_entity_shapes[] = {
-    &emk_user_shape,   &emk_ticket_shape,      &emk_model_shape, &emk_blob_shape,
-    &emk_wall_shape,   &emk_list_shape,        &emk_limit_shape, &emk_decision_shape,
-    &emk_events_shape, &emk_tpm_pending_shape,
+    &emk_user_shape,   &emk_ticket_shape,      &emk_model_shape,    &emk_blob_shape,
+    &emk_wall_shape,   &emk_list_shape,        &emk_limit_shape,    &emk_decision_shape,
+    &emk_events_shape, &emk_tpm_pending_shape, &emk_erasure_shape,  &emk_guard_shape,
+    &emk_outbox_shape, &emk_webhook_shape,     &emk_proposal_shape,
 };
 const size_t emk_n_entity_shapes = sizeof emk_entity_shapes / sizeof emk_entity_shapes[0];

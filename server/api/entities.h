@@ -123,6 +123,8 @@ typedef struct emk_decision_entity {
     uint8_t device[32];
     char model[EMK_NAME_CAP];
     EMK_ENTITY_BYTES_OF(4096) event; /* as the engine saw it, JSON */
+    uint64_t explore_ppm;            /* probability of being let through, by a million; 0: none */
+    char would[EMK_WORD_CAP];        /* the action without that */
 } emk_decision_entity;
 
 /* How far a device's own events came: batches are numbered and chained. */
@@ -145,6 +147,51 @@ typedef struct emk_tpm_pending_entity {
     char app[EMK_REASON_CAP];
 } emk_tpm_pending_entity;
 
+/* An erasure under way; id = what is erased. */
+typedef struct emk_erasure_entity {
+    bool device;
+    char basis[EMK_NAME_CAP];
+    char actor[EMK_REASON_CAP];
+    uint64_t asked_s;
+} emk_erasure_entity;
+
+/* A message that waits for a target of webhooks, or could not be delivered. */
+typedef struct emk_outbox_entity {
+    uint8_t id[16];
+    uint64_t kind;      /* emk_webhook_kind */
+    uint64_t created_s; /* what the receiver is told as its time */
+    uint64_t tries;
+    uint64_t next_ms; /* not before */
+    bool dead;        /* tried often enough */
+    uint64_t code;    /* of the last answer; 0: none */
+    EMK_ENTITY_BYTES_OF(8192) body;
+} emk_outbox_entity;
+
+/* What operators set of a target of webhooks; id = its name. */
+typedef struct emk_webhook_entity {
+    bool disabled;
+    char by[EMK_NAME_CAP];
+    uint64_t changed_s;
+} emk_webhook_entity;
+
+/* A group of users that the campaign job found, for a person to decide upon. */
+typedef struct emk_proposal_entity {
+    char state[EMK_WORD_CAP]; /* "proposed", "approved", "refused", "withdrawn" */
+    char reason[EMK_REASON_CAP];
+    char by[EMK_NAME_CAP]; /* who decided */
+    uint64_t created_s, decided_s;
+    uint64_t members; /* of the group; `users` names as many as fit */
+    char tenant[EMK_NAME_CAP];
+    EMK_ENTITY_BYTES_OF(12288) users; /* as events name them, by spaces */
+} emk_proposal_entity;
+
+/* What a device's guard said last; id = the device's. */
+typedef struct emk_guard_entity {
+    uint64_t level, action, highest; /* highest: level that was ever shown */
+    uint64_t looks, at_s;
+    uint8_t measurement[32];
+} emk_guard_entity;
+
 extern const emk_entity_shape emk_user_shape;
 extern const emk_entity_shape emk_ticket_shape;
 extern const emk_entity_shape emk_model_shape;
@@ -155,6 +202,11 @@ extern const emk_entity_shape emk_limit_shape;
 extern const emk_entity_shape emk_decision_shape;
 extern const emk_entity_shape emk_events_shape;
 extern const emk_entity_shape emk_tpm_pending_shape;
+extern const emk_entity_shape emk_erasure_shape;
+extern const emk_entity_shape emk_guard_shape;
+extern const emk_entity_shape emk_outbox_shape;
+extern const emk_entity_shape emk_webhook_shape;
+extern const emk_entity_shape emk_proposal_shape;
 
 /* All of them, for tests and for exports. */
 extern const emk_entity_shape *const emk_entity_shapes[];

@@ -125,6 +125,8 @@ static void read_text(emk_cbor_reader *r, const emk_entity_field *f, uint8_t *to
 
     if (s.len >= f->size)
         emk_cbor_fail(r, EMK_E_FORMAT, "entity: text too long", s.len);
+    else if (!emk_text_is_clean(s)) /* a zero would make it another text */
+        emk_cbor_fail(r, EMK_E_FORMAT, "entity: text", f->number);
     else if (s.len > 0)
         memcpy(to, s.p, s.len);
 }

@@ -201,13 +201,37 @@ emk_frame_step emk_frame_open(emk_call *call, const emk_router *router)
     return step;
 }
 
+static void count_answer(emk_call *call, uint64_t from_ns)
+{
+    if (!(call->route->flags & EMK_ROUTE_INTERNAL))
+        emk_admin_saw(call->api->admin, call->gate_asked ? &call->gate.client : NULL,
+                      call->response.status, emk_os_monotonic_ns() - from_ns);
+}
+
+bool emk_frame_admit(emk_call *call)
+{
+    uint64_t from_ns = emk_os_monotonic_ns();
+
+    if ((call->route->flags & EMK_ROUTE_INTERNAL) || !call->api->gate ||
+        emk_request_count(&call->request, "signature", NULL) > 0)
+        return true;
+    emk_gate_check(call->api->gate, &call->request, &call->route->gate, &call->gate);
+    call->gate_asked = true;
+    if (call->gate.pass)
+        return true;
+    emk_problem_set_gate(call);
+    add_fields(call);
+    count_answer(call, from_ns);
+    return false;
+}
+
 void emk_frame_run(emk_call *call)
 {
     uint64_t from_ns = emk_os_monotonic_ns();
     emk_error e = {0};
     emk_status st;
 
-    if (pass_gate(call)) {
+    if (call->gate_asked || pass_gate(call)) {
         st = call->route->handle(call, &e);
         if (st != EMK_OK)
             emk_problem_set(call, emk_problem_of_status(st), NULL);
@@ -216,9 +240,7 @@ void emk_frame_run(emk_call *call)
         call->error = e;
     }
     add_fields(call);
-    if (!(call->route->flags & EMK_ROUTE_INTERNAL))
-        emk_admin_saw(call->api->admin, call->gate_asked ? &call->gate.client : NULL,
-                      call->response.status, emk_os_monotonic_ns() - from_ns);
+    count_answer(call, from_ns);
 }
 
 void emk_frame_refuse(emk_call *call, emk_api_problem why)

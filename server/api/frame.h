@@ -22,7 +22,12 @@ typedef enum emk_frame_step {
 /* call->request and content_length are filled; sets id, method, traceparent, route, params. */
 emk_frame_step emk_frame_open(emk_call *call, const emk_router *router) EMK_MUST_CHECK;
 
-/* Asks the gate and runs the handler.  Cannot fail: what goes wrong becomes an answer. */
+/* Asks the gate before the body is here, where the head decides: not for a request that a device
+ * signed, whose signature covers the body.  False: it answered.  May wait for the directory. */
+bool emk_frame_admit(emk_call *call) EMK_MUST_CHECK;
+
+/* Asks the gate, unless emk_frame_admit did, and runs the handler.  Cannot fail: what goes wrong
+ * becomes an answer. */
 void emk_frame_run(emk_call *call);
 
 /* The answer when the body was too long or too slow (EMK_API_TOO_LARGE, EMK_API_TIMEOUT) or we are

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/os_file.h"
 #include "core/base/os_thread.h"
+#include "server/fraud/history.h"
 #include "server/fraud/log.h"
 
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GRANTS_MAX    (256u << 20)
 #define RULES_MAX     (1u << 20)
 #define USERS_DEFAULT 65536u
 #define PIECE_DEFAULT (UINT64_C(64) << 20)
@@ -30,8 +32,14 @@ struct emk_fraud_host {
     emk_fraud_options options;
     unsigned pieces;
     emk_lock *lock;
+    emk_lock *files; /* snapshot and pieces of the log: one thread at a time; taken before `lock` */
     seat live, draft;
     emk_fraud_log *log;
+    emk_fraud_news_fn news;
+    void *news_self;
+    uint64_t (*now_ms)(void *self);
+    void *now_self;
+    uint8_t before[32];      /* hash of the set that decided before the last change */
     uint64_t refused, saved; /* saved: the log's end at the last snapshot */
 };
 
@@ -50,13 +58,17 @@ static emk_status read_rules(emk_fraud_host *h, const char *file, emk_fraud_rule
     emk_buf text;
     emk_status st = EMK_OK;
 
-    if (!file)
-        return emk_fraud_ruleset_new(h->crypto, "rules/base.yaml", emk_fraud_base_rules(), out, d,
-                                     e);
     emk_buf_init(&text, RULES_MAX);
-    st = emk_os_read_file(file, RULES_MAX, &text, e);
+    if (file)
+        st = emk_os_read_file(file, RULES_MAX, &text, e);
+    else
+        st = emk_buf_append(&text, emk_fraud_base_rules(), e);
     if (st == EMK_OK)
-        st = emk_fraud_ruleset_new(h->crypto, file, emk_buf_span(&text), out, d, e);
+        st = emk_fraud_ruleset_new(h->crypto, file ? file : "rules/base.yaml", emk_buf_span(&text),
+                                   out, d, e);
+    /* Kept before it decides anything, so that the log can be understood later. */
+    if (st == EMK_OK)
+        st = emk_fraud_archive_put(h->dir, *out, emk_buf_span(&text), e);
     emk_buf_done(&text);
     return st;
 }
@@ -132,6 +144,7 @@ static emk_status write_snapshot(emk_fraud_host *h, int fd, uint64_t *end, emk_e
     return st;
 }
 
+/* `files` is held. */
 static emk_status save(emk_fraud_host *h, emk_error *e)
 {
     char name[PATH_CAP + 16];
@@ -213,6 +226,10 @@ static emk_status fill(const emk_fraud_host_config *c, emk_fraud_host *h, emk_er
     emk_status st = keep_text(c->rules, &h->rules_file, e);
 
     h->crypto = c->crypto;
+    h->news = c->news;
+    h->news_self = c->news_self;
+    h->now_ms = c->now_ms;
+    h->now_self = c->now_self;
     h->pieces = c->pieces ? c->pieces : KEEP_DEFAULT;
     set_options(h, c->users);
     if (strlen(c->dir) >= sizeof h->dir)
@@ -224,6 +241,8 @@ static emk_status fill(const emk_fraud_host_config *c, emk_fraud_host *h, emk_er
         st = emk_os_join(h->snapshot, sizeof h->snapshot, h->dir, "snapshot", "", e);
     if (st == EMK_OK)
         st = emk_lock_new(&h->lock, e);
+    if (st == EMK_OK)
+        st = emk_lock_new(&h->files, e);
     if (st == EMK_OK)
         st = emk_fraud_log_open(h->dir, c->piece_max ? c->piece_max : PIECE_DEFAULT, &h->log, e);
     return st;
@@ -245,109 +264,10 @@ static void destroy(emk_fraud_host *h)
     seat_done(&h->draft);
     emk_fraud_log_close(h->log);
     emk_lock_free(h->lock);
+    emk_lock_free(h->files);
     emk_free(h->rules_file);
     emk_free(h->draft_file);
     emk_free(h);
-}
-
-emk_status emk_fraud_host_open(const emk_fraud_host_config *config, emk_fraud_host **out,
-                               emk_yaml_diag *d, emk_error *e)
-{
-    emk_fraud_host *h = emk_alloc(1, sizeof *h);
-    emk_status st;
-
-    if (!h)
-        return emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory", sizeof *h);
-    st = fill(config, h, e);
-    if (st == EMK_OK)
-        st = seat_new(h, h->rules_file, &h->live, d, e);
-    if (st == EMK_OK)
-        st = wake(h, e);
-    if (st == EMK_OK)
-        st = open_draft(h, &h->draft, d, e);
-    if (st != EMK_OK) {
-        destroy(h);
-        return st;
-    }
-    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
-    *out = h;
-    return EMK_OK;
-}
-
-emk_status emk_fraud_host_close(emk_fraud_host *h, emk_error *e)
-{
-    emk_status st;
-
-    if (!h)
-        return EMK_OK;
-    st = save(h, e);
-    destroy(h);
-    return st;
-}
-
-/* The rest of the log, which grew meanwhile, is read under the lock. */
-static emk_status change_seats(emk_fraud_host *h, seat *live, seat *draft, uint64_t seen,
-                               emk_error *e)
-{
-    seat old_live, old_draft;
-    emk_status st;
-
-    emk_lock_take(h->lock);
-    st = warm(h, live->engine, seen, emk_fraud_log_end(h->log), e);
-    if (st == EMK_OK && draft->engine)
-        st = warm(h, draft->engine, seen, emk_fraud_log_end(h->log), e);
-    if (st != EMK_OK) {
-        emk_lock_give(h->lock);
-        return st;
-    }
-    old_live = h->live;
-    old_draft = h->draft;
-    h->live = *live;
-    h->draft = *draft;
-    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
-    emk_lock_give(h->lock);
-    seat_done(&old_live);
-    seat_done(&old_draft);
-    return EMK_OK;
-}
-
-emk_status emk_fraud_host_reload(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e)
-{
-    seat live = {NULL, NULL}, draft = {NULL, NULL};
-    uint64_t seen;
-    emk_status st = seat_new(h, h->rules_file, &live, d, e);
-
-    emk_lock_take(h->lock);
-    seen = emk_fraud_log_end(h->log);
-    emk_lock_give(h->lock);
-    if (st == EMK_OK)
-        st = warm(h, live.engine, 0, seen, e);
-    if (st == EMK_OK && h->draft_file)
-        st = seat_new(h, h->draft_file, &draft, d, e);
-    if (st == EMK_OK && draft.engine)
-        st = warm(h, draft.engine, 0, seen, e);
-    if (st == EMK_OK)
-        st = change_seats(h, &live, &draft, seen, e);
-    if (st != EMK_OK) {
-        seat_done(&live);
-        seat_done(&draft);
-    }
-    return st;
-}
-
-emk_status emk_fraud_host_keep(emk_fraud_host *h, emk_error *e)
-{
-    emk_status st = EMK_OK;
-    bool grew;
-
-    emk_lock_take(h->lock);
-    grew = emk_fraud_log_end(h->log) != h->saved;
-    emk_lock_give(h->lock);
-    if (grew)
-        st = save(h, e);
-    if (st == EMK_OK)
-        st = emk_fraud_log_drop(h->log, h->saved, h->pieces, e);
-    return st;
 }
 
 /* ---- decisions ---- */
@@ -421,6 +341,8 @@ static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_decision *d
     out->action = d->action;
     out->score = d->score;
     out->retry_after_s = d->retry_after_s;
+    out->explore_ppm = d->explore_ppm;
+    out->would = d->would;
     memcpy(out->ruleset, emk_fraud_ruleset_hash(rs), sizeof out->ruleset);
     for (unsigned i = 0; i < d->n_reasons; i++) {
         emk_fraud_ruleset_rule(rs, d->reason[i].rule, &info);
@@ -432,17 +354,266 @@ static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_decision *d
     }
 }
 
+/* Whose reasons a decision has. */
+static const emk_fraud_ruleset *decider_of(const emk_fraud_host *h, const emk_fraud_decision *d)
+{
+    return d->flags & EMK_FRAUD_IS_DRAFTED ? h->draft.rules : h->live.rules;
+}
+
+/* Texts of news, which outlive the rule set that they come from. */
+typedef struct news_text {
+    char rule[64], ruleset[128];
+} news_text;
+
+static void fill_news(const emk_fraud_host *h, const emk_fraud_event *ev,
+                      const emk_fraud_decision *d, emk_fraud_host_news *n, news_text *text)
+{
+    emk_fraud_rule_info info;
+
+    snprintf(text->ruleset, sizeof text->ruleset, "%s", emk_fraud_ruleset_label(decider_of(h, d)));
+    n->ruleset = text->ruleset;
+    n->ts = ev->ts;
+    n->breaker = (d->news & EMK_FRAUD_NEWS_BREAKER) != 0;
+    if (!(d->news & EMK_FRAUD_NEWS_DEMOTED))
+        return;
+    emk_fraud_ruleset_rule(decider_of(h, d), d->news_rule, &info);
+    snprintf(text->rule, sizeof text->rule, "%s", info.id);
+    n->demoted = text->rule;
+}
+
+static void tell(emk_fraud_host *h, const emk_fraud_host_news *n)
+{
+    if (h->news)
+        h->news(h->news_self, n);
+}
+
 static emk_status take(emk_fraud_host *h, const emk_fraud_event *ev, emk_fraud_decision *d,
                        emk_decide_answer *out, emk_error *e)
 {
+    emk_fraud_host_news n = {.ruleset = NULL};
+    news_text text;
     emk_status st;
 
     emk_lock_take(h->lock);
     st = take_locked(h, ev, d, e);
     h->refused += st != EMK_OK;
     if (st == EMK_OK && out)
-        fill_answer(h->live.rules, d, out);
+        fill_answer(decider_of(h, d), d, out);
+    if (st == EMK_OK && d->news)
+        fill_news(h, ev, d, &n, &text);
     emk_lock_give(h->lock);
+    if (n.ruleset)
+        tell(h, &n);
+    return st;
+}
+
+/* ---- changes of the rules ---- */
+
+/* An event like others: what comes behind it in the log was decided by this set. */
+static emk_status log_change(emk_fraud_host *h, const emk_fraud_ruleset *rs, emk_fraud_change what,
+                             emk_error *e)
+{
+    uint64_t clock = emk_fraud_engine_clock(h->live.engine);
+    char hash[EMK_FRAUD_HASH_CAP];
+    emk_fraud_decision d;
+    emk_fraud_event ev;
+
+    if (h->now_ms)
+        clock = h->now_ms(h->now_self);
+    emk_fraud_change_event(rs, what, clock ? clock : 1, hash, &ev);
+    return take_locked(h, &ev, &d, e);
+}
+
+static bool is_same(const seat *a, const seat *b)
+{
+    if (!a->rules || !b->rules)
+        return a->rules == b->rules;
+    return memcmp(emk_fraud_ruleset_hash(a->rules), emk_fraud_ruleset_hash(b->rules), 32) == 0;
+}
+
+/* A draft that decides already is none. */
+static void drop_idle_draft(const seat *live, seat *draft)
+{
+    if (draft->rules && is_same(live, draft))
+        seat_done(draft);
+}
+
+static emk_fraud_change kind_of_change(const emk_fraud_host *h, const seat *live)
+{
+    /* Going back may be to what has become the draft again. */
+    if (is_same(live, &h->draft) &&
+        emk_fraud_ruleset_version(live->rules) >= emk_fraud_ruleset_version(h->live.rules))
+        return EMK_FRAUD_RULES_PROMOTE;
+    return memcmp(emk_fraud_ruleset_hash(live->rules), h->before, sizeof h->before) == 0
+               ? EMK_FRAUD_RULES_ROLLBACK
+               : EMK_FRAUD_RULES_LOAD;
+}
+
+/* Who decides from here on is said at each start: rules may have changed while nobody was there. */
+static emk_status begin(emk_fraud_host *h, emk_error *e)
+{
+    emk_fraud_host_news n = {.change = EMK_FRAUD_CHANGE_NAME[EMK_FRAUD_RULES_LOAD]};
+    emk_status st;
+
+    drop_idle_draft(&h->live, &h->draft);
+    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
+    st = log_change(h, h->live.rules, EMK_FRAUD_RULES_LOAD, e);
+    if (st == EMK_OK && h->draft.rules)
+        st = log_change(h, h->draft.rules, EMK_FRAUD_RULES_DRAFT, e);
+    else if (st == EMK_OK)
+        st = log_change(h, h->live.rules, EMK_FRAUD_RULES_DRAFT_END, e);
+    n.ruleset = emk_fraud_ruleset_label(h->live.rules);
+    n.ts = emk_fraud_engine_clock(h->live.engine);
+    if (st == EMK_OK)
+        tell(h, &n);
+    return st;
+}
+
+emk_status emk_fraud_host_open(const emk_fraud_host_config *config, emk_fraud_host **out,
+                               emk_yaml_diag *d, emk_error *e)
+{
+    emk_fraud_host *h = emk_alloc(1, sizeof *h);
+    emk_status st;
+
+    if (!h)
+        return emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory", sizeof *h);
+    st = fill(config, h, e);
+    if (st == EMK_OK)
+        st = seat_new(h, h->rules_file, &h->live, d, e);
+    if (st == EMK_OK)
+        st = wake(h, e);
+    if (st == EMK_OK)
+        st = open_draft(h, &h->draft, d, e);
+    if (st == EMK_OK)
+        st = begin(h, e);
+    if (st != EMK_OK) {
+        destroy(h);
+        return st;
+    }
+    *out = h;
+    return EMK_OK;
+}
+
+emk_status emk_fraud_host_close(emk_fraud_host *h, emk_error *e)
+{
+    emk_status st;
+
+    if (!h)
+        return EMK_OK;
+    st = save(h, e);
+    destroy(h);
+    return st;
+}
+
+static emk_status log_seats(emk_fraud_host *h, const seat *was_live, const seat *was_draft,
+                            emk_fraud_change what, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    if (!is_same(was_live, &h->live))
+        st = log_change(h, h->live.rules, what, e);
+    if (st != EMK_OK || is_same(was_draft, &h->draft))
+        return st;
+    if (h->draft.rules)
+        return log_change(h, h->draft.rules, EMK_FRAUD_RULES_DRAFT, e);
+    return log_change(h, was_draft->rules, EMK_FRAUD_RULES_DRAFT_END, e);
+}
+
+/* The rest of the log, which grew meanwhile, is read under the lock.  Takes the seats. */
+static emk_status change_seats(emk_fraud_host *h, seat *live, seat *draft, uint64_t seen,
+                               emk_error *e)
+{
+    emk_fraud_change what = kind_of_change(h, live);
+    emk_fraud_host_news n = {.change = NULL};
+    seat old_live, old_draft;
+    emk_status st;
+
+    emk_lock_take(h->lock);
+    st = warm(h, live->engine, seen, emk_fraud_log_end(h->log), e);
+    if (st == EMK_OK && draft->engine)
+        st = warm(h, draft->engine, seen, emk_fraud_log_end(h->log), e);
+    if (st != EMK_OK) {
+        emk_lock_give(h->lock);
+        seat_done(live);
+        seat_done(draft);
+        return st;
+    }
+    old_live = h->live;
+    old_draft = h->draft;
+    n.change = EMK_FRAUD_CHANGE_NAME[what];
+    n.ruleset = emk_fraud_ruleset_label(live->rules);
+    if (!is_same(&old_live, live))
+        memcpy(h->before, emk_fraud_ruleset_hash(old_live.rules), sizeof h->before);
+    h->live = *live;
+    h->draft = *draft;
+    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
+    st = log_seats(h, &old_live, &old_draft, what, e);
+    n.ts = emk_fraud_engine_clock(h->live.engine);
+    emk_lock_give(h->lock);
+    seat_done(&old_live);
+    seat_done(&old_draft);
+    tell(h, &n);
+    return st;
+}
+
+static emk_status new_seats(emk_fraud_host *h, seat *live, seat *draft, emk_yaml_diag *d,
+                            emk_error *e)
+{
+    emk_status st = seat_new(h, h->rules_file, live, d, e);
+
+    if (st == EMK_OK && h->draft_file)
+        st = seat_new(h, h->draft_file, draft, d, e);
+    if (st == EMK_OK)
+        drop_idle_draft(live, draft);
+    return st;
+}
+
+static emk_status reload_all(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e)
+{
+    seat live = {NULL, NULL}, draft = {NULL, NULL};
+    uint64_t seen;
+    emk_status st = new_seats(h, &live, &draft, d, e);
+    bool same = st == EMK_OK && is_same(&live, &h->live) && is_same(&draft, &h->draft);
+
+    emk_lock_take(h->lock);
+    seen = emk_fraud_log_end(h->log);
+    emk_lock_give(h->lock);
+    if (st == EMK_OK && !same)
+        st = warm(h, live.engine, 0, seen, e);
+    if (st == EMK_OK && !same && draft.engine)
+        st = warm(h, draft.engine, 0, seen, e);
+    if (st == EMK_OK && !same)
+        return change_seats(h, &live, &draft, seen, e);
+    seat_done(&live);
+    seat_done(&draft);
+    return st;
+}
+
+/* `files` is held: what is erased meanwhile must not be read back from the log. */
+emk_status emk_fraud_host_reload(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e)
+{
+    emk_status st;
+
+    emk_lock_take(h->files);
+    st = reload_all(h, d, e);
+    emk_lock_give(h->files);
+    return st;
+}
+
+emk_status emk_fraud_host_keep(emk_fraud_host *h, emk_error *e)
+{
+    emk_status st = EMK_OK;
+    bool grew;
+
+    emk_lock_take(h->files);
+    emk_lock_take(h->lock);
+    grew = emk_fraud_log_end(h->log) != h->saved;
+    emk_lock_give(h->lock);
+    if (grew)
+        st = save(h, e);
+    if (st == EMK_OK)
+        st = emk_fraud_log_drop(h->log, h->saved, h->pieces, e);
+    emk_lock_give(h->files);
     return st;
 }
 
@@ -529,16 +700,79 @@ bool emk_fraud_host_look(emk_fraud_host *h, emk_fraud_entity what, emk_span tena
     return there;
 }
 
-bool emk_fraud_host_forget(emk_fraud_host *h, emk_fraud_entity what, emk_span tenant, emk_span id)
+static uint64_t forget_locked(emk_fraud_host *h, const emk_fraud_name *names, size_t n_names)
 {
-    bool there;
+    uint64_t n = 0;
 
+    for (size_t i = 0; i < n_names; i++) {
+        const emk_fraud_name *name = &names[i];
+
+        n += emk_fraud_forget(h->live.engine, name->what, name->tenant, name->id);
+        if (h->draft.engine)
+            (void)emk_fraud_forget(h->draft.engine, name->what, name->tenant, name->id);
+    }
+    return n;
+}
+
+emk_status emk_fraud_host_erase(emk_fraud_host *h, const emk_fraud_name *names, size_t n_names,
+                                uint64_t *n, emk_error *e)
+{
+    emk_span ids[EMK_FRAUD_ERASE_MAX];
+    uint64_t end;
+    emk_status st;
+
+    if (n_names > EMK_FRAUD_ERASE_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "fraud: names to erase", n_names);
+    for (size_t i = 0; i < n_names; i++)
+        ids[i] = names[i].id;
+    emk_lock_take(h->files);
     emk_lock_take(h->lock);
-    there = emk_fraud_forget(h->live.engine, what, tenant, id);
-    if (h->draft.engine)
-        there |= emk_fraud_forget(h->draft.engine, what, tenant, id);
+    *n += forget_locked(h, names, n_names);
+    end = emk_fraud_log_end(h->log);
     emk_lock_give(h->lock);
-    return there;
+    /* A restart reads the log again: lines first, then the snapshot that is without them. */
+    st = emk_fraud_log_blank(h->dir, end, ids, n_names, e);
+    if (st == EMK_OK)
+        st = save(h, e);
+    emk_lock_give(h->files);
+    return st;
+}
+
+/* ---- groups ---- */
+
+static emk_status keep_grant(void *self, emk_span line, uint64_t end, emk_error *e)
+{
+    static const char TYPE[] = "\"type\":\"model.grant\"";
+    emk_buf *out = self;
+    emk_status st;
+
+    (void)end;
+    /* Only what the job looks at has to be in memory. */
+    if (!memmem(line.p, line.len, TYPE, sizeof TYPE - 1))
+        return EMK_OK;
+    st = emk_buf_append(out, line, e);
+    return st == EMK_OK ? emk_buf_append(out, emk_span_str("\n"), e) : st;
+}
+
+emk_status emk_fraud_host_campaign(emk_fraud_host *h, uint64_t from_ms, emk_fraud_campaigns *out,
+                                   emk_error *e)
+{
+    emk_fraud_campaign_options o = {.from_ms = from_ms};
+    emk_buf grants;
+    uint64_t end;
+    emk_status st;
+
+    emk_buf_init(&grants, GRANTS_MAX);
+    emk_lock_take(h->lock);
+    end = emk_fraud_log_end(h->log);
+    emk_lock_give(h->lock);
+    emk_lock_take(h->files);
+    st = emk_fraud_log_read(h->dir, 0, end, keep_grant, &grants, e);
+    emk_lock_give(h->files);
+    if (st == EMK_OK)
+        st = emk_fraud_campaign(emk_buf_span(&grants), &o, out, e);
+    emk_buf_done(&grants);
+    return st;
 }
 
 /* ---- explaining ---- */
@@ -617,27 +851,32 @@ static emk_fraud_action action_of(const char *name)
 /* What would have had to be different for a milder answer. */
 static void put_change(const emk_fraud_ruleset *rs, const emk_decision_entity *d, emk_json_out *o)
 {
-    emk_fraud_action a = action_of(d->action);
+    emk_fraud_action a = action_of(d->action), then = EMK_FRAUD_ALLOW;
+    int64_t adds[EMK_FRAUD_REASONS];
     const char *at = d->rules;
-    char text[160];
+    char text[512] = "without ";
+    size_t len = strlen(text);
+    unsigned n = 0;
     told t;
 
     if (a == EMK_FRAUD_ALLOW)
         return;
-    if (a != EMK_FRAUD_BAN || d->rules[0]) {
-        int64_t over = (int64_t)d->score * 10 - emk_fraud_ruleset_enter(rs, a);
-
-        while (cut_told(&at, &t)) {
-            if (t.milli <= over)
-                continue;
-            snprintf(text, sizeof text, "without %s it would have been milder", t.id);
-            emk_json_out_text(o, "would_change", emk_span_str(text));
-            return;
-        }
-    }
-    emk_json_out_text(o, "would_change",
-                      emk_span_str(d->rules[0] ? "no single rule: several would have to fall away"
-                                               : "the end of the ban, list or emergency switch"));
+    while (n < EMK_FRAUD_REASONS && cut_told(&at, &t))
+        adds[n++] = t.milli;
+    n = emk_fraud_counterfactual(rs, a, (int64_t)d->score * 10, adds, n, &then);
+    at = d->rules;
+    for (unsigned i = 0; i < n && len < sizeof text && cut_told(&at, &t); i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s%s%s%s%s%s", i ? ", " : "",
+                                t.id, t.value[0] ? " (" : "", t.value, t.value[0] ? ", limit " : "",
+                                t.limit, t.value[0] ? ")" : "");
+    if (n > 0 && len < sizeof text)
+        (void)snprintf(text + len, sizeof text - len, " it would have been %s",
+                       EMK_FRAUD_ACTION_NAME[then]);
+    else
+        (void)snprintf(text, sizeof text, "%s",
+                       d->rules[0] ? "an earlier action that still holds: its time, or a clearing"
+                                   : "the end of the ban, list or emergency switch");
+    emk_json_out_text(o, "would_change", emk_span_str(text));
 }
 
 void emk_fraud_host_explain(emk_fraud_host *h, const emk_decision_entity *d, emk_json_out *o)

@@ -13,18 +13,34 @@
 
 #include "server/api/decide.h"
 #include "server/api/json_out.h"
+#include "server/fraud/campaign.h"
 #include "server/fraud/engine.h"
 
 typedef struct emk_fraud_host emk_fraud_host;
 
+/* What happened to the engine itself: one of the three. */
+typedef struct emk_fraud_host_news {
+    bool breaker;        /* opened */
+    const char *demoted; /* id of the rule; NULL: none */
+    const char *change;  /* EMK_FRAUD_CHANGE_NAME; NULL: none */
+    const char *ruleset; /* label of the set */
+    uint64_t ts;         /* ms */
+} emk_fraud_host_news;
+/* Called without any lock of the host, on the thread of the event that brought it. */
+typedef void (*emk_fraud_news_fn)(void *self, const emk_fraud_host_news *n);
+
 typedef struct emk_fraud_host_config {
     const emk_crypto *crypto;
-    const char *rules;  /* file; NULL: the set that Earmark ships */
-    const char *draft;  /* file of a set that runs beside it; NULL: none */
-    const char *dir;    /* of the log and the snapshot; made */
-    uint32_t users;     /* remembered at once; 0: 65536 */
-    uint64_t piece_max; /* bytes of a piece of the log; 0: 64 MiB */
-    unsigned pieces;    /* that are kept for new rule sets; 0: 8 */
+    const char *rules;      /* file; NULL: the set that Earmark ships */
+    const char *draft;      /* file of a set that runs beside it; NULL: none */
+    const char *dir;        /* of the log, the snapshot and the sets that were used; made */
+    uint32_t users;         /* remembered at once; 0: 65536 */
+    uint64_t piece_max;     /* bytes of a piece of the log; 0: 64 MiB */
+    unsigned pieces;        /* that are kept for new rule sets; 0: 8 */
+    emk_fraud_news_fn news; /* NULL: nobody is told */
+    void *news_self;
+    uint64_t (*now_ms)(void *self); /* when rules change; NULL: the engine's own clock */
+    void *now_self;
 } emk_fraud_host_config;
 
 /* The rule set that Earmark ships, rules/base.yaml. */
@@ -57,9 +73,22 @@ void emk_fraud_host_stats_of(emk_fraud_host *h, emk_fraud_host_stats *out);
  * reasons into the object in hand.  False when there is nothing. */
 bool emk_fraud_host_look(emk_fraud_host *h, emk_fraud_entity what, emk_span tenant, emk_span id,
                          emk_json_out *o);
-/* Erasure.  The log keeps its lines until their pieces are dropped; names in them are
- * pseudonyms. */
-bool emk_fraud_host_forget(emk_fraud_host *h, emk_fraud_entity what, emk_span tenant, emk_span id);
+/* Erasure, of up to EMK_FRAUD_ERASE_MAX names: the engines forget them, lines of the log that have
+ * them are overwritten with blanks, and a snapshot without them is taken.  Adds to *n how many were
+ * remembered.  May be repeated.  Any thread.  EMK_E_LIMIT, EMK_E_IO, EMK_E_NO_MEMORY. */
+#define EMK_FRAUD_ERASE_MAX 64u
+typedef struct emk_fraud_name {
+    emk_fraud_entity what;
+    emk_span tenant, id;
+} emk_fraud_name;
+emk_status emk_fraud_host_erase(emk_fraud_host *h, const emk_fraud_name *names, size_t n_names,
+                                uint64_t *n, emk_error *e) EMK_MUST_CHECK;
+
+/* Looks for groups in the log from from_ms on; gives, end with emk_fraud_campaigns_done.  Takes a
+ * while, during which decisions go on.  EMK_E_LIMIT beyond 256 MiB of events; EMK_E_IO,
+ * EMK_E_NO_MEMORY. */
+emk_status emk_fraud_host_campaign(emk_fraud_host *h, uint64_t from_ms, emk_fraud_campaigns *out,
+                                   emk_error *e) EMK_MUST_CHECK;
 
 /* Explains a stored decision: members "rules" (id, name, when, adds, value, limit) and
  * "would_change" into the object in hand. */

@@ -1,5 +1,7 @@
 #include "server/api/keyholder.h"
 
+#include <stdatomic.h>
+
 static emk_status sign_by_slot(void *self, emk_span msg, uint8_t sig[64], emk_error *e)
 {
     const emk_keyholder_slot *slot = self;
@@ -8,14 +10,30 @@ static emk_status sign_by_slot(void *self, emk_span msg, uint8_t sig[64], emk_er
     return k->ops->sign(k->self, slot->purpose, msg, sig, e);
 }
 
+emk_span emk_keyholder_issuer(const emk_keyholder *k)
+{
+    const emk_keyholder_publics *now = atomic_load(&k->rotated);
+
+    return now ? emk_span_of(now->issuer, now->issuer_len)
+               : emk_span_of(k->issuer_public, k->issuer_public_len);
+}
+
+emk_span emk_keyholder_sealing(const emk_keyholder *k)
+{
+    const emk_keyholder_publics *now = atomic_load(&k->rotated);
+
+    return now ? emk_span_of(now->sealing, now->sealing_len)
+               : emk_span_of(k->sealing_public, k->sealing_public_len);
+}
+
 emk_status emk_keyholder_signer(const emk_crypto *c, const emk_keyholder *k,
                                 emk_keyholder_purpose purpose, emk_keyholder_slot *slot,
                                 emk_signer *out, emk_error *e)
 {
-    emk_span pub = emk_span_of(k->issuer_public, k->issuer_public_len);
+    emk_span pub = emk_keyholder_issuer(k);
 
     if (purpose == EMK_KEYHOLDER_FILE_HEADER || purpose == EMK_KEYHOLDER_WEIGHTS_HEADER)
-        pub = emk_span_of(k->sealing_public, k->sealing_public_len);
+        pub = emk_keyholder_sealing(k);
     if (purpose < EMK_KEYHOLDER_DEVICE_CERTIFICATE || purpose >= EMK_KEYHOLDER_CHECKPOINT)
         return emk_fail(e, EMK_E_USAGE, "keyholder: no signer for this purpose", purpose);
     if (pub.len == 0)

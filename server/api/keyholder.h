@@ -47,14 +47,27 @@ typedef struct emk_keyholder_ops {
                             uint8_t out[EMK_KEYHOLDER_LEASE_KEY], emk_error *e);
 } emk_keyholder_ops;
 
+/* What its keys are; a rotation makes new ones and keeps the old until the server ends. */
+typedef struct emk_keyholder_publics {
+    uint8_t issuer[EMK_SIGN_PUBLIC_MAX];
+    size_t issuer_len;
+    uint8_t sealing[EMK_SIGN_PUBLIC_MAX];
+    size_t sealing_len;
+} emk_keyholder_publics;
+
 typedef struct emk_keyholder {
     const emk_keyholder_ops *ops;
     void *self;
     uint8_t issuer_public[EMK_SIGN_PUBLIC_MAX];
     size_t issuer_public_len;
     uint8_t sealing_public[EMK_SIGN_PUBLIC_MAX];
-    size_t sealing_public_len; /* 0: this server does not seal */
+    size_t sealing_public_len;                    /* 0: this server does not seal */
+    const emk_keyholder_publics *_Atomic rotated; /* NULL: the keys above */
 } emk_keyholder;
+
+/* Its keys as they are now.  Lends. */
+emk_span emk_keyholder_issuer(const emk_keyholder *k);
+emk_span emk_keyholder_sealing(const emk_keyholder *k);
 
 /* A signer for one purpose, for emk_device_certificate_sign and so on.  Lives in the caller;
  * `slot` and k must outlive it. */

@@ -17,7 +17,7 @@ typedef enum emk_kind {
     EMK_KIND_MODEL = 10,       /* name/version; name */
     EMK_KIND_BLOB = 11,        /* blob id; ticket id */
     EMK_KIND_EVENT_CHAIN = 12, /* device id; -; entities.h, like all that follow */
-    EMK_KIND_USER = 13,        /* hash of the user's name (emk_user_owner); - */
+    EMK_KIND_USER = 13,        /* hash of tenant and subject (emk_user_owner); - */
     EMK_KIND_WALL = 14,        /* a prefix as text; - */
     EMK_KIND_LIST = 15,        /* hash of list and value; the list's name */
     EMK_KIND_LIMIT = 16,       /* name; - */
@@ -25,7 +25,13 @@ typedef enum emk_kind {
     EMK_KIND_TPM_PENDING = 18, /* hash of a challenge; -: a TPM enrolment between its steps */
     EMK_KIND_APP_KEY = 19,     /* id of an App Attest key; device id; empty */
     EMK_KIND_REQUEST = 20,     /* hash of a request that was answered; ticket id; empty */
-    EMK_KIND_STORED = 21       /* object with files and no model yet, or no more; -; empty */
+    EMK_KIND_STORED = 21,      /* object with files and no model yet, or no more; -; empty */
+    EMK_KIND_ERASURE = 22,     /* id of a user or device being erased; of a device: its user */
+    EMK_KIND_OUTBOX = 23,      /* id of a message and its target's name; that name: hooks.c */
+    EMK_KIND_WEBHOOK = 24,     /* a target's name; - */
+    EMK_KIND_HOOK_SEEN = 25,   /* hash of a source and a message's id; -; hash of its body */
+    EMK_KIND_PROPOSAL = 26,    /* id of a proposal of the campaign job; - */
+    EMK_KIND_GUARD = 27        /* device id; -: the guard summary that was shown last */
 } emk_kind;
 
 #endif

@@ -83,6 +83,11 @@ emk_api_problem emk_problem_of_status(emk_status st)
     }
 }
 
+emk_status emk_problem_object_status(emk_status st)
+{
+    return st == EMK_E_UNSUPPORTED ? EMK_E_FORMAT : st;
+}
+
 void emk_problem_retry_after(emk_call *call, uint32_t seconds)
 {
     const char *text = emk_arena_format(&call->arena, "%u", (unsigned)seconds);
@@ -154,7 +159,8 @@ void emk_problem_set_gate(emk_call *call)
     if (!body) {
         emk_reply_empty(call, d->status);
     } else {
-        emk_gate_problem_body(d, body, EMK_GATE_PROBLEM_BODY_MAX, &len);
+        emk_gate_problem_body(d, call->id[0] ? call->id : NULL, body, EMK_GATE_PROBLEM_BODY_MAX,
+                              &len);
         emk_reply_bytes(call, d->status, "application/problem+json", emk_span_of(body, len));
     }
     if (d->retry_after_s)

@@ -46,6 +46,10 @@ void emk_problem_set(emk_call *call, emk_api_problem p, const char *detail);
 void emk_problem_set_field(emk_call *call, const emk_json_complaint *why);
 /* The problem that fits a handler's status. */
 emk_api_problem emk_problem_of_status(emk_status st);
+/* The status of reading a client's signed object.  Of what this server does not know (a kind of
+ * value, an algorithm) the object is at fault, not the server: EMK_E_FORMAT instead of
+ * EMK_E_UNSUPPORTED. */
+emk_status emk_problem_object_status(emk_status st) EMK_MUST_CHECK;
 /* Answers with what the gate decided, its header lines included. */
 void emk_problem_set_gate(emk_call *call);
 /* Adds a Retry-After line. */

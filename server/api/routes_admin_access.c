@@ -51,8 +51,11 @@ static void count_failure(emk_call *call)
 
 static void refuse_login(emk_call *call, const char *name)
 {
-    static const char BODY[] = "{\"type\":\"/problems/unauthenticated\",\"title\":\"Who are you?\","
-                               "\"status\":401}";
+    const char *body =
+        emk_arena_format(&call->arena,
+                         "{\"type\":\"/problems/unauthenticated\",\"title\":\"Who are you?\","
+                         "\"status\":401,\"request\":\"%s\"}",
+                         call->id);
     emk_journal_event event;
     emk_error ignored;
 
@@ -63,7 +66,10 @@ static void refuse_login(emk_call *call, const char *name)
     if (call->api->journal &&
         emk_journal_append_always(call->api->journal, &event, NULL, &ignored) != EMK_OK)
         call->error = ignored;
-    emk_reply_bytes(call, 401, "application/problem+json", emk_span_str(BODY));
+    if (body)
+        emk_reply_bytes(call, 401, "application/problem+json", emk_span_str(body));
+    else
+        emk_reply_empty(call, 401);
 }
 
 /* True when the password is this operator's.  Costs the same for one that nobody is. */

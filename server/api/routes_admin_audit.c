@@ -144,6 +144,10 @@ static emk_status tail_log(emk_call *call, emk_error *e)
         !emk_admin_query_uint(call, "limit", EMK_ADMIN_PAGE_MAX, &t.limit) ||
         !emk_admin_query(call, "type", &t.type))
         return EMK_OK;
+    if (t.type.len > EMK_JOURNAL_TYPE_MAX) {
+        emk_problem_set(call, EMK_API_INVALID_QUERY, "type: too long");
+        return EMK_OK;
+    }
     emk_journal_state_get(call->api->journal, &state);
     if (t.from == UINT64_MAX)
         t.from = state.size > t.limit ? state.size - t.limit : 0;

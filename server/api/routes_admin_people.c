@@ -3,8 +3,10 @@
  * A user is known by the hash of the subject of their tokens: that is the id here, and what
  * entries of the audit log are about. */
 #include "server/api/admin_route.h"
+#include "server/api/hooks.h"
 
 #include "core/codec/base64url.h"
+#include "server/api/fraud_engine.h"
 
 #include <string.h>
 
@@ -19,7 +21,7 @@ static bool is_banned_now(const void *entity, void *self)
 
 static emk_status list_users(emk_call *call, emk_error *e)
 {
-    static const char *const NAMES[] = {"user", "subject", "banned", NULL};
+    static const char *const NAMES[] = {"user", "subject", "tenant", "banned", NULL};
     emk_admin_listing l = {.shape = &emk_user_shape, .id = EMK_ADMIN_ID_BYTES};
     uint64_t now = emk_api_now(call->api);
     emk_admin_page page;
@@ -84,6 +86,10 @@ static user_change *find_user(emk_call *call)
     return u;
 }
 
+/* Bans and revocations are tried again where the record changed meanwhile: a device that renews or
+ * enrols without a pause must not be able to put them off. */
+#define REVOKE_TRIES 64u
+
 static emk_status store_user(emk_call *call, const user_change *u, emk_error *e)
 {
     emk_entity_put put = {.shape = &emk_user_shape,
@@ -109,6 +115,39 @@ static const char *ban_text(emk_call *call, const emk_user_entity *u)
 }
 
 /* Raises the epoch: leases from before are not renewed. */
+static void set_ban(emk_call *call, const ban_body *body, emk_user_entity *user)
+{
+    user->banned = true;
+    user->banned_until_s = body->expires;
+    user->epoch++;
+    emk_admin_text(user->ban_reason, sizeof user->ban_reason, body->reason);
+    emk_admin_text(user->banned_by, sizeof user->banned_by, emk_span_str(emk_admin_who(call)));
+}
+
+static emk_status store_ban(emk_call *call, const ban_body *body, user_change *u, emk_error *e)
+{
+    emk_entity_put put = {
+        .shape = &emk_user_shape, .in = &u->user, .id = emk_span_of(u->id, sizeof u->id)};
+    emk_status st = EMK_E_STALE;
+
+    for (unsigned i = 0; st == EMK_E_STALE && i < REVOKE_TRIES; i++) {
+        st = i == 0 ? EMK_OK
+                    : emk_entity_get(&call->api->records, &emk_user_shape, put.id, &u->user,
+                                     &u->info, e);
+        if (st != EMK_OK)
+            break;
+        set_ban(call, body, &u->user);
+        put.owner = emk_span_of(u->info.owner, u->info.owner_len);
+        put.expect = u->info.version;
+        put.expires_s = u->info.expires_s;
+        st = emk_entity_store(&call->api->records, &put, NULL, e);
+    }
+    if (st == EMK_OK)
+        return emk_admin_one(call, &emk_user_shape, EMK_ADMIN_ID_BYTES, put.id, e);
+    emk_admin_failed(call, st);
+    return EMK_OK;
+}
+
 static emk_status ban_user(emk_call *call, emk_error *e)
 {
     ban_body body = {.expires = 0};
@@ -123,13 +162,10 @@ static emk_status ban_user(emk_call *call, emk_error *e)
     change.subject = emk_span_of(u->id, 32);
     change.why = body.reason;
     change.was = ban_text(call, &u->user);
-    u->user.banned = true;
-    u->user.banned_until_s = body.expires;
-    u->user.epoch++;
-    emk_admin_text(u->user.ban_reason, sizeof u->user.ban_reason, body.reason);
-    emk_admin_text(u->user.banned_by, sizeof u->user.banned_by, emk_span_str(emk_admin_who(call)));
-    change.is = ban_text(call, &u->user);
-    return emk_admin_audit(call, &change) ? store_user(call, u, e) : EMK_OK;
+    change.is = body.expires ? emk_arena_format(&call->arena, "banned until %llu",
+                                                (unsigned long long)body.expires)
+                             : "banned";
+    return emk_admin_audit(call, &change) ? store_ban(call, &body, u, e) : EMK_OK;
 }
 
 static emk_status unban_user(emk_call *call, emk_error *e)
@@ -220,7 +256,7 @@ static emk_status put_device_of(emk_call *call, emk_json_out *o, emk_span id, em
         return emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", sizeof *d);
     st = id.len == 32 ? emk_device_get(&call->api->records, id.p, d, NULL, e) : EMK_E_NOT_FOUND;
     if (st == EMK_OK)
-        st = emk_user_owner(call->api->crypto, d->gate.user, owner, e);
+        st = emk_user_owner(call->api->crypto, d->gate.tenant, d->gate.user, owner, e);
     if (st == EMK_OK)
         put_device(o, id, d, emk_span_of(owner, sizeof owner));
     return st;
@@ -236,7 +272,8 @@ static emk_status put_device_item(emk_call *call, emk_json_out *o, emk_span id,
     if (st == EMK_E_NOT_FOUND)
         return EMK_OK; /* gone meanwhile */
     emk_json_out_open(o, NULL, '{');
-    if (st == EMK_OK && emk_user_owner(call->api->crypto, d->gate.user, owner, e) == EMK_OK) {
+    if (st == EMK_OK &&
+        emk_user_owner(call->api->crypto, d->gate.tenant, d->gate.user, owner, e) == EMK_OK) {
         put_device(o, id, d, emk_span_of(owner, sizeof owner));
     } else {
         emk_json_out_base64url(o, "id", id);
@@ -248,7 +285,7 @@ static emk_status put_device_item(emk_call *call, emk_json_out *o, emk_span id,
 
 static emk_status list_devices(emk_call *call, emk_error *e)
 {
-    static const char *const NAMES[] = {"user", "subject", NULL};
+    static const char *const NAMES[] = {"user", "subject", "tenant", NULL};
     emk_device_record *d = emk_arena_take(&call->arena, sizeof *d);
     emk_admin_page page;
     emk_admin_id_list ids = {NULL, 0};
@@ -299,10 +336,16 @@ static emk_status store_revoked(emk_call *call, const uint8_t id[32], emk_device
 
     if (!put)
         return emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", sizeof *put);
-    d->gate.revoked = true;
-    st = emk_device_change_make(call->api->crypto, id, d, version, put, e);
-    if (st == EMK_OK)
-        st = emk_records_commit(&call->api->records, &put->change, 1, NULL, e);
+    st = EMK_E_STALE;
+    for (unsigned i = 0; st == EMK_E_STALE && i < REVOKE_TRIES; i++) {
+        st = i == 0 ? EMK_OK : emk_device_get(&call->api->records, id, d, &version, e);
+        if (st != EMK_OK)
+            break;
+        d->gate.revoked = true;
+        st = emk_device_change_make(call->api->crypto, id, d, version, put, e);
+        if (st == EMK_OK)
+            st = emk_records_commit(&call->api->records, &put->change, 1, NULL, e);
+    }
     if (call->api->gate)
         emk_gate_forget_device(call->api->gate, id);
     return st;
@@ -336,9 +379,10 @@ static emk_status revoke_device(emk_call *call, emk_error *e)
     if (!emk_admin_audit(call, &change))
         return EMK_OK;
     st = store_revoked(call, id, d, version, e);
-    if (st == EMK_OK)
+    if (st == EMK_OK) {
+        emk_api_tell_revoked(call, id);
         emk_reply_empty(call, 204);
-    else if (st == EMK_E_STALE)
+    } else if (st == EMK_E_STALE)
         emk_admin_failed(call, st);
     return st == EMK_E_STALE ? EMK_OK : st;
 }
@@ -384,6 +428,29 @@ static emk_status show_ticket(emk_call *call, emk_error *e)
                          e);
 }
 
+static emk_status store_revoked_ticket(emk_call *call, emk_entity_put *put, emk_ticket_entity *t,
+                                       emk_record_info *info, emk_error *e)
+{
+    emk_status st = EMK_E_STALE;
+
+    for (unsigned i = 0; st == EMK_E_STALE && i < REVOKE_TRIES; i++) {
+        st = i == 0 ? EMK_OK
+                    : emk_entity_get(&call->api->records, &emk_ticket_shape, put->id, t, info, e);
+        if (st != EMK_OK)
+            break;
+        t->state = EMK_TICKET_REVOKED;
+        put->owner = emk_span_of(info->owner, info->owner_len);
+        put->expect = info->version;
+        put->expires_s = info->expires_s;
+        st = emk_entity_store(&call->api->records, put, NULL, e);
+    }
+    if (st == EMK_OK)
+        emk_reply_empty(call, 204);
+    else
+        emk_admin_failed(call, st);
+    return EMK_OK;
+}
+
 static emk_status revoke_ticket(emk_call *call, emk_error *e)
 {
     static const char *const STATES[] = {"?",        "issued", "redeemed", "sealed",
@@ -406,20 +473,16 @@ static emk_status revoke_ticket(emk_call *call, emk_error *e)
     change.object = emk_arena_format(&call->arena, "ticket:%.*s", (int)call->params[0].len,
                                      (const char *)call->params[0].p);
     change.was = STATES[t->state <= EMK_TICKET_REVOKED ? t->state : 0];
-    t->state = EMK_TICKET_REVOKED;
-    put.owner = emk_span_of(info.owner, info.owner_len);
-    put.expect = info.version;
-    put.expires_s = info.expires_s;
-    if (emk_admin_audit(call, &change) && emk_admin_store(call, &put))
-        emk_reply_empty(call, 204);
-    return EMK_OK;
+    if (!emk_admin_audit(call, &change))
+        return EMK_OK;
+    return store_revoked_ticket(call, &put, t, &info, e);
 }
 
 /* ---- decisions and models ---- */
 
 static emk_status list_decisions(emk_call *call, emk_error *e)
 {
-    static const char *const NAMES[] = {"user", "subject", NULL};
+    static const char *const NAMES[] = {"user", "subject", "tenant", NULL};
     emk_admin_listing l = {.shape = &emk_decision_shape, .id = EMK_ADMIN_ID_OWN};
     emk_admin_page page;
     uint8_t owner[32];
@@ -460,6 +523,8 @@ static emk_status show_decision(emk_call *call, emk_error *e)
     emk_json_out_open(&o, "explanation", '{');
     put_words(&o, "told", d->reasons);
     put_words(&o, "fired", d->rules);
+    if (call->api->fraud)
+        emk_fraud_host_explain(call->api->fraud, d, &o);
     if (d->event.len > 0)
         emk_json_out_text(&o, "event", emk_span_of(d->event.p, d->event.len));
     emk_json_out_close(&o);

@@ -1,73 +1,38 @@
-/* All that is known of one person: given out, forgotten, or held for a court.
+/* All that is known of one person: given out, forgotten (erasure.h), or held for a court.
  *
  * Erasing destroys the keys of what the audit log says about the person and their devices, then
- * deletes the records; the log itself stays whole.  A legal hold on the person blocks it.  A kill
- * on the way leaves the rest to be erased again: nothing is asked twice. */
+ * deletes the records; the log itself stays whole.  A legal hold on the person blocks it. */
 #include "server/api/admin_route.h"
 
 #include "core/base/alloc.h"
+#include "core/codec/base64url.h"
+#include "server/api/erasure.h"
+#include "server/api/fraud_engine.h"
+#include "server/journal/audit.h"
 
 #include <string.h>
 
-#define EXPORT_MAX  (16u << 20)
-#define RECORDS_MAX 10000u /* of one kind and owner */
-#define LINE_MAX    ((size_t)32 * 1024)
+#define EXPORT_MAX (16u << 20)
+#define LINE_MAX   ((size_t)32 * 1024)
 
-typedef struct id {
-    uint8_t b[EMK_RECORD_ID_MAX];
-    size_t len;
-} id;
+#define AUDIT_MAX   5000000u /* entries looked at for one person */
+#define DEVICES_MAX 1024u    /* whose entries of the audit log are looked for */
 
-/* What is known of one person, while it is collected or deleted. */
+/* What is known of one person, while it is collected. */
 typedef struct person {
     emk_call *call;
     uint8_t owner[32];
-    emk_buf out;   /* export */
-    uint64_t n[6]; /* erased, by kind */
-    id *ids;       /* EMK_RECORD_SCAN_MAX of them */
-    size_t n_ids;
+    char subject[EMK_NAME_CAP], tenant[EMK_NAME_CAP];
+    emk_buf out;
+    uint8_t (*devices)[32]; /* DEVICES_MAX of them */
+    size_t n_devices;
 } person;
 
-typedef emk_status (*each_fn)(person *p, emk_span id, emk_error *e);
-
-static emk_status keep_id(void *self, const emk_record_view *r, emk_error *e)
+static emk_status each(person *p, uint32_t kind, emk_span owner, emk_owned_fn fn, emk_error *e)
 {
-    person *p = self;
-    id *to = &p->ids[p->n_ids++];
+    emk_owned what = {.kind = kind, .owner = owner};
 
-    (void)e;
-    memcpy(to->b, r->id.p, r->id.len);
-    to->len = r->id.len;
-    return EMK_OK;
-}
-
-/* Calls fn for the records of an owner: a page of ids first, since fn uses the store.  Each call
- * has a page of its own, because devices are walked while their tickets are. */
-static emk_status each(person *p, uint32_t kind, emk_span owner, each_fn fn, emk_error *e)
-{
-    size_t size = EMK_RECORD_SCAN_MAX * sizeof(id);
-    person page = {.ids = emk_alloc(1, size)};
-    id last = {.len = 0};
-    emk_status st = page.ids ? EMK_OK : emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", size);
-
-    for (size_t seen = 0; st == EMK_OK; seen += page.n_ids) {
-        emk_record_scan scan = {.kind = kind,
-                                .owner = owner,
-                                .after = emk_span_of(last.b, last.len),
-                                .limit = EMK_RECORD_SCAN_MAX};
-
-        page.n_ids = 0;
-        st = emk_records_scan(&p->call->api->records, &scan, keep_id, &page, e);
-        if (st == EMK_OK && seen + page.n_ids > RECORDS_MAX)
-            st = emk_fail(e, EMK_E_LIMIT, "admin: more records than one answer takes", seen);
-        for (size_t i = 0; st == EMK_OK && i < page.n_ids; i++)
-            st = fn(p, emk_span_of(page.ids[i].b, page.ids[i].len), e);
-        if (st != EMK_OK || page.n_ids < EMK_RECORD_SCAN_MAX)
-            break;
-        last = page.ids[page.n_ids - 1];
-    }
-    emk_free(page.ids);
-    return st;
+    return emk_api_each_owned(p->call->api, &what, fn, p, e);
 }
 
 /* ---- export: one JSON object a line ---- */
@@ -108,21 +73,22 @@ static emk_status export_entity(person *p, const emk_entity_shape *shape, emk_sp
     return st == EMK_E_NOT_FOUND ? EMK_OK : st;
 }
 
-static emk_status export_blob(person *p, emk_span of, emk_error *e)
+static emk_status export_blob(void *self, emk_span of, emk_error *e)
 {
-    return export_entity(p, &emk_blob_shape, of, e);
+    return export_entity(self, &emk_blob_shape, of, e);
 }
 
-static emk_status export_ticket(person *p, emk_span of, emk_error *e)
+static emk_status export_ticket(void *self, emk_span of, emk_error *e)
 {
+    person *p = self;
     emk_status st = export_entity(p, &emk_ticket_shape, of, e);
 
     return st == EMK_OK ? each(p, EMK_KIND_BLOB, of, export_blob, e) : st;
 }
 
-static emk_status export_decision(person *p, emk_span of, emk_error *e)
+static emk_status export_decision(void *self, emk_span of, emk_error *e)
 {
-    return export_entity(p, &emk_decision_shape, of, e);
+    return export_entity(self, &emk_decision_shape, of, e);
 }
 
 static emk_status export_device_line(person *p, const emk_device_record *d, emk_span of,
@@ -153,11 +119,16 @@ static emk_status export_device_line(person *p, const emk_device_record *d, emk_
     return st;
 }
 
-static emk_status export_device(person *p, emk_span of, emk_error *e)
+static emk_status export_device(void *self, emk_span of, emk_error *e)
 {
+    person *p = self;
     emk_device_record *d = emk_alloc(1, sizeof *d);
     emk_status st = d ? EMK_OK : emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", sizeof *d);
 
+    if (st == EMK_OK && (p->n_devices == DEVICES_MAX || of.len != 32))
+        st = emk_fail(e, EMK_E_LIMIT, "admin: more devices than one answer takes", p->n_devices);
+    if (st == EMK_OK)
+        memcpy(p->devices[p->n_devices++], of.p, 32);
     if (st == EMK_OK)
         st = emk_device_get(&p->call->api->records, of.p, d, NULL, e);
     if (st == EMK_OK)
@@ -165,28 +136,179 @@ static emk_status export_device(person *p, emk_span of, emk_error *e)
     emk_free(d);
     if (st == EMK_OK)
         st = export_entity(p, &emk_events_shape, of, e);
+    if (st == EMK_OK)
+        st = export_entity(p, &emk_guard_shape, of, e);
     return st == EMK_OK ? each(p, EMK_KIND_TICKET, of, export_ticket, e) : st;
+}
+
+/* ---- export: lists, engine, audit log ---- */
+
+static emk_status export_listed(void *self, emk_span of, emk_error *e)
+{
+    person *p = self;
+    emk_list_entity entry;
+    char id[EMK_BASE64URL_CHARS(32) + 1];
+    bool ours;
+    size_t len;
+    emk_status st = emk_entity_get(&p->call->api->records, &emk_list_shape, of, &entry, NULL, e);
+
+    if (st != EMK_OK)
+        return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+    ours = strcmp(entry.value, p->subject) == 0;
+    for (size_t i = 0; st == EMK_OK && !ours && i <= p->n_devices; i++) {
+        const uint8_t *name = i < p->n_devices ? p->devices[i] : p->owner;
+
+        st = emk_base64url_encode(emk_span_of(name, 32), id, sizeof id, &len, e);
+        ours = st == EMK_OK && strcmp(entry.value, id) == 0;
+    }
+    return st == EMK_OK && ours ? export_entity(p, &emk_list_shape, of, e) : st;
+}
+
+/* What the engine remembers of the user, or of a device. */
+static emk_status export_remembered(person *p, emk_fraud_entity what, const uint8_t id[32],
+                                    emk_error *e)
+{
+    char name[EMK_BASE64URL_CHARS(32) + 1];
+    emk_arena arena;
+    emk_json_out o;
+    size_t len;
+    emk_status st = emk_base64url_encode(emk_span_of(id, 32), name, sizeof name, &len, e);
+
+    if (st != EMK_OK || !p->call->api->fraud)
+        return st;
+    emk_arena_init(&arena, 2 * LINE_MAX);
+    emk_json_out_init(&o, &arena, LINE_MAX);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_text(&o, "record", emk_span_str("remembered"));
+    emk_json_out_text(&o, "key", emk_span_of(name, len));
+    if (emk_fraud_host_look(p->call->api->fraud, what, emk_span_str(p->tenant),
+                            emk_span_of(name, len), &o))
+        st = put_line(p, &o, e);
+    emk_arena_done(&arena);
+    return st;
+}
+
+static bool is_about(const person *p, emk_span subject)
+{
+    if (subject.len != 32)
+        return false;
+    if (memcmp(subject.p, p->owner, 32) == 0)
+        return true;
+    for (size_t i = 0; i < p->n_devices; i++)
+        if (memcmp(subject.p, p->devices[i], 32) == 0)
+            return true;
+    return false;
+}
+
+static void put_sealed(person *p, emk_json_out *o, const emk_journal_event *ev)
+{
+    emk_subjects s;
+    emk_error ignored;
+    emk_buf plain;
+
+    if (ev->pii.len == 0 || !emk_admin_subjects(p->call->api, &s))
+        return;
+    emk_buf_init(&plain, EMK_JOURNAL_PII_MAX);
+    if (emk_subjects_unseal(&s, ev, &plain, &ignored) == EMK_OK)
+        emk_json_out_text(o, "said", emk_buf_span(&plain));
+    emk_wipe(plain.p, plain.len);
+    emk_buf_done(&plain);
+}
+
+static emk_status export_entry(person *p, const emk_journal_record *r, emk_error *e)
+{
+    emk_arena arena;
+    emk_json_out o;
+    emk_status st;
+
+    emk_arena_init(&arena, 2 * LINE_MAX);
+    emk_json_out_init(&o, &arena, LINE_MAX);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_text(&o, "record", emk_span_str("audit"));
+    emk_json_out_uint(&o, "seq", r->seq);
+    emk_json_out_uint(&o, "time_ms", r->event.time_ms);
+    emk_json_out_text(&o, "type", r->event.type);
+    emk_json_out_base64url(&o, "subject", r->event.subject);
+    if (r->event.object.len > 0)
+        emk_json_out_text(&o, "object", r->event.object);
+    put_sealed(p, &o, &r->event);
+    st = put_line(p, &o, e);
+    emk_arena_done(&arena);
+    return st;
+}
+
+static emk_status export_audit(person *p, emk_error *e)
+{
+    const char *dir =
+        p->call->api->admin ? emk_admin_settings(p->call->api->admin)->journal_dir : NULL;
+    emk_audit_entries *x = NULL;
+    emk_status st = EMK_OK;
+
+    if (!dir)
+        return EMK_OK;
+    st = emk_audit_entries_new(dir, 0, &x, e);
+    for (uint64_t looked = 0; st == EMK_OK; looked++) {
+        emk_journal_record r;
+        emk_span entry;
+        uint64_t seq;
+
+        if (looked == AUDIT_MAX)
+            st =
+                emk_fail(e, EMK_E_LIMIT, "admin: the audit log is too long to be searched", looked);
+        if (st == EMK_OK)
+            st = emk_audit_entries_next(x, &entry, &seq, e);
+        if (st == EMK_OK)
+            st = emk_journal_record_read(entry, &r, e);
+        if (st == EMK_OK && is_about(p, r.event.subject))
+            st = export_entry(p, &r, e);
+    }
+    emk_audit_entries_free(x);
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
+static emk_status export_also(person *p, emk_error *e)
+{
+    emk_status st = each(p, EMK_KIND_LIST, emk_span_of(NULL, 0), export_listed, e);
+
+    if (st == EMK_OK)
+        st = export_remembered(p, EMK_FRAUD_USER, p->owner, e);
+    for (size_t i = 0; st == EMK_OK && i < p->n_devices; i++)
+        st = export_remembered(p, EMK_FRAUD_DEVICE, p->devices[i], e);
+    return st == EMK_OK ? export_audit(p, e) : st;
 }
 
 static emk_status export_person(person *p, emk_error *e)
 {
     emk_span owner = emk_span_of(p->owner, sizeof p->owner);
-    emk_status st = export_entity(p, &emk_user_shape, owner, e);
+    emk_status st;
 
+    p->devices = emk_alloc(DEVICES_MAX, sizeof *p->devices);
+    if (!p->devices)
+        return emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", DEVICES_MAX);
+    st = export_entity(p, &emk_user_shape, owner, e);
     if (st == EMK_OK)
         st = each(p, EMK_KIND_DEVICE, owner, export_device, e);
     if (st == EMK_OK)
         st = each(p, EMK_KIND_DECISION, owner, export_decision, e);
+    if (st == EMK_OK)
+        st = export_also(p, e);
+    emk_free(p->devices);
+    p->devices = NULL;
     return st;
 }
 
-static bool is_known(emk_call *call, const uint8_t owner[32])
+static bool is_known(person *p)
 {
+    emk_call *call = p->call;
     emk_user_entity *user = emk_arena_take(&call->arena, sizeof *user);
 
     if (!user)
         emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
-    return user && emk_admin_find(call, &emk_user_shape, emk_span_of(owner, 32), user, NULL);
+    if (!user || !emk_admin_find(call, &emk_user_shape, emk_span_of(p->owner, 32), user, NULL))
+        return false;
+    memcpy(p->subject, user->subject, sizeof p->subject);
+    memcpy(p->tenant, user->tenant, sizeof p->tenant);
+    return true;
 }
 
 static emk_status export_user(emk_call *call, emk_error *e)
@@ -196,7 +318,7 @@ static emk_status export_user(emk_call *call, emk_error *e)
     emk_status st;
 
     if (!emk_admin_query_only(call, NULL) || !emk_admin_param(call, 0, p.owner, sizeof p.owner) ||
-        !is_known(call, p.owner))
+        !is_known(&p))
         return EMK_OK;
     change.subject = emk_span_of(p.owner, sizeof p.owner);
     change.is = "given out";
@@ -213,89 +335,6 @@ static emk_status export_user(emk_call *call, emk_error *e)
 
 /* ---- erase ---- */
 
-enum { USERS, DEVICES, TICKETS, BLOBS, DECISIONS, KEYS };
-
-static emk_status forget(person *p, uint32_t kind, emk_span of, size_t count, emk_error *e)
-{
-    emk_record_change gone = {
-        .op = EMK_RECORD_DELETE, .kind = kind, .id = of, .expect = EMK_RECORD_ANY};
-
-    p->n[count]++;
-    return emk_records_commit(&p->call->api->records, &gone, 1, NULL, e);
-}
-
-static emk_status forget_blob(person *p, emk_span of, emk_error *e)
-{
-    return forget(p, EMK_KIND_BLOB, of, BLOBS, e);
-}
-
-static emk_status forget_ticket(person *p, emk_span of, emk_error *e)
-{
-    emk_status st = each(p, EMK_KIND_BLOB, of, forget_blob, e);
-
-    return st == EMK_OK ? forget(p, EMK_KIND_TICKET, of, TICKETS, e) : st;
-}
-
-static emk_status forget_decision(person *p, emk_span of, emk_error *e)
-{
-    return forget(p, EMK_KIND_DECISION, of, DECISIONS, e);
-}
-
-/* Its subject was there, and is no more. */
-static emk_status erase_subject(person *p, emk_span subject, emk_span basis, emk_error *e)
-{
-    emk_journal_event event;
-    emk_subjects s;
-    emk_erasure what = {.subject = subject, .basis = basis, .now_s = emk_api_now(p->call->api)};
-    emk_status st;
-
-    if (!emk_admin_subjects(p->call->api, &s) || !p->call->api->journal)
-        return emk_fail(e, EMK_E_BUSY, "admin: keys of subjects are not here", 0);
-    emk_api_event(p->call, "subject.erase", EMK_JOURNAL_DONE, &event);
-    what.actor = event.actor;
-    st = emk_subjects_erase(&s, p->call->api->journal, &what, e);
-    if (st == EMK_OK)
-        p->n[KEYS]++;
-    return st == EMK_E_NOT_FOUND || st == EMK_E_USED ? EMK_OK : st;
-}
-
-static emk_status forget_device(person *p, emk_span of, emk_error *e)
-{
-    static const uint32_t ALSO[] = {EMK_KIND_EVENT_CHAIN, EMK_KIND_REPLAY_MARK};
-    emk_status st = each(p, EMK_KIND_TICKET, of, forget_ticket, e);
-
-    if (st == EMK_OK)
-        st = erase_subject(p, of, emk_span_str("device of an erased user"), e);
-    for (size_t i = 0; st == EMK_OK && i < 2; i++) {
-        emk_record_change gone = {
-            .op = EMK_RECORD_DELETE, .kind = ALSO[i], .id = of, .expect = EMK_RECORD_ANY};
-
-        st = emk_records_commit(&p->call->api->records, &gone, 1, NULL, e);
-    }
-    if (st == EMK_OK)
-        st = forget(p, EMK_KIND_DEVICE, of, DEVICES, e);
-    if (st == EMK_OK && p->call->api->gate && of.len == EMK_GATE_DEVICE_ID_LEN)
-        emk_gate_forget_device(p->call->api->gate, of.p);
-    return st;
-}
-
-/* The user's record goes last: while it is there, erasing can be asked again. */
-static emk_status erase_person(person *p, emk_span basis, emk_error *e)
-{
-    emk_span owner = emk_span_of(p->owner, sizeof p->owner);
-    emk_status st = erase_subject(p, owner, basis, e);
-
-    if (st == EMK_OK)
-        st = each(p, EMK_KIND_DEVICE, owner, forget_device, e);
-    if (st == EMK_OK)
-        st = each(p, EMK_KIND_DECISION, owner, forget_decision, e);
-    if (st == EMK_OK)
-        st = forget(p, EMK_KIND_USER, owner, USERS, e);
-    if (st == EMK_OK)
-        st = emk_records_scrub(&p->call->api->records, e);
-    return st;
-}
-
 typedef struct erase_body {
     emk_span basis;
 } erase_body;
@@ -305,40 +344,99 @@ static const emk_json_field ERASE[] = {
 };
 static const emk_json_shape ERASE_SHAPE = {ERASE, 1};
 
-static emk_status answer_erased(emk_call *call, const person *p, emk_error *e)
+static emk_status answer_erased(emk_call *call, const emk_erasure_count *n, emk_error *e)
 {
-    static const char *const NAMES[] = {"users", "devices",   "tickets",
-                                        "blobs", "decisions", "keys"};
+    const struct {
+        const char *name;
+        uint64_t n;
+    } ALL[] = {{"users", n->users},         {"devices", n->devices},
+               {"tickets", n->tickets},     {"blobs", n->blobs},
+               {"keys", n->keys},           {"lists", n->lists},
+               {"decisions", n->decisions}, {"remembered", n->remembered}};
     emk_json_out o;
 
     emk_json_out_init(&o, &call->arena, 1024);
     emk_json_out_open(&o, NULL, '{');
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
-        emk_json_out_uint(&o, NAMES[i], p->n[i]);
+    for (size_t i = 0; i < sizeof ALL / sizeof ALL[0]; i++)
+        emk_json_out_uint(&o, ALL[i].name, ALL[i].n);
     emk_json_out_close(&o);
     return emk_json_out_reply(&o, call, 200, e);
+}
+
+/* A hold is answered before the entry: nothing was to be erased. */
+static bool is_held(emk_call *call, const uint8_t owner[32])
+{
+    emk_subjects s;
+    emk_error ignored;
+    bool held = false;
+
+    if (!emk_admin_subjects(call->api, &s) ||
+        emk_subjects_is_held(&s, emk_span_of(owner, 32), &held, &ignored) != EMK_OK)
+        emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
+    else if (held)
+        emk_problem_set(call, EMK_API_POLICY, "a legal hold");
+    else
+        return false;
+    return true;
+}
+
+static emk_status erase_id(emk_call *call, emk_admin_change *change, emk_erasure_ask *ask,
+                           emk_error *e)
+{
+    emk_erasure_count n = {0};
+    emk_journal_event event;
+    emk_status st;
+
+    change->subject = emk_span_of(ask->id, 32);
+    change->is = "to be erased";
+    if (!emk_admin_audit(call, change))
+        return EMK_OK;
+    emk_api_event(call, change->type, EMK_JOURNAL_DONE, &event);
+    ask->actor = event.actor;
+    st = emk_api_erase(call->api, ask, &n, e);
+    if (st == EMK_E_POLICY) {
+        emk_problem_set(call, EMK_API_POLICY, "a legal hold");
+        return EMK_OK;
+    }
+    return st == EMK_OK ? answer_erased(call, &n, e) : st;
 }
 
 static emk_status erase_user(emk_call *call, emk_error *e)
 {
     person p = {.call = call};
     emk_admin_change change = {.type = "user.erase", .object = "user"};
+    emk_erasure_ask ask = {.id = p.owner};
     erase_body body = {.basis = {0}};
-    emk_status st;
 
     if (!emk_json_body(call, &ERASE_SHAPE, &body) ||
-        !emk_admin_param(call, 0, p.owner, sizeof p.owner) || !is_known(call, p.owner))
+        !emk_admin_param(call, 0, p.owner, sizeof p.owner) || !is_known(&p) ||
+        is_held(call, p.owner))
         return EMK_OK;
-    change.subject = emk_span_of(p.owner, sizeof p.owner);
-    change.is = "to be erased";
-    if (!emk_admin_audit(call, &change))
+    ask.basis = body.basis;
+    return erase_id(call, &change, &ask, e);
+}
+
+/* One device only; its user stays. */
+static emk_status erase_device(emk_call *call, emk_error *e)
+{
+    emk_admin_change change = {.type = "device.erase", .object = "device"};
+    emk_device_record *d = emk_arena_take(&call->arena, sizeof *d);
+    erase_body body = {.basis = {0}};
+    uint8_t id[32], owner[32];
+    emk_erasure_ask ask = {.device = true, .id = id};
+    emk_status st;
+
+    if (!d)
+        return emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", sizeof *d);
+    if (!emk_json_body(call, &ERASE_SHAPE, &body) || !emk_admin_param(call, 0, id, sizeof id))
         return EMK_OK;
-    st = erase_person(&p, body.basis, e);
-    if (st == EMK_E_POLICY) {
-        emk_problem_set(call, EMK_API_POLICY, "a legal hold");
-        return EMK_OK;
-    }
-    return st == EMK_OK ? answer_erased(call, &p, e) : st;
+    st = emk_device_get(&call->api->records, id, d, NULL, e);
+    if (st == EMK_OK)
+        st = emk_user_owner(call->api->crypto, d->gate.tenant, d->gate.user, owner, e);
+    if (st != EMK_OK || is_held(call, owner))
+        return st;
+    ask.basis = body.basis;
+    return erase_id(call, &change, &ask, e);
 }
 
 /* ---- legal hold ---- */
@@ -359,18 +457,18 @@ static emk_status hold_user(emk_call *call, emk_error *e)
 {
     emk_admin_change change = {.type = "user.hold", .object = "user"};
     hold_body body = {.hold = false};
-    uint8_t owner[32];
+    person p = {.call = call};
     emk_subjects s;
     emk_status st;
 
-    if (!emk_json_body(call, &HOLD_SHAPE, &body) || !emk_admin_param(call, 0, owner, 32) ||
-        !is_known(call, owner))
+    if (!emk_json_body(call, &HOLD_SHAPE, &body) || !emk_admin_param(call, 0, p.owner, 32) ||
+        !is_known(&p))
         return EMK_OK;
     if (!emk_admin_subjects(call->api, &s)) {
         emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
         return EMK_OK;
     }
-    change.subject = emk_span_of(owner, sizeof owner);
+    change.subject = emk_span_of(p.owner, sizeof p.owner);
     change.why = body.reason;
     change.is = body.hold ? "held" : "not held";
     if (!emk_admin_audit(call, &change))
@@ -398,6 +496,11 @@ static const emk_route ROWS[] = {
      JSON,
      .gate = OPERATOR("eraseUser", EMK_SCOPE_ERASE),
      .handle = erase_user},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/devices/{id}/erase",
+     JSON,
+     .gate = OPERATOR("eraseDevice", EMK_SCOPE_ERASE),
+     .handle = erase_device},
     {.method = EMK_HTTP_PUT,
      .path = "/v1/admin/users/{id}/hold",
      JSON,

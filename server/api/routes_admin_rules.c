@@ -634,6 +634,10 @@ static emk_status import_walls(emk_call *call, emk_error *e)
 
     if (!has_firewall(call))
         return EMK_OK;
+    if (call->body.len == 0) {
+        emk_problem_set(call, EMK_API_INVALID_BODY, "there is no list");
+        return EMK_OK;
+    }
     st = emk_firewall_import(call->body, &set, &why);
     if (st == EMK_E_FORMAT || st == EMK_E_LIMIT) {
         const char *text = emk_arena_format(&call->arena, "line %llu: %s",

@@ -8,6 +8,7 @@
 #include "server/api/sealing.h"
 
 #include "core/base/alloc.h"
+#include "core/crypto/hash.h"
 
 typedef struct open_blob {
     const emk_blobs *blobs;
@@ -87,10 +88,26 @@ static emk_status answer_range(emk_call *call, open_blob *o, const char *etag, e
     return st;
 }
 
-/* The engine may say no once more: a device may have been banned since.  False after it answered.
- */
-static bool decide(emk_call *call, const emk_blob_entity *b)
+/* Names the download of this blob for this ticket by this device. */
+static emk_status name_download(const emk_call *call, const uint8_t id[EMK_BLOB_ID_LEN],
+                                const emk_blob_entity *b, uint8_t name[EMK_KNOWN_NAME_LEN],
+                                emk_error *e)
 {
+    static const char label[] = "earmark/1 download"; /* with its zero */
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_of(id, EMK_BLOB_ID_LEN),
+                        emk_span_of(b->ticket, sizeof b->ticket),
+                        emk_span_of(b->device, sizeof b->device)};
+
+    return emk_sha256(call->api->crypto, parts, sizeof parts / sizeof parts[0], name, e);
+}
+
+/* The engine may say no once more: a device may have been banned since.  A download that it let
+ * begin is one download, however many requests it is resumed by: after a restart, or where more
+ * are under way than are remembered, it is counted anew.  False after it answered. */
+static bool decide(emk_call *call, const uint8_t id[EMK_BLOB_ID_LEN], const emk_blob_entity *b)
+{
+    emk_known *known = emk_gate_known(call->api->gate);
+    uint8_t name[EMK_KNOWN_NAME_LEN];
     emk_device_record device;
     emk_decide_in in = {.point = EMK_DECIDE_BLOB,
                         .device_id = b->device,
@@ -105,7 +122,12 @@ static bool decide(emk_call *call, const emk_blob_entity *b)
         return false;
     }
     if (st == EMK_OK)
+        st = name_download(call, id, b, name, &e);
+    in.again = st == EMK_OK && emk_known_has(known, name);
+    if (st == EMK_OK)
         st = emk_api_decide(call, &in, &verdict, &e);
+    if (st == EMK_OK && verdict.pass && !in.again)
+        emk_known_keep(known, name);
     if (st == EMK_E_NOT_FOUND)
         emk_problem_set(call, EMK_API_NOT_FOUND, NULL);
     else if (st != EMK_OK)
@@ -162,7 +184,7 @@ static emk_status get_blob(emk_call *call, emk_error *e)
         emk_problem_set(call, EMK_API_GONE, NULL);
         return EMK_OK;
     }
-    return decide(call, &b) ? open_and_answer(call, id, e) : EMK_OK;
+    return decide(call, id, &b) ? open_and_answer(call, id, e) : EMK_OK;
 }
 
 static const emk_route ROWS[] = {

@@ -1,14 +1,19 @@
 /* POST /v1/challenges: a nonce for enrolment, when there is no device yet. */
 #include "server/api/api.h"
+#include "server/api/json_in.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 
 static emk_status make_challenge(emk_call *call, emk_error *e)
 {
     uint8_t challenge[EMK_CHALLENGE_LEN];
+    emk_json_shape nothing = {NULL, 0};
+    uint8_t none[1] = {0};
     emk_json_out o;
     emk_status st;
 
+    if (call->body.len > 0 && !emk_json_body(call, &nothing, none))
+        return EMK_OK;
     if (!call->api->nonces) {
         emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
         return EMK_OK;

@@ -7,6 +7,7 @@
  * effect without an entry. */
 #include "core/proto/enrolment.h"
 #include "server/api/grant.h"
+#include "server/api/hooks.h"
 #include "server/api/idempotency.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
@@ -153,7 +154,8 @@ static emk_status count_one(void *self, const emk_record_view *r, emk_error *e)
 static emk_status read_user(emk_call *call, enrolling *x, emk_error *e)
 {
     emk_record_info info = {.version = EMK_RECORD_ABSENT};
-    emk_status st = emk_user_owner(call->api->crypto, x->device.gate.user, x->owner, e);
+    emk_status st =
+        emk_user_owner(call->api->crypto, x->device.gate.tenant, x->device.gate.user, x->owner, e);
 
     if (st == EMK_OK)
         st = emk_entity_get(&call->api->records, &emk_user_shape,
@@ -185,9 +187,6 @@ static bool admit_user(emk_call *call, enrolling *x, emk_error *e)
         emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
     else if (emk_user_is_banned(&x->user, emk_api_now(call->api)))
         emk_problem_set_help(call, "this is not allowed", EMK_HELP_NONE);
-    else if (strcmp(x->user.tenant, x->device.gate.tenant) != 0 &&
-             call->gate.who.kind == EMK_PRINCIPAL_USER)
-        emk_problem_set(call, EMK_API_CONFLICT, "the user is another issuer's");
     else if (most > 0 && devices.n >= most)
         emk_problem_set_help(call, "too many devices; remove one", EMK_HELP_UPGRADE);
     else
@@ -277,7 +276,8 @@ static emk_status enrol_once(emk_call *call, emk_error *e)
         return emk_fail(e, EMK_E_NO_MEMORY, "devices: memory", sizeof *x);
     if (!emk_json_body(call, &ENROL_SHAPE, &x->body) || !find_user(call, &x->body, &x->device.gate))
         return EMK_OK;
-    st = emk_enrolment_verify(call->api->crypto, x->body.enrolment, &x->in, e);
+    st = emk_problem_object_status(
+        emk_enrolment_verify(call->api->crypto, x->body.enrolment, &x->in, e));
     if (st != EMK_OK || !emk_grant_challenge(call, x->body.challenge, &x->batch))
         return st;
     return enrol_checked(call, x, e);
@@ -361,6 +361,7 @@ static emk_status revoke(emk_call *call, emk_error *e)
     about.device_id = id;
     emk_fraud_event_init(&note, EMK_FRAUD_DEVICE_REVOKE, emk_api_now(call->api) * 1000);
     emk_api_note(call, &about, &note);
+    emk_api_tell_revoked(call, id);
     emk_reply_empty(call, 204);
     return EMK_OK;
 }

@@ -2,6 +2,7 @@
  * an app's own backend knows, one event a line. */
 #include "core/proto/events.h"
 #include "server/api/grant.h"
+#include "server/api/guarding.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 
@@ -56,7 +57,8 @@ static bool read_batch(emk_call *call, taking *x, emk_error *e)
             emk_span_of(x->device.gate.signing_key, emk_sign_public_len(x->device.gate.alg)), &key,
             e);
     if (st == EMK_OK)
-        st = emk_events_verify(call->api->crypto, x->body.batch, key, &x->batch, e);
+        st = emk_problem_object_status(
+            emk_events_verify(call->api->crypto, x->body.batch, key, &x->batch, e));
     emk_verify_key_free(key);
     if (st == EMK_OK && memcmp(x->batch.device_id, device, sizeof x->batch.device_id) != 0)
         st = emk_fail(e, EMK_E_SIGNATURE, "events: by another device", 0);
@@ -141,6 +143,18 @@ static emk_fraud_type type_of(uint8_t type)
     return TYPES[type];
 }
 
+static bool note_guard(emk_call *call, const taking *x, emk_span summary)
+{
+    emk_guarding_in in = {.device_id = x->batch.device_id,
+                          .device = &x->device,
+                          .message = x->body.batch,
+                          .summary = summary};
+    emk_guarding verdict = EMK_GUARDING_PASS;
+    emk_error ignored;
+
+    return emk_api_guarding(call, &in, &verdict, &ignored) == EMK_OK;
+}
+
 static void note_one(emk_call *call, const taking *x, const emk_event *v)
 {
     emk_decide_in in = {.device_id = x->batch.device_id,
@@ -148,6 +162,9 @@ static void note_one(emk_call *call, const taking *x, const emk_event *v)
                         .ticket_id = v->has_ticket ? v->ticket_id : NULL};
     emk_fraud_event ev;
 
+    /* With a guard's summary it is looked at as a whole; one that is none is a tampering. */
+    if (v->type == EMK_EVENT_TAMPER && v->detail.len > 0 && note_guard(call, x, v->detail))
+        return;
     emk_fraud_event_init(&ev, type_of(v->type), emk_api_now(call->api) * 1000);
     if (v->time < EMK_FRAUD_TS_MAX / 1000)
         emk_fraud_event_number(&ev, EMK_FRAUD_F_TS_CLIENT,

@@ -4,6 +4,7 @@
  * closes its model on such a message and on nothing else, so that nobody in between can.  That
  * is why revoked and expired devices pass the gate here. */
 #include "server/api/grant.h"
+#include "server/api/guarding.h"
 #include "server/api/json_out.h"
 #include "server/api/lease.h"
 #include "server/api/problem.h"
@@ -35,6 +36,7 @@ typedef struct renewing {
     emk_record_info info;
     emk_ticket ticket;
     emk_verdict verdict;
+    emk_guarding guard;
     const char *why; /* of a refusal; static */
     emk_span lease;
     uint64_t until;
@@ -54,7 +56,8 @@ static emk_status verify_request(emk_call *call, renewing *x, emk_error *e)
         emk_span_of(x->device.gate.signing_key, emk_sign_public_len(x->device.gate.alg)), &key, e);
 
     if (st == EMK_OK)
-        st = emk_lease_request_verify(call->api->crypto, x->body.request, key, &x->request, e);
+        st = emk_problem_object_status(
+            emk_lease_request_verify(call->api->crypto, x->body.request, key, &x->request, e));
     emk_verify_key_free(key);
     return st;
 }
@@ -122,6 +125,23 @@ static emk_lease_refusal refusal_of_verdict(renewing *x)
     return v->help == EMK_HELP_ATTEST ? EMK_LEASE_ATTEST : EMK_LEASE_REVOKED;
 }
 
+/* What the device's guard says; the refusal is one that a new start of the app may undo. */
+static emk_status ask_guard(emk_call *call, renewing *x, emk_lease_refusal *why, emk_error *e)
+{
+    emk_guarding_in in = {.device_id = call->gate.who.device_id,
+                          .device = &x->device,
+                          .message = x->body.request,
+                          .summary = x->request.summary,
+                          .min_guard = x->ticket.policy.min_guard};
+    emk_status st = emk_api_guarding(call, &in, &x->guard, e);
+
+    if (st == EMK_OK && x->guard == EMK_GUARDING_REFUSE) {
+        x->why = "guard";
+        *why = EMK_LEASE_ATTEST;
+    }
+    return st;
+}
+
 /* Fills *why; false when it was answered: nobody could be asked, or too often. */
 static bool judge(emk_call *call, renewing *x, emk_lease_refusal *why, emk_error *e)
 {
@@ -130,8 +150,7 @@ static bool judge(emk_call *call, renewing *x, emk_lease_refusal *why, emk_error
                         .device = &x->device,
                         .model = emk_span_str(x->entity.model),
                         .app = emk_span_str(x->entity.app),
-                        .ticket_id = x->entity.message.len ? x->ticket.id : NULL,
-                        .guard = x->request.summary};
+                        .ticket_id = x->entity.message.len ? x->ticket.id : NULL};
     emk_status st = EMK_OK;
 
     *why = refusal_of_standing(call, x);
@@ -144,6 +163,8 @@ static bool judge(emk_call *call, renewing *x, emk_lease_refusal *why, emk_error
         return true;
     }
     if (st == EMK_OK)
+        st = emk_problem_object_status(ask_guard(call, x, why, e));
+    if (st == EMK_OK)
         st = emk_api_decide(call, &in, &x->verdict, e);
     if (st != EMK_OK)
         return refuse_object(call, st);
@@ -151,7 +172,10 @@ static bool judge(emk_call *call, renewing *x, emk_lease_refusal *why, emk_error
         emk_api_decide_refuse(call, &x->verdict); /* the lease that is there goes on */
         return false;
     }
-    *why = refusal_of_verdict(x);
+    if (*why == EMK_LEASE_GRANTED || !x->verdict.pass)
+        *why = refusal_of_verdict(x);
+    if (*why == EMK_LEASE_GRANTED && x->guard == EMK_GUARDING_SHORT)
+        emk_guarding_shorten(&x->ticket.policy);
     return true;
 }
 

@@ -2,6 +2,8 @@
 #include "server/api/api.h"
 #include "server/api/json_out.h"
 
+#include <stdatomic.h>
+
 static const char *alg_name(size_t public_len)
 {
     return public_len == emk_sign_public_len(EMK_SIGN_ED25519) ? "Ed25519" : "ES256";
@@ -41,6 +43,19 @@ static void put_kinds(emk_json_out *o, const emk_api_settings *s)
     emk_json_out_close(o);
 }
 
+/* By what devices learn the issuer's next keys: certificates, each by the key before. */
+static void put_chain(emk_json_out *o, const emk_issuers *all)
+{
+    if (!all || all->n < 2)
+        return;
+    emk_json_out_open(o, "issuer_chain", '[');
+    for (size_t i = 1; i < all->n; i++)
+        if (all->v[i].certificate_len > 0)
+            emk_json_out_base64url(o, NULL,
+                                   emk_span_of(all->v[i].certificate, all->v[i].certificate_len));
+    emk_json_out_close(o);
+}
+
 static emk_status well_known(emk_call *call, emk_error *e)
 {
     const emk_api *api = call->api;
@@ -52,11 +67,12 @@ static emk_status well_known(emk_call *call, emk_error *e)
     emk_json_out_open(&o, NULL, '{');
     emk_json_out_text(&o, "api", emk_span_str(EMK_API_VERSION));
     emk_json_out_text(&o, "origin", emk_span_str(api->settings.origin));
-    put_key(&o, "issuer", emk_span_of(k->issuer_public, k->issuer_public_len));
+    put_key(&o, "issuer", emk_keyholder_issuer(k));
+    put_chain(&o, atomic_load(&api->issuers));
     if (api->settings.root_certificate.len > 0)
         emk_json_out_base64url(&o, "issuer_certificate", api->settings.root_certificate);
-    if (k->sealing_public_len > 0)
-        put_key(&o, "sealing", emk_span_of(k->sealing_public, k->sealing_public_len));
+    if (emk_keyholder_sealing(k).len > 0)
+        put_key(&o, "sealing", emk_keyholder_sealing(k));
     put_kinds(&o, &api->settings);
     put_limits(&o, api);
     emk_json_out_uint(&o, "time", emk_api_now(api));

@@ -1,5 +1,6 @@
 /* /v1/models: the catalogue.  PUT publishes a version, streamed and encrypted on its way to the
  * disk; GET lists and shows; DELETE withdraws. */
+#include "server/api/admin_route.h"
 #include "server/api/api.h"
 #include "server/api/catalogue.h"
 #include "server/api/json_out.h"
@@ -403,13 +404,15 @@ static emk_status put_row(void *self, const emk_record_view *r, emk_error *e)
 
 static bool read_page(emk_call *call, emk_record_scan *scan)
 {
-    emk_span limit, after = {0}, name = {0};
+    static const char *const NAMES[] = {"limit", "after", "name", NULL};
+    emk_span after, name;
     uint64_t n = PAGE;
 
-    if (emk_call_query(call, "limit", &limit) && (!parse_number(limit, PAGE_MAX, &n) || n == 0))
+    if (!emk_admin_query_only(call, NAMES) || !emk_admin_query_uint(call, "limit", PAGE_MAX, &n) ||
+        !emk_admin_query(call, "after", &after) || !emk_admin_query(call, "name", &name))
+        return false;
+    if (n == 0)
         return refuse(call, EMK_API_INVALID_QUERY, "limit: 1 to 100");
-    (void)emk_call_query(call, "after", &after);
-    (void)emk_call_query(call, "name", &name);
     if (after.len > EMK_RECORD_ID_MAX || name.len > EMK_RECORD_OWNER_MAX)
         return refuse(call, EMK_API_INVALID_QUERY, "after, name: too long");
     *scan = (emk_record_scan){

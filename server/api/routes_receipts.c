@@ -1,6 +1,7 @@
 /* POST /v1/receipts: a device says what became of a delivery. */
 #include "core/proto/receipt.h"
 #include "server/api/grant.h"
+#include "server/api/guarding.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 #include "server/api/sealing.h"
@@ -44,7 +45,8 @@ static bool read_all(emk_call *call, receiving *x, emk_error *e)
             emk_span_of(x->device.gate.signing_key, emk_sign_public_len(x->device.gate.alg)), &key,
             e);
     if (st == EMK_OK)
-        st = emk_receipt_verify(call->api->crypto, x->body.receipt, key, &x->receipt, e);
+        st = emk_problem_object_status(
+            emk_receipt_verify(call->api->crypto, x->body.receipt, key, &x->receipt, e));
     emk_verify_key_free(key);
     if (st == EMK_OK)
         st = emk_entity_get(&call->api->records, &emk_ticket_shape,
@@ -116,6 +118,18 @@ static void note(emk_call *call, const receiving *x)
     emk_api_note(call, &in, &ev);
 }
 
+/* Only signals: what was delivered was. */
+static emk_status note_guard(emk_call *call, const receiving *x, emk_error *e)
+{
+    emk_guarding_in in = {.device_id = call->gate.who.device_id,
+                          .device = &x->device,
+                          .message = x->body.receipt,
+                          .summary = x->receipt.summary};
+    emk_guarding ignored;
+
+    return emk_api_guarding(call, &in, &ignored, e);
+}
+
 static emk_status receive_change(emk_call *call, receiving *x, emk_error *e)
 {
     emk_journal_event event;
@@ -148,8 +162,15 @@ static emk_status receive(emk_call *call, emk_error *e)
         return emk_fail(e, EMK_E_NO_MEMORY, "receipts: memory", sizeof *x);
     if (!emk_json_body(call, &RECEIPT_SHAPE, &x->body) || !read_all(call, x, e) || !admits(call, x))
         return EMK_OK;
-    if (changes(x))
+    if (changes(x)) {
+        emk_status st = note_guard(call, x, e);
+
+        if (st != EMK_OK) {
+            (void)refuse_status(call, emk_problem_object_status(st));
+            return EMK_OK;
+        }
         return receive_change(call, x, e);
+    }
     emk_reply_empty(call, 204);
     return EMK_OK;
 }

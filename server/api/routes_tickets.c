@@ -4,6 +4,7 @@
 #include "core/proto/ticket.h"
 #include "server/api/catalogue.h"
 #include "server/api/grant.h"
+#include "server/api/guarding.h"
 #include "server/api/idempotency.h"
 #include "server/api/json_out.h"
 #include "server/api/lease.h"
@@ -44,7 +45,9 @@ typedef struct asking {
     uint8_t owner[32];
     uint8_t lease_key[EMK_KEYHOLDER_LEASE_KEY];
     emk_verdict verdict;
+    emk_guarding guard;
     emk_span lease;
+    emk_grant_batch batch; /* what is granted, and why */
 } asking;
 
 /* ---- the request ---- */
@@ -67,16 +70,57 @@ static bool same_or_absent(emk_span said, emk_span meant)
     return said.len == 0 || emk_span_equal(said, meant);
 }
 
+/* The gate's memory, as the protocol's readers use one. */
+static bool known_has(void *self, const uint8_t name[EMK_HASH_LEN])
+{
+    return emk_known_has(self, name);
+}
+
+static void known_keep(void *self, const uint8_t name[EMK_HASH_LEN])
+{
+    emk_known_keep(self, name);
+}
+
+static emk_status known_lend(void *self, emk_span signing_key, const emk_verify_key **out,
+                             void **loan, emk_error *e)
+{
+    emk_known_key *key = NULL;
+    emk_status st = emk_known_lend(self, EMK_SIGN_ES256, signing_key, &key, e);
+
+    if (st != EMK_OK)
+        return st;
+    *out = emk_known_verifies(key);
+    *loan = key;
+    return EMK_OK;
+}
+
+static void known_give(void *self, void *loan)
+{
+    emk_known_give(self, loan);
+}
+
 static bool read_request(emk_call *call, asking *x, emk_error *e)
 {
     const emk_principal *who = &call->gate.who;
-    emk_status st = emk_request_verify(call->api->crypto, x->body.request, call->api->issuer,
-                                       emk_api_now(call->api), &x->request, e);
+    const emk_certificate_memory memory = {.self = emk_gate_known(call->api->gate),
+                                           .has = known_has,
+                                           .keep = known_keep,
+                                           .lend = known_lend,
+                                           .give = known_give};
+    const emk_verify_key *issuers[EMK_ISSUERS_MAX];
+    size_t n = emk_api_issuer_keys(call->api, issuers);
+    emk_status st = EMK_E_SIGNATURE;
+
+    for (size_t i = 0; i < n && st == EMK_E_SIGNATURE; i++) {
+        const emk_certificate_check check = {issuers[i], emk_api_now(call->api), &memory};
+
+        st = emk_request_check(call->api->crypto, x->body.request, &check, &x->request, e);
+    }
 
     if (st == EMK_E_POLICY)
         return refuse(call, "request: its certificate is over", EMK_HELP_ATTEST);
     if (st != EMK_OK) {
-        emk_problem_set(call, emk_problem_of_status(st), NULL);
+        emk_problem_set(call, emk_problem_of_status(emk_problem_object_status(st)), NULL);
         return false;
     }
     if (memcmp(x->request.certificate.device_id, who->device_id, sizeof who->device_id) != 0)
@@ -104,7 +148,7 @@ static bool read_device(emk_call *call, asking *x, emk_error *e)
         return refuse(call, "the device was revoked", EMK_HELP_ENROL);
     if (who->kind == EMK_PRINCIPAL_DEVICE && !call->api->settings.ticket_without_token)
         return refuse(call, "the user's token is needed too", EMK_HELP_NONE);
-    st = emk_user_owner(call->api->crypto, who->user, x->owner, e);
+    st = emk_user_owner(call->api->crypto, who->tenant, who->user, x->owner, e);
     if (st == EMK_OK)
         st = emk_entity_get(&call->api->records, &emk_user_shape,
                             emk_span_of(x->owner, sizeof x->owner), &x->user, NULL, e);
@@ -177,6 +221,24 @@ static void note_decoy(emk_call *call, const asking *x, const emk_decide_in *in)
     emk_api_note(call, in, &ev);
 }
 
+/* What the device's guard says: worse than nothing, or nothing. */
+static bool ask_guard(emk_call *call, asking *x, emk_error *e)
+{
+    emk_guarding_in in = {.device_id = call->gate.who.device_id,
+                          .device = &x->device,
+                          .message = x->body.request,
+                          .summary =
+                              x->request.summary.len > 0 ? x->request.summary : x->body.guard,
+                          .min_guard = (unsigned)x->model.min_guard};
+    emk_status st = emk_api_guarding(call, &in, &x->guard, e);
+
+    if (st != EMK_OK)
+        emk_problem_set(call, emk_problem_of_status(emk_problem_object_status(st)), NULL);
+    else if (x->guard == EMK_GUARDING_REFUSE)
+        return refuse(call, EMK_GUARDING_WHY, EMK_HELP_ATTEST);
+    return st == EMK_OK;
+}
+
 static bool ask_engine(emk_call *call, asking *x, emk_error *e)
 {
     emk_decide_in in = {.point = EMK_DECIDE_TICKET,
@@ -186,9 +248,11 @@ static bool ask_engine(emk_call *call, asking *x, emk_error *e)
                         .app = x->request.app,
                         .ticket_id = x->ticket.id,
                         .cost = x->model.cost,
-                        .guard = x->request.summary.len > 0 ? x->request.summary : x->body.guard};
+                        .with = &x->batch};
     emk_status st;
 
+    if (!ask_guard(call, x, e))
+        return false;
     note_decoy(call, x, &in);
     st = emk_api_decide(call, &in, &x->verdict, e);
     if (st != EMK_OK)
@@ -259,6 +323,8 @@ static emk_status make_ticket(emk_call *call, asking *x, emk_error *e)
     x->ticket.issued = now;
     x->ticket.expires = now + call->api->settings.ticket_s;
     fill_policy(&x->model, now, &x->ticket.policy);
+    if (x->guard == EMK_GUARDING_SHORT)
+        emk_guarding_shorten(&x->ticket.policy);
     st = sign_ticket(call, x, e);
     /* The first lease comes with the ticket: a device cannot accept without it. */
     if (st == EMK_OK && x->ticket.policy.lease_s) {
@@ -316,7 +382,6 @@ static bool store_ticket(emk_call *call, asking *x, emk_error *e)
                           .owner = device,
                           .expect = EMK_RECORD_ABSENT,
                           .expires_s = x->ticket.policy.expires + KEEP_S};
-    emk_grant_batch batch = {.n = 0};
     emk_entity_change change;
     bool done = false;
 
@@ -324,9 +389,9 @@ static bool store_ticket(emk_call *call, asking *x, emk_error *e)
         emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
         return false;
     }
-    emk_grant_add(&batch, &change.change, EMK_API_CONFLICT, NULL);
-    emk_grant_add(&batch, &asked, EMK_API_USED, "request: was answered; make another");
-    done = emk_grant_commit(call, &batch, e);
+    emk_grant_add(&x->batch, &change.change, EMK_API_CONFLICT, NULL);
+    emk_grant_add(&x->batch, &asked, EMK_API_USED, "request: was answered; make another");
+    done = emk_grant_commit(call, &x->batch, e);
     emk_entity_change_done(&change);
     return done;
 }

@@ -15,11 +15,13 @@
 #include "server/api/problem.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-#define READ_STEP  65536u
-#define LAYER_BYTE 9u /* of a preamble [container 3.1] */
+#define READ_STEP     65536u
+#define CERTIFIED_MAX 16u /* certificates that may be in use side by side */
+#define LAYER_BYTE    9u  /* of a preamble [container 3.1] */
 
 /* What is needed of a catalogue model to seal it.  In the table or, when that is full of models in
  * use, only its user's. */
@@ -32,11 +34,19 @@ typedef struct kept_model {
     uint64_t used; /* when, counted */
 } kept_model;
 
+/* A sealing key's certificate, and what it says. */
+typedef struct certified_key {
+    uint8_t bytes[EMK_CERTIFICATE_MAX];
+    size_t len;
+    emk_sealing_certificate says;
+} certified_key;
+
 struct emk_seals {
     const emk_crypto *crypto;
     const emk_keyholder *keyholder;
-    emk_buf certificate;
-    emk_sealing_certificate certified;
+    certified_key certified[CERTIFIED_MAX]; /* models may be at work under all but the oldest */
+    atomic_uint now;                        /* the one in use */
+    unsigned next;
     emk_lock *lock; /* over all that follows, and users and in_table of models */
     unsigned running, at_once;
     kept_model *table[EMK_SEALS_CACHED_MAX];
@@ -56,19 +66,30 @@ static void model_free(kept_model *m)
     emk_free(m);
 }
 
-static emk_status load_certificate(emk_seals *s, const emk_seals_config *in, emk_error *e)
+static const certified_key *certified_now(const emk_seals *s)
 {
-    const emk_keyholder *k = in->keyholder;
+    return &s->certified[atomic_load(&s->now)];
+}
+
+emk_status emk_seals_certify(emk_seals *s, emk_span certificate, const emk_verify_key *issuer,
+                             emk_span sealing_key, emk_error *e)
+{
+    unsigned place = s->next % CERTIFIED_MAX;
+    certified_key fresh = {.len = certificate.len};
     emk_status st;
 
-    emk_buf_init(&s->certificate, EMK_CERTIFICATE_MAX);
-    st = emk_sealing_certificate_verify(in->crypto, in->certificate, in->issuer, &s->certified, e);
+    if (certificate.len > sizeof fresh.bytes)
+        return emk_fail(e, EMK_E_LIMIT, "seals: length of the certificate", certificate.len);
+    st = emk_sealing_certificate_verify(s->crypto, certificate, issuer, &fresh.says, e);
     if (st != EMK_OK)
         return st;
-    if (s->certified.public_len != k->sealing_public_len ||
-        memcmp(s->certified.public_key, k->sealing_public, k->sealing_public_len) != 0)
+    if (!emk_span_equal(emk_span_of(fresh.says.public_key, fresh.says.public_len), sealing_key))
         return emk_fail(e, EMK_E_USAGE, "seals: the certificate is for another key", 0);
-    return emk_buf_append(&s->certificate, in->certificate, e);
+    memcpy(fresh.bytes, certificate.p, certificate.len);
+    s->certified[place] = fresh;
+    s->next++;
+    atomic_store(&s->now, place);
+    return EMK_OK;
 }
 
 emk_status emk_seals_new(const emk_seals_config *config, emk_seals **out, emk_error *e)
@@ -85,7 +106,8 @@ emk_status emk_seals_new(const emk_seals_config *config, emk_seals **out, emk_er
     s->keyholder = config->keyholder;
     s->cached = config->cached ? config->cached : EMK_SEALS_CACHED;
     s->at_once = config->at_once ? config->at_once : emk_os_processors() + 1;
-    st = load_certificate(s, config, e);
+    st = emk_seals_certify(s, config->certificate, config->issuer,
+                           emk_keyholder_sealing(config->keyholder), e);
     if (st == EMK_OK)
         st = emk_lock_new(&s->lock, e);
     if (st != EMK_OK) {
@@ -103,7 +125,6 @@ void emk_seals_free(emk_seals *s)
     for (unsigned i = 0; i < s->n_table; i++)
         model_free(s->table[i]);
     emk_lock_free(s->lock);
-    emk_buf_done(&s->certificate);
     emk_free(s);
 }
 
@@ -326,9 +347,11 @@ static emk_status sink_write(void *self, uint64_t off, const uint8_t *p, size_t 
 /* What can be refused before work is done.  As emk_sealer_start does it. */
 static emk_status judge(const emk_seals *s, const emk_ticket *t, uint64_t now, emk_error *e)
 {
+    const emk_sealing_certificate *says = &certified_now(s)->says;
+
     if (t->policy.lease_s && !t->lease_key.len)
         return emk_fail(e, EMK_E_FORMAT, "ticket: a lease without a lease key", 0);
-    if (now < s->certified.not_before || now > s->certified.not_after)
+    if (now < says->not_before || now > says->not_after)
         return emk_fail(e, EMK_E_BUSY, "seals: the sealing certificate is not good now", now);
     if (!emk_kem_is_supported(s->crypto, t->device_key.kem))
         return emk_fail(e, EMK_E_UNSUPPORTED, "seals: kind of device key", t->device_key.kem);
@@ -385,12 +408,13 @@ typedef struct seal_work {
 static emk_status seal(emk_api *api, const seal_work *w, emk_sealed_blob *out, emk_error *e)
 {
     emk_seals *s = api->seals;
+    const certified_key *certified = certified_now(s);
     const emk_ticket *t = w->ticket;
     emk_signer signer;
     emk_seal_in in = {.model = w->model,
                       .plan = w->plan,
                       .signer = &signer,
-                      .certificate = emk_buf_span(&s->certificate),
+                      .certificate = emk_span_of(certified->bytes, certified->len),
                       .policy = t->policy_bytes,
                       .identity = t->identity_bytes,
                       .lease_key = t->lease_key,
@@ -405,7 +429,7 @@ static emk_status seal(emk_api *api, const seal_work *w, emk_sealed_blob *out, e
     memcpy(in.request_hash, t->request_hash, sizeof in.request_hash);
     if (st == EMK_OK)
         st = emk_signer_from_fn(api->crypto,
-                                emk_span_of(s->certified.public_key, s->certified.public_len),
+                                emk_span_of(certified->says.public_key, certified->says.public_len),
                                 sign_header, s, &signer, e);
     if (st == EMK_OK)
         st = emk_sealing_new(api->crypto, &in, &sealing, e);
@@ -420,14 +444,19 @@ static emk_status seal(emk_api *api, const seal_work *w, emk_sealed_blob *out, e
 
 static emk_status check_ticket(const emk_api *api, emk_span message, emk_ticket *t, emk_error *e)
 {
+    const emk_verify_key *issuers[EMK_ISSUERS_MAX];
     uint64_t now = emk_api_now(api);
+    size_t n;
     emk_status st;
 
     if (!api->seals)
         return emk_fail(e, EMK_E_UNSUPPORTED, "seals: this server does not seal", 0);
-    if (!api->blobs.ops || !api->issuer)
+    n = emk_api_issuer_keys(api, issuers);
+    if (!api->blobs.ops || n == 0)
         return emk_fail(e, EMK_E_BUSY, "seals: a part of the server is not there", 0);
-    st = emk_ticket_verify(api->crypto, message, api->issuer, now, t, e);
+    st = EMK_E_SIGNATURE;
+    for (size_t i = 0; i < n && st == EMK_E_SIGNATURE; i++)
+        st = emk_ticket_verify(api->crypto, message, issuers[i], now, t, e);
     return st == EMK_OK ? judge(api->seals, t, now, e) : st;
 }
 

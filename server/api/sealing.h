@@ -42,6 +42,10 @@ typedef struct emk_seals_config {
  * EMK_E_NO_MEMORY. */
 emk_status emk_seals_new(const emk_seals_config *config, emk_seals **out,
                          emk_error *e) EMK_MUST_CHECK;
+/* From now on models carry this certificate; what is being sealed ends with the one before.  One
+ * thread at a time.  As emk_seals_new. */
+emk_status emk_seals_certify(emk_seals *s, emk_span certificate, const emk_verify_key *issuer,
+                             emk_span sealing_key, emk_error *e) EMK_MUST_CHECK;
 /* Nobody may be sealing any more.  NULL is fine. */
 void emk_seals_free(emk_seals *s);
 /* After a withdrawal. */

@@ -4,6 +4,7 @@
 #include "core/base/alloc.h"
 #include "core/base/secret.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define KEY_FILE_MAX  1024u
@@ -125,12 +126,30 @@ static emk_status read_app(emk_server *s, const emk_config_app *in, emk_api_app 
 /* With --dev the folder need not be there. */
 static emk_status read_roots(emk_server *s, emk_error *e)
 {
+    emk_attest_roots *roots = NULL;
     emk_status st;
 
     if (!s->config.attest_roots)
         return EMK_OK;
-    st = emk_attest_roots_open(s->crypto, s->config.attest_roots, &s->attestation->roots, e);
+    st = emk_attest_roots_open(s->crypto, s->config.attest_roots, &roots, e);
+    if (st == EMK_OK)
+        s->attestation->roots = roots;
     return st == EMK_E_NOT_FOUND && s->options.dev ? EMK_OK : st;
+}
+
+emk_status emk_server_roots_reload(emk_server *s, emk_error *e)
+{
+    unsigned place = s->n_old_roots % EMK_SERVER_OLD_ROOTS;
+    emk_attest_roots *fresh = NULL;
+    emk_status st = emk_attest_roots_open(s->crypto, s->config.attest_roots, &fresh, e);
+
+    if (st != EMK_OK)
+        return st;
+    /* No request is at work as long as so many reloads take. */
+    emk_attest_roots_free(s->old_roots[place]);
+    s->old_roots[place] = atomic_exchange(&s->attestation->roots, fresh);
+    s->n_old_roots++;
+    return EMK_OK;
 }
 
 emk_status emk_server_attestation_open(emk_server *s, emk_error *e)
@@ -164,6 +183,8 @@ void emk_server_attestation_close(emk_server *s)
     for (size_t i = 0; a && i < a->n_apps; i++)
         emk_play_keys_free(a->apps[i].play_keys);
     emk_attest_roots_free(a ? a->roots : NULL);
+    for (unsigned i = 0; i < EMK_SERVER_OLD_ROOTS; i++)
+        emk_attest_roots_free(s->old_roots[i]);
     emk_free(a);
     s->attestation = NULL;
 }

@@ -22,7 +22,9 @@ typedef enum kind {
     ISSUERS, /* list of mappings */
     LIMITS,
     CONCURRENCY,
-    APPS
+    APPS,
+    HOOKS,
+    SOURCE_LIST
 } kind;
 
 typedef struct option {
@@ -39,6 +41,7 @@ typedef struct option {
 static const char *const LOG_LEVELS[] = {"error", "warning", "info", "debug", NULL};
 static const char *const FIELDS[] = {"none", "x-forwarded-for", "forwarded", NULL};
 static const char *const SOURCES[] = {"file", "pkcs11", "tpm2", NULL};
+static const char *const CLIENTS[] = {"none", "services", "operators", "both", NULL};
 static const char *const STALE[] = {"refuse", "level_0", "warn", NULL};
 static const char *const BY[] = {"all", "route", "net", "user", "device", "name", "tenant", NULL};
 static const char *const UNITS[] = {"requests", "cost", "failures", NULL};
@@ -71,7 +74,7 @@ static const option OPTIONS[] = {
      "How long requests at work may take to end after a stop or reload."},
     {"http", "threads", COUNT, AT(threads), "2", 1, 16, NULL, false,
      "Threads that read and write connections."},
-    {"http", "workers", COUNT, AT(workers), "16", 2, 64, NULL, false,
+    {"http", "workers", COUNT, AT(workers), "32", 2, 64, NULL, false,
      "Threads that run requests; they may wait for the disk, so more than processors."},
     {"http", "streams", COUNT, AT(streams), "8", 1, 63, NULL, false,
      "Uploads at once; below `workers`. More are answered 503."},
@@ -93,6 +96,11 @@ static const option OPTIONS[] = {
      "PEM file with the certificate and its chain; without it the API is plain HTTP, for a proxy "
      "in front. Read again by a reload."},
     {"tls", "key", TEXT, AT(tls_key), "", 0, 0, NULL, false, "PEM file with the private key."},
+    {"tls", "client_ca", TEXT, AT(tls_client_ca), "", 0, 0, NULL, false,
+     "PEM file with the authorities whose client certificates are taken; without it none are asked "
+     "for. Read again by a reload."},
+    {"tls", "client_required", CHOICE, AT(tls_client_required), "none", 0, 0, CLIENTS, false,
+     "Who must show a client certificate besides their key or session."},
     {"proxies", "trusted", NETS, AT(proxies), "", 0, EMK_CONFIG_NETS_MAX, NULL, false,
      "List of networks whose word on the client's address is believed."},
     {"proxies", "field", CHOICE, AT(proxies_field), "none", 0, 0, FIELDS, false,
@@ -108,6 +116,8 @@ static const option OPTIONS[] = {
      "Library of the token (pkcs11)."},
     {"keys", "uri", TEXT, AT(keys_uri), "", 0, 0, NULL, false,
      "Which key, `pkcs11:token=…;object=…` without a PIN (pkcs11)."},
+    {"keys", "next_uri", TEXT, AT(keys_next_uri), "", 0, 0, NULL, false,
+     "With `pkcs11`: the key object that `earmark admin signing rotate issuer` goes to."},
     {"keys", "pin_file", TEXT, AT(keys_pin_file), "", 0, 0, NULL, false,
      "File with the token's PIN, readable by the keyholder only (pkcs11)."},
     {"keys", "tpm_dir", TEXT, AT(keys_tpm_dir), "", 0, 0, NULL, false,
@@ -154,6 +164,9 @@ static const option OPTIONS[] = {
      "Users, and as many devices, that the engine remembers at once; about 3 KiB each pair."},
     {"fraud", "snapshot", SECONDS, AT(fraud_snapshot_s), "5m", 10, DAY_S, NULL, false,
      "How often the engine's state is written, so that a restart is short."},
+    {"fraud", "campaigns", SECONDS, AT(fraud_campaigns_s), "1h", 0, DAY_S, NULL, false,
+     "How often groups of users that act in lockstep are looked for, to be decided upon by an "
+     "operator; 0: only when one asks."},
     {"attestation", "roots", TEXT, AT(attest_roots), "", 0, 0, NULL, false,
      "Folder of anchors and lists that `earmark attest update` keeps; read at the start."},
     {"attestation", "stale", CHOICE, AT(attest_stale), "refuse", 0, 0, STALE, false,
@@ -169,6 +182,22 @@ static const option OPTIONS[] = {
      "`digests` (SHA-256 of Android signing certificates, hex), `min_level`, `min_os_patch` "
      "(YYYYMM), `min_version`, `development`, `unverified_boot`, `retired`, and the files "
      "`play_decryption` and `play_verification`."},
+    {"webhooks", "targets", HOOKS, AT(hooks), "", 0, EMK_CONFIG_HOOKS_MAX, NULL, false,
+     "Whom this server tells: a list of `name`, `url`, `secret_file` (a line `whsec_<base64>`) and "
+     "optionally `kinds` (words with spaces between; none: all) and `allow` (`private`: addresses "
+     "of the inner network, `http`: without TLS)."},
+    {"webhooks", "sources", SOURCE_LIST, AT(sources), "", 0, EMK_CONFIG_SOURCES_MAX, NULL, false,
+     "Whose webhooks are taken at `/v1/webhooks/<name>`: a list of `name`, `secret_file` and "
+     "`tenant`."},
+    {"webhooks", "queue", COUNT, AT(hooks_queue), "1000", 1, 100000, NULL, false,
+     "Messages that wait for one target; more are dropped and counted."},
+    {"webhooks", "per_minute", COUNT, AT(hooks_per_minute), "600", 1, 60000, NULL, false,
+     "Messages sent to one target in a minute at most."},
+    {"webhooks", "retry", MILLIS, AT(hooks_retry_ms), "5s", 10, 3600000, NULL, false,
+     "The first pause after a failure; each one is three times the one before, up to six hours, "
+     "twelve tries in all."},
+    {"webhooks", "ca_file", TEXT, AT(hooks_ca), "", 0, 0, NULL, false,
+     "PEM file of certificates that targets' are checked with, instead of the system's."},
     {"audit", "origin", TEXT, AT(audit_origin), "", 0, 0, NULL, false,
      "Name of the audit log in its checkpoints; empty: made from `server.origin`. Never change "
      "it."},
@@ -335,6 +364,11 @@ static emk_status take_issuer(const reading *r, const emk_yaml_node *m)
         st = need_text(r, m, "tenant", &out->tenant);
     if (st == EMK_OK)
         st = need_text(r, m, "jwks_file", &out->jwks_file);
+    /* A user is a tenant's subject: of two issuers with one tenant, each could name the other's. */
+    for (size_t i = 0; st == EMK_OK && i < r->c->n_issuers; i++)
+        if (strcmp(r->c->issuers[i].tenant, out->tenant) == 0)
+            st = emk_yaml_refuse(m, r->d, r->e, "configuration: tenant of two issuers",
+                                 "each issuer has a tenant of its own; %s is taken", out->tenant);
     if (st == EMK_OK)
         r->c->n_issuers++;
     return st;
@@ -448,6 +482,98 @@ static emk_status take_app(const reading *r, const emk_yaml_node *m)
         st = app_rules(r, m, out);
     if (st == EMK_OK)
         r->c->n_apps++;
+    return st;
+}
+
+/* What is one of the names, as bits. */
+static emk_status may_words(const reading *r, const emk_yaml_node *m, const char *key,
+                            const char *const *names, uint32_t *out)
+{
+    const emk_yaml_node *n = emk_yaml_get(m, key);
+    const char *at = n && n->kind == EMK_YAML_SCALAR ? n->text : "";
+
+    while (*(at += strspn(at, " "))) {
+        size_t len = strcspn(at, " "), i = 0;
+
+        while (names[i] && (strlen(names[i]) != len || memcmp(names[i], at, len) != 0))
+            i++;
+        if (!names[i])
+            return emk_yaml_refuse(n, r->d, r->e, "configuration: not a word of this list",
+                                   "%s: there is no \"%.*s\"; see docs/spec/webhooks.md", key,
+                                   (int)len, at);
+        *out |= UINT32_C(1) << i;
+        at += len;
+    }
+    return EMK_OK;
+}
+
+static bool is_short_name(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+
+    return n > 0 && n <= 32 && text[n] == 0;
+}
+
+static emk_status need_short_name(const reading *r, const emk_yaml_node *m, const char **out)
+{
+    emk_status st = need_text(r, m, "name", out);
+
+    if (st == EMK_OK && !is_short_name(*out))
+        st = emk_yaml_refuse(m, r->d, r->e, "configuration: name",
+                             "name: 1 to 32 of a-z, 0-9, - and _");
+    return st;
+}
+
+static emk_status take_hook(const reading *r, const emk_yaml_node *m)
+{
+    static const char *const KEYS[] = {"name", "url", "secret_file", "kinds", "allow", NULL};
+    static const char *const ALLOW[] = {"private", "http", NULL};
+    emk_config_hook hook = {.kinds = 0};
+    const char *why;
+    emk_status st = emk_yaml_check_keys(m, KEYS, r->d, r->e);
+
+    if (st == EMK_OK && r->c->n_hooks == EMK_CONFIG_HOOKS_MAX)
+        st = emk_yaml_refuse(m, r->d, r->e, "configuration: too many", "too many targets");
+    if (st == EMK_OK)
+        st = need_short_name(r, m, &hook.name);
+    for (size_t i = 0; st == EMK_OK && i < r->c->n_hooks; i++)
+        if (strcmp(r->c->hooks[i].name, hook.name) == 0)
+            st = emk_yaml_refuse(m, r->d, r->e, "configuration: twice", "two targets named %s",
+                                 hook.name);
+    if (st == EMK_OK)
+        st = need_text(r, m, "url", &hook.url);
+    if (st == EMK_OK)
+        st = need_text(r, m, "secret_file", &hook.secret_file);
+    if (st == EMK_OK)
+        st = may_words(r, m, "kinds", EMK_WEBHOOK_KIND_NAME, &hook.kinds);
+    if (st == EMK_OK)
+        st = may_words(r, m, "allow", ALLOW, &hook.allow);
+    if (st == EMK_OK && (why = emk_webhook_url_check(hook.url, hook.allow)) != NULL)
+        st = emk_yaml_refuse(emk_yaml_get(m, "url"), r->d, r->e, "configuration: url", "url: %s",
+                             why);
+    if (st != EMK_OK)
+        return st;
+    if (hook.kinds == 0)
+        hook.kinds = (UINT32_C(1) << EMK_WEBHOOK_KINDS) - 1;
+    r->c->hooks[r->c->n_hooks++] = hook;
+    return EMK_OK;
+}
+
+static emk_status take_source(const reading *r, const emk_yaml_node *m)
+{
+    static const char *const KEYS[] = {"name", "secret_file", "tenant", NULL};
+    emk_config_source *out = &r->c->sources[r->c->n_sources];
+    emk_status st = emk_yaml_check_keys(m, KEYS, r->d, r->e);
+
+    if (st == EMK_OK && r->c->n_sources == EMK_CONFIG_SOURCES_MAX)
+        st = emk_yaml_refuse(m, r->d, r->e, "configuration: too many", "too many sources");
+    if (st == EMK_OK)
+        st = need_short_name(r, m, &out->name);
+    if (st == EMK_OK)
+        st = need_text(r, m, "secret_file", &out->secret_file);
+    if (st == EMK_OK)
+        st = need_text(r, m, "tenant", &out->tenant);
+    r->c->n_sources += st == EMK_OK;
     return st;
 }
 
@@ -568,6 +694,10 @@ static emk_status take_option(const reading *r, const emk_yaml_node *n, const op
         return take_list(r, n, take_concurrency);
     case APPS:
         return take_list(r, n, take_app);
+    case HOOKS:
+        return take_list(r, n, take_hook);
+    case SOURCE_LIST:
+        return take_list(r, n, take_source);
     }
     return EMK_OK;
 }
@@ -653,6 +783,13 @@ static emk_status check_whole(const reading *r, const emk_yaml_node *root)
     if ((c->tls_certificate == NULL) != (c->tls_key == NULL))
         return emk_yaml_refuse(root, r->d, r->e, "configuration: tls",
                                "tls.certificate and tls.key come together");
+    if (c->tls_client_ca && !c->tls_certificate)
+        return emk_yaml_refuse(root, r->d, r->e, "configuration: tls",
+                               "tls.client_ca needs tls.certificate: a proxy's word on a client "
+                               "certificate is not taken");
+    if (c->tls_client_required != EMK_CONFIG_CLIENTS_NONE && !c->tls_client_ca)
+        return emk_yaml_refuse(root, r->d, r->e, "configuration: tls",
+                               "tls.client_required needs tls.client_ca");
     if (c->streams >= c->workers)
         return emk_yaml_refuse(emk_yaml_get(root, "http"), r->d, r->e, "configuration: streams",
                                "http.streams must be below http.workers");
@@ -852,6 +989,45 @@ static emk_status put_concurrency(const emk_config *c, emk_buf *out, emk_error *
     return st == EMK_OK ? put(out, e, "\n") : st;
 }
 
+static emk_status put_words(emk_buf *out, const char *key, const char *const *names, uint32_t bits,
+                            emk_error *e)
+{
+    emk_status st = bits ? put(out, e, "\n      %s: \"", key) : EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && bits && names[i]; i++)
+        if (bits >> i & 1)
+            st = put(out, e, "%s%s", (bits & ((UINT32_C(1) << i) - 1)) ? " " : "", names[i]);
+    return st == EMK_OK && bits ? put(out, e, "\"") : st;
+}
+
+static emk_status put_hooks(const emk_config *c, emk_buf *out, emk_error *e)
+{
+    static const char *const ALLOW[] = {"private", "http", NULL};
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < c->n_hooks; i++) {
+        const emk_config_hook *h = &c->hooks[i];
+
+        st = put(out, e, "\n    - name: \"%s\"\n      url: \"%s\"\n      secret_file: \"%s\"",
+                 h->name, h->url, h->secret_file);
+        if (st == EMK_OK)
+            st = put_words(out, "kinds", EMK_WEBHOOK_KIND_NAME, h->kinds, e);
+        if (st == EMK_OK)
+            st = put_words(out, "allow", ALLOW, h->allow, e);
+    }
+    return st == EMK_OK ? put(out, e, "\n") : st;
+}
+
+static emk_status put_sources(const emk_config *c, emk_buf *out, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < c->n_sources; i++)
+        st = put(out, e, "\n    - name: \"%s\"\n      secret_file: \"%s\"\n      tenant: \"%s\"",
+                 c->sources[i].name, c->sources[i].secret_file, c->sources[i].tenant);
+    return st == EMK_OK ? put(out, e, "\n") : st;
+}
+
 static bool is_empty(const emk_config *c, const option *o)
 {
     switch (o->kind) {
@@ -867,6 +1043,10 @@ static bool is_empty(const emk_config *c, const option *o)
         return c->n_concurrency == 0;
     case APPS:
         return c->n_apps == 0;
+    case HOOKS:
+        return c->n_hooks == 0;
+    case SOURCE_LIST:
+        return c->n_sources == 0;
     default:
         return false;
     }
@@ -894,6 +1074,10 @@ static emk_status put_value(const emk_config *c, const option *o, emk_buf *out, 
         return put_concurrency(c, out, e);
     case APPS:
         return put_apps(c, out, e);
+    case HOOKS:
+        return put_hooks(c, out, e);
+    case SOURCE_LIST:
+        return put_sources(c, out, e);
     default:
         format_value(o, *(const uint64_t *)p, text);
         return put(out, e, " %s\n", text);
@@ -940,6 +1124,8 @@ static const char *unit_of(const option *o)
     case LIMITS:
     case CONCURRENCY:
     case APPS:
+    case HOOKS:
+    case SOURCE_LIST:
         return "list";
     case TEXT:
         break;

@@ -8,6 +8,7 @@
 #include "server/daemon/http.h"
 #include "server/daemon/keyholder.h"
 #include "server/daemon/log.h"
+#include "server/webhook/webhook.h"
 #include "server/yaml/yaml.h"
 
 #define EMK_CONFIG_TEXT_MAX    ((size_t)256 * 1024)
@@ -15,6 +16,8 @@
 #define EMK_CONFIG_APPS_MAX    EMK_API_APPS_MAX
 #define EMK_CONFIG_DEV_APP     "dev.example.app" /* of --dev: simulators' evidence counts there */
 #define EMK_CONFIG_NETS_MAX    64u
+#define EMK_CONFIG_HOOKS_MAX   8u
+#define EMK_CONFIG_SOURCES_MAX 8u
 #define EMK_CONFIG_LIMITS_MAX  EMK_LIMIT_RULES_MAX
 
 typedef struct emk_config_issuer {
@@ -31,6 +34,24 @@ typedef struct emk_config_app {
     const char *play_decryption, *play_verification; /* files */
 } emk_config_app;
 
+typedef struct emk_config_hook {
+    const char *name, *url, *secret_file;
+    uint32_t kinds; /* bits of emk_webhook_kind */
+    unsigned allow; /* emk_webhook_allow */
+} emk_config_hook;
+
+typedef struct emk_config_source {
+    const char *name, *tenant, *secret_file;
+} emk_config_source;
+
+/* Of whom a TLS client certificate is asked besides. */
+typedef enum emk_config_clients {
+    EMK_CONFIG_CLIENTS_NONE,
+    EMK_CONFIG_CLIENTS_SERVICES,
+    EMK_CONFIG_CLIENTS_OPERATORS,
+    EMK_CONFIG_CLIENTS_BOTH
+} emk_config_clients;
+
 typedef struct emk_config {
     emk_arena arena; /* all texts */
 
@@ -41,13 +62,15 @@ typedef struct emk_config {
     uint64_t threads, workers, streams, connections, connections_net;
     uint64_t head_s, idle_s, body_s, answer_s, least_rate;
 
-    const char *tls_certificate, *tls_key;
+    const char *tls_certificate, *tls_key, *tls_client_ca;
+    uint64_t tls_client_required; /* emk_config_clients */
     emk_net proxies[EMK_CONFIG_NETS_MAX];
     size_t n_proxies;
     uint64_t proxies_field;
     const char *firewall_file;
 
-    const char *keys_dir, *keys_module, *keys_uri, *keys_pin_file, *keys_tpm_dir, *keys_tcti;
+    const char *keys_dir, *keys_module, *keys_uri, *keys_next_uri, *keys_pin_file, *keys_tpm_dir,
+        *keys_tcti;
     const char *keys_user, *keys_certificate;
     uint64_t keys_issuer, keys_sealing_s, keys_per_second;
 
@@ -56,7 +79,14 @@ typedef struct emk_config {
     uint64_t devices_per_user, use_life_s, use_cost;
 
     const char *fraud_rules, *fraud_draft;
-    uint64_t fraud_users, fraud_snapshot_s;
+    uint64_t fraud_users, fraud_snapshot_s, fraud_campaigns_s;
+
+    emk_config_hook hooks[EMK_CONFIG_HOOKS_MAX];
+    size_t n_hooks;
+    emk_config_source sources[EMK_CONFIG_SOURCES_MAX];
+    size_t n_sources;
+    uint64_t hooks_queue, hooks_per_minute, hooks_retry_ms;
+    const char *hooks_ca;
 
     const char *attest_roots, *attest_good;
     uint64_t attest_stale, attest_pcrs;

@@ -1,6 +1,7 @@
 #include "server/daemon/conns.h"
 
 #include "core/base/alloc.h"
+#include "core/base/os_file.h"
 #include "core/base/os_thread.h"
 #include "core/base/os_time.h"
 #include "server/daemon/os_net.h"
@@ -9,6 +10,7 @@
 
 #define BUCKETS 65536u
 #define TICK_NS UINT64_C(500000000)
+#define SOON_NS UINT64_C(20000000) /* while somebody is still sending */
 
 struct emk_conn {
     emk_conn *next, *prev;
@@ -17,13 +19,23 @@ struct emk_conn {
     uint32_t bucket;
     _Atomic uint64_t deadline; /* emk_os_monotonic_ns */
     atomic_bool watched;
+    bool lingers;
     void *owner;
 };
+
+/* What is left of a removed connection. */
+typedef struct leaving {
+    int fd; /* a descriptor of our own: the owner closes the other one */
+    size_t left;
+    uint64_t until;
+} leaving;
 
 struct emk_conns {
     emk_lock *lock; /* of the list, and of what it leads to */
     emk_thread *reaper;
     emk_conn *first;
+    leaving leaving[EMK_CONNS_LINGER_MAX];
+    size_t n_leaving;
     bool ending;
     uint32_t per_net;
     uint64_t seed;
@@ -59,14 +71,32 @@ static void reap(emk_conns *t, uint64_t now)
         }
 }
 
+static void swallow(emk_conns *t, uint64_t now)
+{
+    for (size_t i = 0; i < t->n_leaving;) {
+        leaving *l = &t->leaving[i];
+        size_t n;
+        bool more = emk_net_swallow(l->fd, l->left, &n);
+
+        l->left -= n < l->left ? n : l->left;
+        if (more && l->left > 0 && now < l->until) {
+            i++;
+            continue;
+        }
+        emk_os_close(l->fd);
+        *l = t->leaving[--t->n_leaving];
+    }
+}
+
 static void run_reaper(void *self)
 {
     emk_conns *t = self;
 
     emk_lock_take(t->lock);
     while (!t->ending) {
-        (void)emk_lock_wait_for(t->lock, TICK_NS);
+        (void)emk_lock_wait_for(t->lock, t->n_leaving > 0 ? SOON_NS : TICK_NS);
         reap(t, emk_os_monotonic_ns());
+        swallow(t, emk_os_monotonic_ns());
     }
     emk_lock_give(t->lock);
 }
@@ -101,6 +131,8 @@ void emk_conns_free(emk_conns *t)
         emk_lock_give(t->lock);
         emk_thread_join(t->reaper);
     }
+    for (size_t i = 0; i < t->n_leaving; i++)
+        emk_os_close(t->leaving[i].fd);
     emk_lock_free(t->lock);
     emk_free(t);
 }
@@ -136,9 +168,23 @@ emk_conn *emk_conns_add(emk_conns *t, int fd, const emk_address *from, bool trus
     return c;
 }
 
+/* Under the lock. */
+static void leave(emk_conns *t, const emk_conn *c)
+{
+    int fd = t->n_leaving < EMK_CONNS_LINGER_MAX ? emk_net_dup(c->fd) : -1;
+
+    if (fd < 0)
+        return;
+    t->leaving[t->n_leaving++] =
+        (leaving){fd, EMK_CONNS_LINGER_BYTES, emk_os_monotonic_ns() + EMK_CONNS_LINGER_NS};
+    emk_lock_wake_all(t->lock);
+}
+
 void emk_conns_remove(emk_conns *t, emk_conn *c)
 {
     emk_lock_take(t->lock);
+    if (c->lingers)
+        leave(t, c);
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -162,6 +208,11 @@ void emk_conn_deadline(emk_conn *c, uint64_t in_ns)
 void emk_conn_watch(emk_conn *c, bool on)
 {
     atomic_store_explicit(&c->watched, on, memory_order_relaxed);
+}
+
+void emk_conn_linger(emk_conn *c)
+{
+    c->lingers = true;
 }
 
 void *emk_conn_owner(const emk_conn *c)

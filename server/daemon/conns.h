@@ -1,5 +1,9 @@
 /* The open connections: how many of each net, and when each one's time is over.
  *
+ * One that was answered before its body was read is not closed at once: a close with unread bytes
+ * tells the client's side to drop the answer too [RFC 9112 9.6].  What still comes is read and
+ * forgotten, for a short time and up to a number of bytes.
+ *
  * A connection whose deadline passed is broken by a thread of this module (shut down, not closed:
  * its owner closes it).
  *
@@ -9,7 +13,10 @@
 
 #include "server/gate/address.h"
 
-#define EMK_CONNS_NEVER UINT64_MAX
+#define EMK_CONNS_NEVER        UINT64_MAX
+#define EMK_CONNS_LINGER_MAX   256u                 /* at once; others are closed at once */
+#define EMK_CONNS_LINGER_BYTES ((size_t)4 << 20)    /* of each ... */
+#define EMK_CONNS_LINGER_NS    UINT64_C(5000000000) /* ... and how long */
 
 typedef struct emk_conns emk_conns;
 typedef struct emk_conn emk_conn;
@@ -35,6 +42,10 @@ void emk_conn_deadline(emk_conn *c, uint64_t in_ns);
 /* While it waits for more of a body: a client that has left is noticed here, because libmicrohttpd
  * (0.9.75, edge-triggered) misses the end when it comes together with the last bytes. */
 void emk_conn_watch(emk_conn *c, bool on);
+
+/* There is an answer before the body was read: when it is removed, what still comes is swallowed.
+ */
+void emk_conn_linger(emk_conn *c);
 
 /* What the owner hangs on it. */
 void *emk_conn_owner(const emk_conn *c);

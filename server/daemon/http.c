@@ -17,6 +17,7 @@
 #include "server/daemon/conns.h"
 #include "server/daemon/log.h"
 #include "server/daemon/os_net.h"
+#include "server/daemon/tls.h"
 #include "server/daemon/workers.h"
 
 #include <microhttpd.h>
@@ -30,6 +31,7 @@
 #define RING_BYTES    262144u
 #define SLACK_BYTES   1048576u /* of a body refused too late to stop it: read and thrown away */
 #define BLOCK_BYTES   65536u
+#define AT_ONCE_BYTES 8192u /* of a body that comes with its head, or right behind it */
 #define TLS_PRIORITY  "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
 #define DRAIN_TICK_NS UINT64_C(5000000)
 
@@ -73,7 +75,7 @@ struct emk_http_server {
     emk_conns *conns;
     emk_workers *workers;
     emk_lock *lock;
-    atomic_bool draining;
+    atomic_bool draining, retiring;
     bool stopping; /* under the lock: no worker is started any more */
     _Atomic uint64_t busy, streams;
 };
@@ -313,6 +315,21 @@ static bool framing_is_sound(exchange *x, const char *version)
            (old ? emk_request_count(rq, "host", NULL) > 0 : 1);
 }
 
+/* A client's certificate counts when somebody is named who signs them. */
+static bool take_certificate(exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    emk_gate_request *rq = &x->call.request;
+    emk_error ignored;
+    emk_span der;
+
+    if (!x->server->config.tls_clients || !info)
+        return true;
+    rq->tls_client_bad = emk_tls_client_certificate(info->tls_session, &der) == EMK_TLS_CLIENT_BAD;
+    return emk_arena_copy(&x->call.arena, der, &rq->tls_client_der, &ignored) == EMK_OK;
+}
+
 static void split_target(emk_gate_request *rq, emk_span target)
 {
     const uint8_t *q = target.len ? memchr(target.p, '?', target.len) : NULL;
@@ -343,7 +360,7 @@ static bool fill_request(exchange *x, const char *method, const char *version)
     rq->fields = h.fields;
     (void)MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, take_field, &h);
     rq->n_fields = h.n;
-    if (h.bad || !framing_is_sound(x, version))
+    if (h.bad || !framing_is_sound(x, version) || !take_certificate(x))
         return false;
     (void)emk_request_count(rq, "host", &rq->authority);
     return true;
@@ -418,7 +435,7 @@ static bool add_fields(const exchange *x, struct MHD_Response *out)
         if (value[0] && MHD_add_response_header(out, name, value) != MHD_YES)
             return false;
     }
-    if (atomic_load(&x->server->draining) &&
+    if ((atomic_load(&x->server->draining) || atomic_load(&x->server->retiring)) &&
         MHD_add_response_header(out, "connection", "close") != MHD_YES)
         return false;
     return true;
@@ -616,16 +633,30 @@ static enum MHD_Result start_stream(exchange *x)
 
 /* ---- steps of a request, on the event thread ---- */
 
+static bool has_body(const exchange *x)
+{
+    return emk_request_count(&x->call.request, "transfer-encoding", NULL) > 0 ||
+           (x->call.content_length != EMK_HTTP_NO_LENGTH && x->call.content_length > 0);
+}
+
 /* An answer before the body is read costs the connection; without a body it need not. */
 static enum MHD_Result refuse_early(exchange *x)
 {
-    bool has_body = emk_request_count(&x->call.request, "transfer-encoding", NULL) > 0 ||
-                    (x->call.content_length != EMK_HTTP_NO_LENGTH && x->call.content_length > 0);
-
-    if (has_body)
+    if (has_body(x)) {
+        emk_conn_linger(x->conn);
         return queue_answer(x);
+    }
     x->state = EX_WAIT;
     return MHD_YES;
+}
+
+/* A body that is not here yet, most likely: the gate is asked before the client is told to send it.
+ * Others are read first, which costs less than the directory on this thread. */
+static bool is_worth_asking(const exchange *x)
+{
+    return has_body(x) && (x->call.content_length == EMK_HTTP_NO_LENGTH ||
+                           x->call.content_length > AT_ONCE_BYTES ||
+                           emk_request_count(&x->call.request, "expect", NULL) > 0);
 }
 
 static enum MHD_Result open_exchange(exchange *x, const char *method, const char *version)
@@ -644,7 +675,7 @@ static enum MHD_Result open_exchange(exchange *x, const char *method, const char
         return queue_answer(x);
     }
     step = emk_frame_open(&x->call, x->server->config.router);
-    if (step == EMK_FRAME_ANSWERED)
+    if (step == EMK_FRAME_ANSWERED || (is_worth_asking(x) && !emk_frame_admit(&x->call)))
         return refuse_early(x);
     body = x->call.content_length == EMK_HTTP_NO_LENGTH ? x->call.route->body_max
                                                         : x->call.content_length;
@@ -862,15 +893,19 @@ static emk_status start_library(emk_http_server *s, emk_error *e)
     union {
         const char *in;
         void *out;
-    } certificate = {c->tls_certificate}, key = {c->tls_key}, priority = {TLS_PRIORITY};
+    } certificate = {c->tls_certificate}, key = {c->tls_key}, priority = {TLS_PRIORITY},
+      clients = {c->tls_clients};
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, certificate.out},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, key.out},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, priority.out},
+        {c->tls_clients ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0, clients.out},
         {MHD_OPTION_END, 0, NULL},
     };
     int fd = emk_net_dup(c->fd); /* the library closes what it is given */
 
+    if (c->tls_clients && !emk_tls_knows_clients())
+        return emk_fail(e, EMK_E_UNSUPPORTED, "http: this build takes no client certificates", 0);
     if (c->tls_certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         return emk_fail(e, EMK_E_UNSUPPORTED, "http: the library has no TLS", 0);
     if (fd < 0)
@@ -883,7 +918,7 @@ static emk_status start_library(emk_http_server *s, emk_error *e)
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
         POOL_STEP, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-        s, MHD_OPTION_ARRAY, c->tls_certificate ? tls : tls + 3, MHD_OPTION_END);
+        s, MHD_OPTION_ARRAY, c->tls_certificate ? tls : tls + 4, MHD_OPTION_END);
     if (s->mhd)
         return EMK_OK;
     emk_os_close(fd);
@@ -920,9 +955,15 @@ emk_status emk_http_start(const emk_http_config *config, emk_http_server **out, 
 
 void emk_http_drain(emk_http_server *s)
 {
+    atomic_store(&s->draining, true);
+    emk_http_retire(s);
+}
+
+void emk_http_retire(emk_http_server *s)
+{
     MHD_socket fd;
 
-    if (atomic_exchange(&s->draining, true))
+    if (atomic_exchange(&s->retiring, true))
         return;
     fd = MHD_quiesce_daemon(s->mhd);
     if (fd != MHD_INVALID_SOCKET)

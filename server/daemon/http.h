@@ -27,7 +27,8 @@ typedef struct emk_http_config {
     const emk_router *router;
     int fd;                                /* listening; stays the caller's */
     const char *tls_certificate, *tls_key; /* PEM texts; NULL: no TLS */
-    const emk_trusted_proxies *proxies;    /* NULL: none */
+    const char *tls_clients; /* PEM: who signs clients' certificates; NULL: none are asked for */
+    const emk_trusted_proxies *proxies; /* NULL: none */
     emk_http_limits limits;
     bool counts; /* requests go into the metrics and the log */
 } emk_http_config;
@@ -42,6 +43,9 @@ emk_status emk_http_start(const emk_http_config *config, emk_http_server **out,
 /* No new connections from now on; those there may finish their request.  The listening socket is
  * free for another server. */
 void emk_http_drain(emk_http_server *s);
+/* The same, but who is connected is served until the connection ends, which each answer asks for:
+ * another server has taken over. */
+void emk_http_retire(emk_http_server *s);
 /* Requests that are at work. */
 uint64_t emk_http_busy(const emk_http_server *s);
 /* Connections that are open, that were refused (too many of one net), that were too slow. */

@@ -22,11 +22,12 @@ static emk_status readyz(emk_call *call, emk_error *e)
     const char *why = emk_server_unready(call->api->daemon);
     emk_json_out o;
 
-    emk_json_out_init(&o, &call->arena, 512);
+    emk_json_out_init(&o, &call->arena, 2048);
     emk_json_out_open(&o, NULL, '{');
     emk_json_out_bool(&o, "ready", why == NULL);
     if (why)
         emk_json_out_text(&o, "why", emk_span_str(why));
+    emk_server_files_json(call->api->daemon, &o);
     emk_json_out_close(&o);
     return emk_json_out_reply(&o, call, why ? 503 : 200, e);
 }
@@ -105,8 +106,13 @@ static void collect(void *self)
         emk_tokens_counts(s->tokens, &hits, &misses);
     emk_metric_set(s->metrics.tokens, 0, 0, hits);
     emk_metric_set(s->metrics.tokens, 1, 0, misses);
+    for (unsigned i = 0; i < EMK_SERVER_FILES; i++)
+        emk_metric_set(s->metrics.file_age, i, 0, emk_server_file_age(s, (emk_server_file)i));
+    if (emk_server_sealing_left(s) != UINT64_MAX)
+        emk_metric_set(s->metrics.sealing_left, 0, 0, emk_server_sealing_left(s));
     emk_metric_set(s->metrics.uptime, 0, 0, emk_os_monotonic_ns() - s->started_ns);
     collect_journal(s);
+    emk_server_hooks_collect(s);
 }
 
 /* The place of one metric among the server's. */
@@ -115,7 +121,10 @@ static emk_metric **metric_at(emk_server_metrics *m, size_t offset)
     return (emk_metric **)(void *)((uint8_t *)m + offset);
 }
 
+static const char *const HOOK_RESULTS[] = {"sent", "failed", "dropped"};
 static const char *const COUNTERS[] = {"limits", "windows", "once", "leases"};
+static const char *const FILES[EMK_SERVER_FILES] = {"attestation", "token_keys", "firewall",
+                                                    "fraud_rules", "tls"};
 static const char *const CACHE[] = {"hit", "miss"};
 
 static const struct {
@@ -167,6 +176,31 @@ static const struct {
      {.name = "earmark_token_cache_total",
       .help = "Tokens remembered, and verified anew",
       .labels = {{"result", CACHE, 2}}}},
+    {offsetof(emk_server_metrics, hooks_waiting),
+     {.name = "earmark_webhooks_waiting",
+      .help = "Messages that wait to be sent",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, hooks_dead),
+     {.name = "earmark_webhooks_dead",
+      .help = "Messages that were tried often enough and are kept for a week",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, hooks_results),
+     {.name = "earmark_webhooks_total",
+      .help = "Tries, and messages that found the queue full",
+      .labels = {{"result", HOOK_RESULTS, 3}}}},
+    {offsetof(emk_server_metrics, messenger),
+     {.name = "earmark_messenger_up",
+      .help = "1: webhooks can be sent; 0 also where none are configured",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, sealing_left),
+     {.name = "earmark_sealing_certificate_seconds_left",
+      .help = "How long the sealing certificate is still good",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, file_age),
+     {.name = "earmark_file_age_seconds",
+      .help = "Since this was read and found good",
+      .type = EMK_METRIC_GAUGE,
+      .labels = {{"file", FILES, EMK_SERVER_FILES}}}},
     {offsetof(emk_server_metrics, uptime),
      {.name = "earmark_uptime_seconds",
       .help = "Since the start",

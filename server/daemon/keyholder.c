@@ -1,5 +1,6 @@
 /* The keyholder process.  State: the keys, how often each purpose was signed for in this second,
- * and the size of the last checkpoint.  One thread, one client, one message at a time. */
+ * and the size of the last checkpoint.  One thread, one client, one message at a time, whose
+ * questions are answered in their order. */
 #include "server/daemon/keyholder_internal.h"
 
 #include "core/base/bytes.h"
@@ -14,6 +15,7 @@
 #include "server/daemon/keys.h"
 #include "server/daemon/os_process.h"
 #include "server/daemon/os_sandbox.h"
+#include "server/daemon/ring.h"
 
 #ifdef EMK_HAVE_PKCS11
 #include "keystore/pkcs11/pkcs11.h"
@@ -30,6 +32,8 @@
 #define SEAL_CLOCK_SKEW 300u /* seconds a certificate begins before it was made */
 #define PIN_MAX         256u
 #define PATH_LEN        1024u
+#define FORMER_MAX      8u /* keys that may still be asked for what was begun under them */
+#define LEARN_S         (UINT64_C(2) * 365 * 86400) /* how long devices may learn a new issuer key */
 
 typedef struct holder {
     const emk_keyholder_options *o;
@@ -38,9 +42,15 @@ typedef struct holder {
     emk_signer issuer, sealing, audit;
     emk_secret *storage, *lease, *server;
     emk_keystore tpm; /* its close is called when open */
+    emk_issuers ring;
+    emk_sign_key *former_keys[FORMER_MAX]; /* NULL: a token's, or the place is free */
+    emk_signer former[FORMER_MAX];         /* public_len 0: the place is free */
+    bool former_seals[FORMER_MAX];
+    unsigned n_former;
 #ifdef EMK_HAVE_PKCS11
-    emk_pkcs11_signer *token;
+    emk_pkcs11_signer *token, *next_token;
 #endif
+    emk_signer next; /* of a token; public_len 0: none */
     emk_buf certificate;
     uint64_t second;                           /* ... in which */
     uint32_t signed_n[EMK_KEYHOLDER_PURPOSES]; /* so many were signed */
@@ -56,16 +66,20 @@ void emk_keyholder_head_write(uint8_t *out, uint8_t operation, uint16_t number, 
     emk_store_u32be(out + 4, (uint32_t)body_len);
 }
 
-emk_status emk_keyholder_message_read(emk_span in, emk_keyholder_message *out, emk_error *e)
+emk_status emk_keyholder_message_next(emk_span *in, emk_keyholder_message *out, emk_error *e)
 {
-    if (in.len < EMK_KEYHOLDER_HEAD_LEN || in.p[0] != EMK_KEYHOLDER_VERSION)
-        return emk_fail(e, EMK_E_FORMAT, "keyholder: head of a message", in.len);
-    if (emk_load_u32be(in.p + 4) != in.len - EMK_KEYHOLDER_HEAD_LEN)
-        return emk_fail(e, EMK_E_FORMAT, "keyholder: length of a message", in.len);
-    *out = (emk_keyholder_message){
-        .operation = in.p[1],
-        .number = emk_load_u16be(in.p + 2),
-        .body = emk_span_of(in.p + EMK_KEYHOLDER_HEAD_LEN, in.len - EMK_KEYHOLDER_HEAD_LEN)};
+    size_t len;
+
+    if (in->len < EMK_KEYHOLDER_HEAD_LEN || in->p[0] != EMK_KEYHOLDER_VERSION)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: head of a message", in->len);
+    len = emk_load_u32be(in->p + 4);
+    if (len > in->len - EMK_KEYHOLDER_HEAD_LEN)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: length of a message", in->len);
+    *out = (emk_keyholder_message){.operation = in->p[1],
+                                   .number = emk_load_u16be(in->p + 2),
+                                   .body = emk_span_of(in->p + EMK_KEYHOLDER_HEAD_LEN, len)};
+    len += EMK_KEYHOLDER_HEAD_LEN;
+    *in = emk_span_of(in->p + len, in->len - len);
     return EMK_OK;
 }
 
@@ -97,26 +111,54 @@ static emk_status load_secret(holder *h, emk_key_use use, emk_secret **out, emk_
 }
 
 #ifdef EMK_HAVE_PKCS11
+static emk_status open_one(holder *h, const char *uri, emk_span pin, emk_pkcs11_signer **token,
+                           emk_signer *signer, emk_error *e)
+{
+    emk_pkcs11_source source = {.module = h->o->module, .uri = uri, .pin = pin};
+    emk_status st = emk_pkcs11_signer_open(h->crypto, &source, token, e);
+
+    if (st == EMK_OK)
+        st = emk_signer_from_fn(h->crypto, emk_pkcs11_signer_public(*token), emk_pkcs11_signer_sign,
+                                *token, signer, e);
+    return st;
+}
+
+/* A rotation to the next key is in the ring: then that one signs, whatever the options call it. */
+static emk_status choose_token(holder *h, emk_error *e)
+{
+    emk_issuers ring;
+    emk_status st =
+        emk_ring_read(h->o->dir, emk_span_of(h->next.public_key, h->next.public_len), &ring, e);
+
+    if (st == EMK_OK && ring.n > 1) {
+        emk_signer was = h->issuer;
+
+        h->issuer = h->next;
+        h->next = was;
+        h->next.public_len = 0; /* there is no way back */
+    }
+    return st;
+}
+
 static emk_status open_token(holder *h, emk_error *e)
 {
-    emk_pkcs11_source source = {.module = h->o->module, .uri = h->o->uri};
     emk_secret *pin = NULL;
+    emk_span digits = emk_span_of(NULL, 0);
     emk_status st = EMK_OK;
 
     if (h->o->pin_file)
         st = emk_os_read_secret(h->o->pin_file, PIN_MAX, &pin, e);
     if (st == EMK_OK && pin) {
-        source.pin = emk_secret_span(pin);
-        while (source.pin.len > 0 && source.pin.p[source.pin.len - 1] == '\n')
-            source.pin.len--;
+        digits = emk_secret_span(pin);
+        while (digits.len > 0 && digits.p[digits.len - 1] == '\n')
+            digits.len--;
     }
     if (st == EMK_OK)
-        st = emk_pkcs11_signer_open(h->crypto, &source, &h->token, e);
-    if (st == EMK_OK)
-        st = emk_signer_from_fn(h->crypto, emk_pkcs11_signer_public(h->token),
-                                emk_pkcs11_signer_sign, h->token, &h->issuer, e);
+        st = open_one(h, h->o->uri, digits, &h->token, &h->issuer, e);
+    if (st == EMK_OK && h->o->next_uri)
+        st = open_one(h, h->o->next_uri, digits, &h->next_token, &h->next, e);
     emk_secret_free(pin);
-    return st;
+    return st == EMK_OK && h->o->next_uri ? choose_token(h, e) : st;
 }
 #else
 static emk_status open_token(holder *h, emk_error *e)
@@ -187,6 +229,9 @@ static emk_status load_keys(holder *h, emk_error *e)
     if (st == EMK_OK)
         st = load_issuer(h, e);
     if (st == EMK_OK)
+        st = emk_ring_read(h->o->dir, emk_span_of(h->issuer.public_key, h->issuer.public_len),
+                           &h->ring, e);
+    if (st == EMK_OK)
         st = load_signer(h, EMK_KEY_AUDIT, &h->audit_key, &h->audit, e);
     if (st == EMK_OK)
         st = load_secret(h, EMK_KEY_STORAGE, &h->storage, e);
@@ -210,8 +255,11 @@ static void wipe_keys(holder *h)
     emk_secret_free(h->storage);
     emk_secret_free(h->lease);
     emk_secret_free(h->server);
+    for (unsigned i = 0; i < FORMER_MAX; i++)
+        emk_sign_key_free(h->former_keys[i]);
 #ifdef EMK_HAVE_PKCS11
     emk_pkcs11_signer_close(h->token);
+    emk_pkcs11_signer_close(h->next_token);
 #endif
     emk_keystore_close(&h->tpm);
     emk_buf_done(&h->certificate);
@@ -287,11 +335,36 @@ static emk_status count(holder *h, emk_keyholder_purpose purpose, emk_error *e)
     return EMK_OK;
 }
 
+/* Whether it is this key that is asked, for what it may sign. */
+static emk_status check_for(holder *h, emk_keyholder_purpose purpose, const emk_signer *signer,
+                            emk_span message, emk_error *e)
+{
+    emk_purpose_check check = {.purpose = purpose,
+                               .alg = signer->alg,
+                               .kid = signer->kid,
+                               .origin = h->o->origin,
+                               .highest = &h->highest};
+
+    return emk_purpose_check_message(&check, message, e);
+}
+
+/* A message that was begun before a rotation names a key that signs no more. */
+static const emk_signer *former_for(holder *h, emk_keyholder_purpose purpose, emk_span message)
+{
+    bool seals = purpose == EMK_KEYHOLDER_FILE_HEADER || purpose == EMK_KEYHOLDER_WEIGHTS_HEADER;
+    emk_error ignored;
+
+    for (unsigned i = 0; purpose != EMK_KEYHOLDER_CHECKPOINT && i < FORMER_MAX; i++)
+        if (h->former[i].public_len > 0 && h->former_seals[i] == seals &&
+            check_for(h, purpose, &h->former[i], message, &ignored) == EMK_OK)
+            return &h->former[i];
+    return NULL;
+}
+
 static emk_status op_sign(holder *h, const emk_keyholder_message *m, emk_writer *w, emk_error *e)
 {
     emk_keyholder_purpose purpose = (emk_keyholder_purpose)m->number;
-    const emk_signer *signer;
-    emk_purpose_check check = {.purpose = purpose, .origin = h->o->origin, .highest = &h->highest};
+    const emk_signer *signer, *former;
     uint8_t sig[EMK_SIGN_LEN] = {0};
     emk_status st;
 
@@ -300,9 +373,12 @@ static emk_status op_sign(holder *h, const emk_keyholder_message *m, emk_writer 
     signer = signer_for(h, purpose);
     if (!signer)
         return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: has no such key", m->number);
-    check.alg = signer->alg;
-    check.kid = signer->kid;
-    st = emk_purpose_check_message(&check, m->body, e);
+    st = check_for(h, purpose, signer, m->body, e);
+    former = st == EMK_OK ? NULL : former_for(h, purpose, m->body);
+    if (former) {
+        signer = former;
+        st = EMK_OK;
+    }
     if (st == EMK_OK)
         st = count(h, purpose, e);
     if (st == EMK_OK)
@@ -417,30 +493,199 @@ static emk_status op_escrow(holder *h, emk_span body, emk_error *e)
     return st == EMK_OK ? emk_os_write_file(path, emk_span_of(body.p + 8, 32), e) : st;
 }
 
-/* A sealing key of this run: in memory only, because nothing sealed hangs on it for longer than its
- * certificate. */
-static emk_status op_rotate(holder *h, emk_writer *w, emk_error *e)
+/* ---- rotation ---- */
+
+static void put_keys(const holder *h, emk_writer *w)
 {
-    uint8_t priv[EMK_SIGN_PRIVATE_LEN], pub[EMK_SIGN_PUBLIC_MAX];
-    emk_sign_key *key = NULL;
+    uint8_t bytes[EMK_RING_MAX];
+    emk_writer ring;
+
+    emk_writer_init(&ring, bytes, sizeof bytes);
+    emk_ring_put(&h->ring, &ring);
+    put_bytes(w, emk_writer_span(&ring));
+    put_sealing(h, w);
+}
+
+static void keep_former(holder *h, emk_sign_key *key, const emk_signer *signer, bool seals)
+{
+    unsigned i = h->n_former++ % FORMER_MAX;
+
+    emk_sign_key_free(h->former_keys[i]);
+    h->former_keys[i] = key;
+    h->former[i] = *signer;
+    h->former_seals[i] = seals;
+}
+
+/* A key that is not used yet. */
+typedef struct fresh_key {
+    uint8_t priv[EMK_SIGN_PRIVATE_LEN];
+    emk_sign_key *key;
+    emk_signer signer;
+} fresh_key;
+
+static emk_status make_fresh(holder *h, fresh_key *f, emk_error *e)
+{
+    uint8_t pub[EMK_SIGN_PUBLIC_MAX];
+    emk_status st = emk_sign_generate(h->crypto, EMK_SIGN_ED25519, f->priv, pub, e);
+
+    if (st == EMK_OK)
+        st = emk_sign_key_new(h->crypto, EMK_SIGN_ED25519, emk_span_of(f->priv, sizeof f->priv),
+                              &f->key, e);
+    return st == EMK_OK ? emk_signer_from_key(h->crypto, f->key, &f->signer, e) : st;
+}
+
+static void done_fresh(fresh_key *f)
+{
+    emk_wipe(f->priv, sizeof f->priv);
+    emk_sign_key_free(f->key); /* NULL when it was taken over */
+}
+
+static emk_status rotate_sealing(holder *h, emk_error *e)
+{
+    fresh_key f = {.key = NULL};
     emk_status st;
 
     if (h->o->sealing_s == 0)
         return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: does not seal", 0);
-    st = emk_sign_generate(h->crypto, EMK_SIGN_ED25519, priv, pub, e);
+    st = make_fresh(h, &f, e);
     if (st == EMK_OK)
-        st = emk_sign_key_new(h->crypto, EMK_SIGN_ED25519, emk_span_of(priv, sizeof priv), &key, e);
-    emk_wipe(priv, sizeof priv);
+        st = emk_key_replace(h->o->dir, EMK_KEY_SEALING, f.priv, e);
+    if (st == EMK_OK) {
+        keep_former(h, h->sealing_key, &h->sealing, true);
+        h->sealing_key = f.key;
+        h->sealing = f.signer;
+        f.key = NULL;
+        st = certify(h, e);
+    }
+    done_fresh(&f);
+    return st;
+}
+
+/* The ring with a new key at its end, certified by the one that signs. */
+static emk_status extend_ring(holder *h, const emk_signer *next, emk_issuers *ring, emk_error *e)
+{
+    uint64_t now = emk_os_now_s();
+    emk_issuer_key key = {.public_len = next->public_len, .since_s = now};
+    emk_sealing_certificate cert = {.public_len = next->public_len,
+                                    .not_before = now - SEAL_CLOCK_SKEW,
+                                    .not_after = now + LEARN_S};
+    emk_buf out;
+    emk_status st;
+
+    memcpy(key.public_key, next->public_key, next->public_len);
+    memcpy(cert.public_key, next->public_key, next->public_len);
+    emk_buf_init(&out, sizeof key.certificate);
+    st = emk_issuer_certificate_make(h->crypto, &h->issuer, &cert, &out, e);
+    if (st == EMK_OK) {
+        memcpy(key.certificate, out.p, out.len);
+        key.certificate_len = out.len;
+        *ring = h->ring;
+        emk_ring_add(ring, &key);
+    }
+    emk_buf_done(&out);
+    return st;
+}
+
+/* The ring goes first: a key that it does not have yet must never sign.  Killed before the key file
+ * follows, the old one signs on. */
+static emk_status rotate_file(holder *h, emk_issuers *ring, emk_error *e)
+{
+    fresh_key f = {.key = NULL};
+    emk_status st = make_fresh(h, &f, e);
+
+    if (st == EMK_OK)
+        st = extend_ring(h, &f.signer, ring, e);
+    if (st == EMK_OK)
+        st = emk_ring_write(h->o->dir, ring, e);
+    if (st == EMK_OK)
+        st = emk_key_replace(h->o->dir, EMK_KEY_ISSUER, f.priv, e);
+    if (st == EMK_OK) {
+        keep_former(h, h->issuer_key, &h->issuer, false);
+        h->issuer_key = f.key;
+        h->issuer = f.signer;
+        f.key = NULL;
+    }
+    done_fresh(&f);
+    return st;
+}
+
+static emk_status rotate_token(holder *h, emk_issuers *ring, emk_error *e)
+{
+    emk_status st;
+
+    if (h->next.public_len == 0)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: the token has no next key", 0);
+    st = extend_ring(h, &h->next, ring, e);
+    if (st == EMK_OK)
+        st = emk_ring_write(h->o->dir, ring, e);
+    if (st == EMK_OK) {
+        keep_former(h, NULL, &h->issuer, false);
+        h->issuer = h->next;
+        h->next.public_len = 0;
+    }
+    return st;
+}
+
+static emk_status rotate_issuer(holder *h, emk_error *e)
+{
+    emk_issuers ring = {.n = 0};
+    emk_error ignored;
+    emk_status st;
+
+    if (h->o->issuer == EMK_KEYHOLDER_TPM2)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: a TPM's issuer key stays", 0);
+    st = h->o->issuer == EMK_KEYHOLDER_FILE ? rotate_file(h, &ring, e) : rotate_token(h, &ring, e);
     if (st != EMK_OK)
         return st;
-    emk_sign_key_free(h->sealing_key);
-    h->sealing_key = key;
-    st = emk_signer_from_key(h->crypto, key, &h->sealing, e);
+    h->ring = ring;
+    /* For people only; the key that counts is in the ring and in the file. */
+    (void)!emk_key_publish(h->o->dir, "issuer",
+                           emk_span_of(h->issuer.public_key, h->issuer.public_len), &ignored);
+    return h->o->sealing_s ? certify(h, e) : EMK_OK;
+}
+
+static emk_status op_rotate(holder *h, uint16_t which, emk_writer *w, emk_error *e)
+{
+    emk_status st = EMK_E_POLICY;
+
+    if (which == EMK_SIGNING_ISSUER)
+        st = rotate_issuer(h, e);
+    else if (which == EMK_SIGNING_SEALING)
+        st = rotate_sealing(h, e);
+    else
+        return emk_fail(e, EMK_E_POLICY, "keyholder: no such key", which);
     if (st == EMK_OK)
-        st = certify(h, e);
-    if (st == EMK_OK)
-        put_sealing(h, w);
+        put_keys(h, w);
     return st;
+}
+
+static emk_status op_retire(holder *h, emk_span kid, emk_writer *w, emk_error *e)
+{
+    emk_issuers ring = h->ring;
+    size_t at;
+    emk_status st;
+
+    if (kid.len != EMK_COSE_KID_LEN)
+        return emk_fail(e, EMK_E_FORMAT, "keyholder: id of a key", kid.len);
+    at = emk_ring_find(h->crypto, &ring, kid.p);
+    if (at == ring.n)
+        return emk_fail(e, EMK_E_NOT_FOUND, "keyholder: no such key", 0);
+    if (at + 1 == ring.n)
+        return emk_fail(e, EMK_E_POLICY, "keyholder: this key signs", 0);
+    ring.v[at].retired = true;
+    st = emk_ring_write(h->o->dir, &ring, e);
+    if (st != EMK_OK)
+        return st;
+    h->ring = ring;
+    for (unsigned i = 0; i < FORMER_MAX; i++) {
+        if (memcmp(h->former[i].kid, kid.p, kid.len) != 0)
+            continue;
+        emk_sign_key_free(h->former_keys[i]);
+        h->former_keys[i] = NULL;
+        h->former[i].public_len = 0;
+    }
+    put_keys(h, w);
+    return EMK_OK;
 }
 
 static emk_status answer(holder *h, const emk_keyholder_message *m, emk_writer *w, emk_error *e)
@@ -461,9 +706,14 @@ static emk_status answer(holder *h, const emk_keyholder_message *m, emk_writer *
     case EMK_KEYHOLDER_OP_ESCROW:
         return op_escrow(h, m->body, e);
     case EMK_KEYHOLDER_OP_ROTATE:
-        return op_rotate(h, w, e);
+        return op_rotate(h, m->number, w, e);
     case EMK_KEYHOLDER_OP_LEASE_KEY:
         return op_lease_key(h, m->body, w, e);
+    case EMK_KEYHOLDER_OP_KEYS:
+        put_keys(h, w);
+        return EMK_OK;
+    case EMK_KEYHOLDER_OP_RETIRE:
+        return op_retire(h, m->body, w, e);
     }
     return emk_fail(e, EMK_E_POLICY, "keyholder: no such operation", m->operation);
 }
@@ -491,35 +741,52 @@ static emk_status confine(const emk_keyholder_options *o, emk_error *e)
     return st == EMK_E_UNSUPPORTED ? EMK_OK : st;
 }
 
-static emk_status send_answer(int fd, uint8_t operation, emk_status result, uint8_t *out,
-                              const emk_writer *w, emk_error *e)
+/* Puts the head in front of what w has written behind it; returns the length of both. */
+static size_t put_answer(uint8_t *out, uint8_t operation, emk_status result, const emk_writer *w)
 {
     size_t len = result == EMK_OK && !w->full ? w->pos : 0;
-    emk_status st;
 
     emk_keyholder_head_write(out, operation, (uint16_t)(w->full ? EMK_E_LIMIT : result), len);
-    st = emk_proc_send(fd, emk_span_of(out, EMK_KEYHOLDER_HEAD_LEN + len), e);
-    emk_wipe(out, EMK_KEYHOLDER_HEAD_LEN + len);
-    return st;
+    return EMK_KEYHOLDER_HEAD_LEN + len;
+}
+
+/* Questions at `in`, answers at `out`. */
+static emk_status answer_all(holder *h, emk_span in, uint8_t *out, size_t *len, emk_error *e)
+{
+    size_t at = 0;
+
+    do {
+        emk_keyholder_message m;
+        emk_error why = {0};
+        emk_writer w;
+        emk_status st = emk_keyholder_message_next(&in, &m, e);
+
+        if (st == EMK_OK && EMK_KEYHOLDER_MESSAGE_MAX - at < EMK_KEYHOLDER_HEAD_LEN)
+            st = emk_fail(e, EMK_E_LIMIT, "keyholder: too much is asked at once", at);
+        if (st != EMK_OK)
+            return st;
+        emk_writer_init(&w, out + at + EMK_KEYHOLDER_HEAD_LEN,
+                        EMK_KEYHOLDER_MESSAGE_MAX - EMK_KEYHOLDER_HEAD_LEN - at);
+        st = answer(h, &m, &w, &why);
+        at += put_answer(out + at, m.operation, st, &w);
+    } while (in.len > 0);
+    *len = at;
+    return EMK_OK;
 }
 
 static emk_status serve_one(holder *h, int fd, uint8_t *in, uint8_t *out, emk_error *e)
 {
-    emk_keyholder_message m;
-    emk_writer w;
-    size_t len;
-    emk_error why = {0};
+    size_t len, made = 0;
     emk_status st = emk_proc_receive(fd, in, EMK_KEYHOLDER_MESSAGE_MAX, &len, 0, e);
 
-    if (st == EMK_OK)
-        st = emk_keyholder_message_read(emk_span_of(in, len), &m, e);
     if (st != EMK_OK)
         return st;
-    emk_writer_init(&w, out + EMK_KEYHOLDER_HEAD_LEN,
-                    EMK_KEYHOLDER_MESSAGE_MAX - EMK_KEYHOLDER_HEAD_LEN);
-    st = answer(h, &m, &w, &why);
+    st = answer_all(h, emk_span_of(in, len), out, &made, e);
     emk_wipe(in, len); /* a chain's first key came in one */
-    return send_answer(fd, m.operation, st, out, &w, e);
+    if (st == EMK_OK)
+        st = emk_proc_send(fd, emk_span_of(out, made), e);
+    emk_wipe(out, made > 0 ? made : EMK_KEYHOLDER_MESSAGE_MAX);
+    return st;
 }
 
 static void complain(const char *what, const emk_error *e)
@@ -554,7 +821,9 @@ int emk_keyholder_run(int fd, const emk_keyholder_options *o)
         /* Says why in place of the answer to hello. */
         if (emk_proc_receive(fd, in, sizeof in, &len, EMK_KEYHOLDER_TIMEOUT_MS, &ignored) !=
                 EMK_OK ||
-            send_answer(fd, EMK_KEYHOLDER_OP_HELLO, st, out, &nothing, &ignored) != EMK_OK)
+            emk_proc_send(fd,
+                          emk_span_of(out, put_answer(out, EMK_KEYHOLDER_OP_HELLO, st, &nothing)),
+                          &ignored) != EMK_OK)
             complain("cannot say why", &ignored);
     }
     while (st == EMK_OK)

@@ -5,9 +5,10 @@
  * side is gone.  It signs only what it has parsed and found to be of the purpose named, and only so
  * many a second.  What it never gives: a private key.
  *
- * A message is at most EMK_KEYHOLDER_MESSAGE_MAX bytes, kept apart by the socket:
- *     request   version 1, operation 1, purpose 2, length 4, body
- *     answer    version 1, operation 1, status 2, length 4, body
+ * A message is at most EMK_KEYHOLDER_MESSAGE_MAX bytes, kept apart by the socket, and has one or more
+ *     questions   version 1, operation 1, purpose 2, length 4, body
+ * which are answered one after the other, by one message with as many
+ *     answers     version 1, operation 1, status 2, length 4, body
  * numbers big-endian.  Whatever does not fit ends the keyholder: its only client is ours.
  *
  * Thread rule of the client: any number of threads. */
@@ -16,7 +17,7 @@
 
 #include "core/base/secret.h"
 #include "core/seal/certificate.h"
-#include "server/api/keyholder.h"
+#include "server/api/issuers.h"
 
 #define EMK_KEYHOLDER_MESSAGE_MAX 73728u /* a header to be signed, and some */
 #define EMK_KEYHOLDER_TIMEOUT_MS  5000u
@@ -32,6 +33,7 @@ typedef struct emk_keyholder_options {
     const char *dir; /* of the key files; written only for the journal's first keys */
     emk_keyholder_source issuer;
     const char *module, *uri, *pin_file; /* PKCS11 */
+    const char *next_uri;                /* of the key that a rotation goes to; NULL: none */
     const char *tpm_dir, *tcti;          /* TPM2; tcti NULL: the default */
     const char *origin;                  /* of the audit log: checkpoints of no other are signed */
     const char *user;                    /* become this user; NULL: stay */
@@ -39,6 +41,8 @@ typedef struct emk_keyholder_options {
     uint32_t per_second;                 /* signatures of one purpose; 0: any number */
     bool sandbox;                        /* false: for tests under sanitizers */
     bool make;                           /* make keys that are missing */
+    void (*in_child)(void *self);        /* closes what is not for the keyholder; NULL: nothing */
+    void *in_child_self;
 } emk_keyholder_options;
 
 /* What the HTTP process is told once, when it says hello. */
@@ -82,10 +86,26 @@ bool emk_keyholder_is_alive(const emk_keyholder_client *k);
 /* Asks it whether it is there; EMK_E_BUSY when it is gone. */
 emk_status emk_keyholder_ping(emk_keyholder_client *k, emk_error *e) EMK_MUST_CHECK;
 int emk_keyholder_pid(const emk_keyholder_client *k);
-/* Makes a new sealing key and certificate; *certificate is filled.  Requests under way may still
- * be signed by the old one. */
-emk_status emk_keyholder_rotate(emk_keyholder_client *k, emk_keyholder_hello *hello,
-                                emk_error *e) EMK_MUST_CHECK;
+/* The keys as they are now. */
+typedef struct emk_keyholder_keys {
+    emk_issuers issuers; /* without parsed keys */
+    uint8_t sealing_public[EMK_SIGN_PUBLIC_MAX];
+    size_t sealing_public_len;
+    uint8_t certificate[EMK_CERTIFICATE_MAX];
+    size_t certificate_len;
+} emk_keyholder_keys;
+emk_status emk_keyholder_keys_get(emk_keyholder_client *k, emk_keyholder_keys *out,
+                                  emk_error *e) EMK_MUST_CHECK;
+/* Makes a new key in the place of one that signs, and fills *out.  What the old one was asked to
+ * sign before, it still signs.  A new issuer key is certified by the old one, and certifies the
+ * sealing key.  A kill leaves the old or the new.  EMK_E_UNSUPPORTED: no such key, a TPM's, or a
+ * token without a next one. */
+emk_status emk_keyholder_rotate(emk_keyholder_client *k, emk_signing_key which,
+                                emk_keyholder_keys *out, emk_error *e) EMK_MUST_CHECK;
+/* Notes that what this former issuer key signed is not taken any more, and forgets its private
+ * part. EMK_E_NOT_FOUND; EMK_E_POLICY for the key that signs. */
+emk_status emk_keyholder_retire(emk_keyholder_client *k, const uint8_t kid[EMK_COSE_KID_LEN],
+                                emk_keyholder_keys *out, emk_error *e) EMK_MUST_CHECK;
 
 /* Whether these bytes are of that purpose, for this key: what the keyholder asks itself before it
  * signs.  `highest` is the largest size of a checkpoint signed so far; raised.  EMK_E_POLICY. */
@@ -99,13 +119,14 @@ typedef struct emk_purpose_check {
 emk_status emk_purpose_check_message(const emk_purpose_check *p, emk_span message,
                                      emk_error *e) EMK_MUST_CHECK;
 
-/* The body of a request or an answer, split from its head.  EMK_E_FORMAT. */
+/* A question or an answer. */
 typedef struct emk_keyholder_message {
     uint8_t operation;
     uint16_t number; /* purpose, or status */
     emk_span body;
 } emk_keyholder_message;
-emk_status emk_keyholder_message_read(emk_span in, emk_keyholder_message *out,
+/* Takes one off the front of *in.  EMK_E_FORMAT. */
+emk_status emk_keyholder_message_next(emk_span *in, emk_keyholder_message *out,
                                       emk_error *e) EMK_MUST_CHECK;
 
 #endif

@@ -15,8 +15,10 @@ typedef enum emk_keyholder_operation {
     EMK_KEYHOLDER_OP_STORAGE_NEW,  /* object -> key, wrapped */
     EMK_KEYHOLDER_OP_STORAGE_OPEN, /* object, wrapped -> key */
     EMK_KEYHOLDER_OP_ESCROW,       /* epoch, key -> */
-    EMK_KEYHOLDER_OP_ROTATE,       /* -> sealing key, certificate */
-    EMK_KEYHOLDER_OP_LEASE_KEY     /* ticket id -> epoch, lease key */
+    EMK_KEYHOLDER_OP_ROTATE,       /* number: emk_signing_key -> as KEYS */
+    EMK_KEYHOLDER_OP_LEASE_KEY,    /* ticket id -> epoch, lease key */
+    EMK_KEYHOLDER_OP_KEYS,         /* -> ring, sealing key, its certificate */
+    EMK_KEYHOLDER_OP_RETIRE        /* id of a key -> as KEYS */
 } emk_keyholder_operation;
 
 /* Writes a head in front of what is at out + EMK_KEYHOLDER_HEAD_LEN. */

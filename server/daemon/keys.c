@@ -99,6 +99,19 @@ emk_status emk_key_make(const emk_crypto *c, const char *dir, emk_key_use use, e
     return st;
 }
 
+emk_status emk_key_replace(const char *dir, emk_key_use use, const uint8_t *priv, emk_error *e)
+{
+    uint8_t file[FILE_LEN] = {'E', 'M', 'K', 'S', 1, (uint8_t)use};
+    char path[PATH_MAX_LEN];
+    emk_status st = emk_os_join(path, sizeof path, dir, NAMES[use], "", e);
+
+    memcpy(file + HEAD, priv, EMK_KEY_LEN);
+    if (st == EMK_OK)
+        st = emk_os_write_file(path, emk_span_of(file, sizeof file), e);
+    emk_wipe(file, sizeof file);
+    return st;
+}
+
 emk_status emk_key_publish(const char *dir, const char *name, emk_span public_key, emk_error *e)
 {
     char path[PATH_MAX_LEN], line[LINE_MAX] = "emk-issuer-1 ";

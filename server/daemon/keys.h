@@ -29,6 +29,10 @@ emk_status emk_key_read(const char *dir, emk_key_use use, emk_secret **out,
 /* Makes the key unless it is there.  A signing key's file is valid for its algorithm. */
 emk_status emk_key_make(const emk_crypto *c, const char *dir, emk_key_use use,
                         emk_error *e) EMK_MUST_CHECK;
+/* Puts a new private key of EMK_KEY_LEN bytes in the place of what is there: a kill leaves the old
+ * or the new. */
+emk_status emk_key_replace(const char *dir, emk_key_use use, const uint8_t *priv,
+                           emk_error *e) EMK_MUST_CHECK;
 /* Writes <dir>/<name>.pub ("emk-issuer-1 <base64url>"). */
 emk_status emk_key_publish(const char *dir, const char *name, emk_span public_key,
                            emk_error *e) EMK_MUST_CHECK;

@@ -8,6 +8,8 @@ static const char USAGE[] =
     "earmarkd --config FILE [--check | --print-config | --make-keys]\n"
     "earmarkd --dev [--dir DIR]\n"
     "earmarkd operator add NAME (--config FILE | --dir DIR) [--scopes LIST] [--generate]\n"
+    "earmarkd certificate add|revoke NAME --sha256 HEX (--config FILE | --dir DIR) [--scopes "
+    "LIST]\n"
     "earmarkd --options | --version | --help\n"
     "\n"
     "  --config FILE   run with this configuration\n"
@@ -116,7 +118,7 @@ int main(int argc, char **argv)
 {
     arguments a;
 
-    if (argc > 1 && strcmp(argv[1], "operator") == 0)
+    if (argc > 1 && (strcmp(argv[1], "operator") == 0 || strcmp(argv[1], "certificate") == 0))
         return emk_server_operator_main(argc, argv);
     a = parse(argc, argv);
     if (a.help || a.bad) {

@@ -1,9 +1,11 @@
-/* earmarkd operator add: the first operator of a server, made on its machine.
+/* earmarkd operator add: the first operator of a server, made on its machine; and earmarkd
+ * certificate add: a service that shows a TLS client certificate instead of a key.
  *
  * Works on the database alone, also while the server runs: there is no log entry of it then, but
  * the server writes at each start who its operators are, and each login is an entry. */
 #include "core/base/os_file.h"
 #include "core/codec/base64url.h"
+#include "core/crypto/hash.h"
 #include "core/crypto/random.h"
 #include "server/api/directory.h"
 #include "server/daemon/server.h"
@@ -15,6 +17,8 @@ typedef struct adding {
     const char *name, *config_file, *dev_dir;
     emk_span scopes;
     bool generate, replace;
+    bool certificate, revoked, has_fingerprint;
+    uint8_t fingerprint[EMK_SHA256_LEN]; /* of the DER */
     char password[EMK_PASSWORD_MAX + 2];
 } adding;
 
@@ -86,7 +90,18 @@ static emk_status put_operator(const emk_crypto *c, const emk_records *r, const 
     return st;
 }
 
-static emk_status add_operator(adding *a, const emk_config *config, uint64_t scopes, emk_error *e)
+/* One that is there is set anew: its scopes, or that it counts no more. */
+static emk_status put_certificate(const emk_records *r, const adding *a, uint64_t scopes,
+                                  emk_error *e)
+{
+    emk_gate_service s = {.scopes = scopes, .revoked = a->revoked};
+
+    (void)snprintf(s.name, sizeof s.name, "%s", a->name);
+    return emk_service_put(r, EMK_KIND_CERTIFICATE,
+                           emk_span_of(a->fingerprint, sizeof a->fingerprint), &s, e);
+}
+
+static emk_status add_one(adding *a, const emk_config *config, uint64_t scopes, emk_error *e)
 {
     char path[EMK_SERVER_PATH_MAX];
     emk_records_sqlite options = {.path = path};
@@ -98,12 +113,13 @@ static emk_status add_operator(adding *a, const emk_config *config, uint64_t sco
         st = emk_fail(e, EMK_E_NOT_FOUND, "there is no database yet: start earmarkd once", 0);
     if (st == EMK_OK)
         st = emk_crypto_new(NULL, NULL, &c, e);
-    if (st == EMK_OK)
+    if (st == EMK_OK && !a->certificate)
         st = take_password(c, a, e);
     if (st == EMK_OK)
         st = emk_records_open_sqlite(&options, &records, e);
     if (st == EMK_OK)
-        st = put_operator(c, &records, a, scopes, e);
+        st = a->certificate ? put_certificate(&records, a, scopes, e)
+                            : put_operator(c, &records, a, scopes, e);
     emk_records_close(&records);
     emk_crypto_free(c);
     return st;
@@ -117,6 +133,34 @@ static bool name_is_sound(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
 }
 
+static bool hex_digit(char c, unsigned *out)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    const char *at = c ? strchr(DIGITS, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
+
+    if (at)
+        *out = (unsigned)(at - DIGITS);
+    return at != NULL;
+}
+
+/* As `openssl x509 -fingerprint -sha256` prints it, with or without colons. */
+static bool parse_fingerprint(const char *text, adding *a)
+{
+    unsigned digit = 0;
+    size_t n = 0;
+
+    for (; *text; text++) {
+        if (*text == ':')
+            continue;
+        if (!hex_digit(*text, &digit) || n == 2 * sizeof a->fingerprint)
+            return false;
+        a->fingerprint[n / 2] = (uint8_t)((unsigned)a->fingerprint[n / 2] << 4 | digit);
+        n++;
+    }
+    a->has_fingerprint = n == 2 * sizeof a->fingerprint;
+    return a->has_fingerprint;
+}
+
 static bool parse(int argc, char **argv, adding *a)
 {
     for (int i = 2; i < argc; i++) {
@@ -126,6 +170,10 @@ static bool parse(int argc, char **argv, adding *a)
             return false;
         if (i == 2 && strcmp(argv[i], "add") == 0)
             continue;
+        if (i == 2 && a->certificate && strcmp(argv[i], "revoke") == 0) {
+            a->revoked = true;
+            continue;
+        }
         if (i == 3 && argv[i][0] != '-')
             a->name = argv[i];
         else if (strcmp(argv[i], "--config") == 0 && value)
@@ -134,6 +182,9 @@ static bool parse(int argc, char **argv, adding *a)
             a->dev_dir = argv[++i];
         else if (strcmp(argv[i], "--scopes") == 0 && value)
             a->scopes = emk_span_str(argv[++i]);
+        else if (a->certificate && strcmp(argv[i], "--sha256") == 0 && value &&
+                 parse_fingerprint(value, a))
+            i++;
         else if (strcmp(argv[i], "--generate") == 0)
             a->generate = true;
         else if (strcmp(argv[i], "--replace") == 0)
@@ -142,7 +193,7 @@ static bool parse(int argc, char **argv, adding *a)
             return false;
     }
     return a->name && name_is_sound(a->name) && !(a->config_file && a->dev_dir) &&
-           (a->config_file || a->dev_dir);
+           (a->config_file || a->dev_dir) && a->certificate == a->has_fingerprint;
 }
 
 int emk_server_operator_main(int argc, char **argv)
@@ -154,10 +205,15 @@ int emk_server_operator_main(int argc, char **argv)
     uint64_t scopes = 0;
     emk_status st;
 
+    a.certificate = strcmp(argv[1], "certificate") == 0;
+    if (a.certificate)
+        a.scopes = emk_span_str("seal");
     if (!parse(argc, argv, &a)) {
         fputs("earmarkd operator add NAME (--config FILE | --dir DIR) [--scopes \"read audit\"]\n"
               "                      [--generate] [--replace]\n"
-              "The password is the first line of standard input, or made and printed.\n",
+              "The password is the first line of standard input, or made and printed.\n"
+              "earmarkd certificate add|revoke NAME --sha256 HEX (--config FILE | --dir DIR)\n"
+              "                      [--scopes \"seal events\"]\n",
               stderr);
         return 2;
     }
@@ -165,10 +221,10 @@ int emk_server_operator_main(int argc, char **argv)
         return say("--scopes", &e);
     if (read_config(&a, &config, &e) != EMK_OK)
         return say("the configuration cannot be used", &e);
-    st = add_operator(&a, &config, scopes, &e);
+    st = add_one(&a, &config, scopes, &e);
     emk_config_done(&config);
     if (st == EMK_OK && a.generate)
         printf("%s\n", a.password);
     emk_wipe(a.password, sizeof a.password);
-    return st == EMK_OK ? 0 : say("the operator was not made", &e);
+    return st == EMK_OK ? 0 : say("nothing was changed", &e);
 }

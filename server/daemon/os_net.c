@@ -19,9 +19,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG     1024
-#define FIRST_FD    3 /* SD_LISTEN_FDS_START */
-#define SOCKET_MODE 0660
+#define SWALLOW_BYTES 16384u
+#define BACKLOG       1024
+#define FIRST_FD      3 /* SD_LISTEN_FDS_START */
+#define SOCKET_MODE   0660
 
 typedef union any_address {
     struct sockaddr sa;
@@ -259,6 +260,23 @@ bool emk_net_is_left(int fd)
     int unread = 0;
 
     return poll(&p, 1, 0) == 1 && ioctl(fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
+bool emk_net_swallow(int fd, size_t max, size_t *n)
+{
+    uint8_t block[SWALLOW_BYTES];
+
+    *n = 0;
+    while (*n < max) {
+        ssize_t got = recv(fd, block, sizeof block, MSG_DONTWAIT);
+
+        if (got < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+        if (got == 0)
+            return false;
+        *n += (size_t)got;
+    }
+    return true;
 }
 
 int emk_net_dup(int fd)

@@ -32,6 +32,9 @@ emk_address emk_net_peer(const void *sockaddr, uint16_t *port);
 void emk_net_break(int fd);
 /* Whether the other side has sent its last byte and all of them were read. */
 bool emk_net_is_left(int fd);
+/* Reads and forgets what is there, at most max bytes; *n is how many.  False when nothing more can
+ * come: the other side is done, or the connection broken.  Never waits. */
+bool emk_net_swallow(int fd, size_t max, size_t *n);
 /* A second descriptor of the same thing; -1. */
 int emk_net_dup(int fd);
 /* Raises the limit of open files to the hard one and returns it. */

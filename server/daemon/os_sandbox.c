@@ -216,6 +216,17 @@ static const char *const SERVER_CALLS[] = {
 
 static const char *const KEYHOLDER_CALLS[] = {COMMON, "openat", "rename", "unlink", "prctl"};
 
+/* What resolving a name, a connection and TLS need. */
+static const char *const MESSENGER_CALLS[] = {
+    COMMON,       "clone",       "clone3",     "openat",          "open",          "access",
+    "faccessat",  "faccessat2",  "stat",       "lstat",           "readlink",      "readlinkat",
+    "getcwd",     "getdents64",  "statfs",     "fstatfs",         "fadvise64",     "socket",
+    "socketpair", "bind",        "connect",    "getsockname",     "getpeername",   "getsockopt",
+    "setsockopt", "shutdown",    "sendmmsg",   "recvmmsg",        "epoll_create1", "epoll_ctl",
+    "epoll_wait", "epoll_pwait", "eventfd2",   "pipe2",           "select",        "pselect6",
+    "ioctl",      "prlimit64",   "arch_prctl", "set_tid_address", "prctl",
+};
+
 /* What a module or a TPM stack may do beyond the server's: nothing of these. */
 static const char *const NEVER[] = {
     "ptrace",
@@ -272,6 +283,9 @@ static emk_status add_role(scmp_filter_ctx ctx, emk_sandbox_role role, emk_error
     case EMK_SANDBOX_KEYHOLDER:
         return add_calls(ctx, SCMP_ACT_ALLOW, KEYHOLDER_CALLS,
                          sizeof KEYHOLDER_CALLS / sizeof *KEYHOLDER_CALLS, e);
+    case EMK_SANDBOX_MESSENGER:
+        return add_calls(ctx, SCMP_ACT_ALLOW, MESSENGER_CALLS,
+                         sizeof MESSENGER_CALLS / sizeof *MESSENGER_CALLS, e);
     case EMK_SANDBOX_KEYHOLDER_MODULE:
         break;
     }

@@ -38,6 +38,7 @@ emk_status emk_sandbox_files(const emk_sandbox_paths *p, emk_error *e) EMK_MUST_
 typedef enum emk_sandbox_role {
     EMK_SANDBOX_SERVER,
     EMK_SANDBOX_KEYHOLDER,       /* no sockets but the one it has, no new files */
+    EMK_SANDBOX_MESSENGER,       /* connects outwards; listens to nobody, changes no file */
     EMK_SANDBOX_KEYHOLDER_MODULE /* a PKCS#11 module or TPM stack needs its own */
 } emk_sandbox_role;
 emk_status emk_sandbox_calls(emk_sandbox_role role, emk_error *e) EMK_MUST_CHECK;

@@ -15,6 +15,7 @@
 #define TICK_MS       200u
 #define PING_NS       NS_PER_S
 #define SWEEP_NS      (10 * NS_PER_S)
+#define SIGNING_NS    (5 * NS_PER_S)
 #define JWKS_NS       (5 * NS_PER_S)
 #define FILE_MAX      (1u << 20)
 #define DRAIN_TICK_MS 20u
@@ -66,6 +67,25 @@ static emk_status make_folders(emk_server *s, emk_error *e)
     return st;
 }
 
+/* Before the keyholder, so that it has nothing of it. */
+static emk_status start_messenger(emk_server *s, emk_error *e)
+{
+    const emk_config *c = &s->config;
+    emk_messenger_target targets[EMK_CONFIG_HOOKS_MAX];
+    emk_messenger_options o = {.targets = targets,
+                               .n_targets = c->n_hooks,
+                               .ca_file = c->hooks_ca,
+                               .user = c->user,
+                               .keys_dir = c->keys_dir,
+                               .sandbox = c->sandbox};
+
+    for (size_t i = 0; i < c->n_hooks; i++)
+        targets[i] = (emk_messenger_target){.url = c->hooks[i].url,
+                                            .allow = c->hooks[i].allow,
+                                            .secret_file = c->hooks[i].secret_file};
+    return c->n_hooks > 0 ? emk_messenger_start(&o, &s->messenger, e) : EMK_OK;
+}
+
 static emk_status start_keyholder(emk_server *s, emk_error *e)
 {
     const emk_config *c = &s->config;
@@ -73,6 +93,7 @@ static emk_status start_keyholder(emk_server *s, emk_error *e)
                                .issuer = (emk_keyholder_source)c->keys_issuer,
                                .module = c->keys_module,
                                .uri = c->keys_uri,
+                               .next_uri = c->keys_next_uri,
                                .pin_file = c->keys_pin_file,
                                .tpm_dir = c->keys_tpm_dir,
                                .tcti = c->keys_tcti,
@@ -81,7 +102,9 @@ static emk_status start_keyholder(emk_server *s, emk_error *e)
                                .sealing_s = (uint32_t)c->keys_sealing_s,
                                .per_second = (uint32_t)c->keys_per_second,
                                .sandbox = c->sandbox,
-                               .make = s->options.make_keys || s->options.dev};
+                               .make = s->options.make_keys || s->options.dev,
+                               .in_child = emk_messenger_forget,
+                               .in_child_self = s->messenger};
     emk_status st = emk_keyholder_start(&o, &s->keyholder, &s->hello, e);
 
     if (st == EMK_E_NOT_FOUND)
@@ -150,9 +173,13 @@ static emk_status read_files(emk_server *s, emk_error *e)
     if (st == EMK_OK)
         st = read_pem(s->config.tls_key, &s->tls_key, e);
     if (st == EMK_OK)
+        st = read_pem(s->config.tls_client_ca, &s->tls_clients, e);
+    if (st == EMK_OK)
         st = read_pem(s->config.keys_certificate, &s->issuer_certificate, e);
     if (st == EMK_OK && !s->crypto)
         st = emk_server_attestation_open(s, e);
+    if (st == EMK_OK && s->api.n_hook_sources == 0)
+        st = emk_server_hook_sources_read(s, e);
     if (st != EMK_OK)
         say("a file of the configuration cannot be read", NULL, e);
     return st;
@@ -167,17 +194,23 @@ static void folder_of(const char *path, char out[EMK_SERVER_PATH_MAX])
              slash ? path : ".");
 }
 
-#define OWN_FILES 6u /* that the configuration names, besides those of issuers */
+#define OWN_FILES 8u /* that the configuration names, besides those of issuers */
 
 static emk_status confine_files(emk_server *s, emk_error *e)
 {
+    char inside[EMK_SERVER_PATH_MAX] = "";
     char folders[OWN_FILES + EMK_CONFIG_ISSUERS_MAX][EMK_SERVER_PATH_MAX];
     const char *read[OWN_FILES + EMK_CONFIG_ISSUERS_MAX], *write[1] = {s->config.data};
     const char *files[OWN_FILES + EMK_CONFIG_ISSUERS_MAX] = {
-        s->options.config_file,  s->config.tls_certificate, s->config.tls_key,
-        s->config.firewall_file, s->config.fraud_rules,     s->config.fraud_draft};
+        s->options.config_file,  s->config.tls_certificate,
+        s->config.tls_key,       s->config.firewall_file,
+        s->config.fraud_rules,   s->config.fraud_draft,
+        s->config.tls_client_ca, NULL};
     emk_sandbox_paths p = {.write = write, .n_write = 1, .read = read};
 
+    if (s->attestation->roots &&
+        emk_os_join(inside, sizeof inside, s->config.attest_roots, "index.json", "", e) == EMK_OK)
+        files[OWN_FILES - 1] = inside;
     for (size_t i = 0; i < s->config.n_issuers; i++)
         files[OWN_FILES + i] = s->config.issuers[i].jwks_file;
     for (size_t i = 0; i < OWN_FILES + s->config.n_issuers; i++) {
@@ -233,6 +266,8 @@ static emk_status fill_api(emk_server *s, emk_error *e)
     s->api.keyholder = emk_keyholder_table(s->keyholder, &s->hello);
     s->api.clock = wall_clock;
     s->api.daemon = s;
+    s->api.reload = emk_server_reload_want;
+    s->api.files = emk_server_files_show;
     if (s->options.dev)
         snprintf(s->origin, sizeof s->origin, "http://%s", s->at_api);
     s->api.settings = (emk_api_settings){
@@ -285,6 +320,8 @@ static emk_http_config http_config(const emk_server *s)
     if (s->tls_certificate.len > 0) {
         h.tls_certificate = (const char *)s->tls_certificate.p;
         h.tls_key = (const char *)s->tls_key.p;
+        if (s->tls_clients.len > 0)
+            h.tls_clients = (const char *)s->tls_clients.p;
     }
     return h;
 }
@@ -304,7 +341,7 @@ static emk_status start_internal(emk_server *s, emk_error *e)
     h.api = &s->api;
     h.router = &s->internal_router;
     h.fd = s->fd_internal;
-    h.tls_certificate = h.tls_key = NULL;
+    h.tls_certificate = h.tls_key = h.tls_clients = NULL;
     h.counts = false;
     h.limits.threads = 1;
     h.limits.workers = 2;
@@ -378,15 +415,16 @@ typedef emk_status (*step_fn)(emk_server *s, emk_error *e);
 emk_status emk_server_start(const emk_server_options *o, emk_server *s, emk_error *e)
 {
     static const step_fn STEPS[] = {
-        make_folders, start_keyholder,       open_sockets, read_files, confine,
-        fill_api,     emk_server_parts_open, start_http,   greet,
+        make_folders, start_messenger, start_keyholder,       open_sockets, read_files,
+        confine,      fill_api,        emk_server_parts_open, start_http,   greet,
     };
     emk_status st;
 
     *s = (emk_server){.options = *o, .fd_api = -1, .fd_internal = -1};
-    s->started_ns = emk_os_monotonic_ns();
+    s->started_ns = s->last_campaigns_ns = emk_os_monotonic_ns();
     emk_buf_init(&s->tls_certificate, FILE_MAX);
     emk_buf_init(&s->tls_key, FILE_MAX);
+    emk_buf_init(&s->tls_clients, FILE_MAX);
     emk_buf_init(&s->issuer_certificate, FILE_MAX);
     emk_proc_signals_block();
     st = read_config(s, &s->config, e);
@@ -400,6 +438,7 @@ emk_status emk_server_start(const emk_server_options *o, emk_server *s, emk_erro
         emk_server_stop(s);
         return st;
     }
+    emk_server_reads_begin(s);
     s->watchdog_ms = emk_net_watchdog_ms();
     emk_net_notify("READY=1");
     return EMK_OK;
@@ -418,6 +457,8 @@ const char *emk_server_unready(emk_server *s)
     emk_journal_state_get(s->api.journal, &j);
     if (!j.writable)
         return "the audit log cannot be written";
+    if (emk_server_sealing_left(s) == 0)
+        return "the sealing certificate is over";
     for (size_t i = 0; i < s->config.n_issuers; i++) {
         emk_jwks_state state;
 
@@ -428,40 +469,126 @@ const char *emk_server_unready(emk_server *s)
     return NULL;
 }
 
-/* A log level, the firewall's list, and the certificate; the rest waits for a restart.  Requests at
- * work end on the old listener, the new one has the socket already. */
+/* Who is connected is served on for a while: the next answer asks them to connect anew. */
+static void retire(emk_server *s, emk_http_server *old)
+{
+    emk_http_stop(s->retiring); /* two reloads within the time of one */
+    emk_http_retire(old);
+    s->retiring = old;
+    s->retire_until_ns = emk_os_monotonic_ns() + s->config.drain_s * NS_PER_S;
+}
+
+static void end_retired(emk_server *s, uint64_t now)
+{
+    if (!s->retiring || (emk_http_connections(s->retiring) > 0 && now < s->retire_until_ns))
+        return;
+    emk_http_stop(s->retiring);
+    s->retiring = NULL;
+}
+
+/* A listener with new certificates; the old one stays where they are not good. */
+static bool reload_tls(emk_server *s)
+{
+    emk_buf fresh[3], *now[3] = {&s->tls_certificate, &s->tls_key, &s->tls_clients};
+    const char *paths[3] = {s->config.tls_certificate, s->config.tls_key, s->config.tls_client_ca};
+    emk_http_server *old = s->http;
+    emk_error e = {0};
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; i < 3; i++) {
+        emk_buf_init(&fresh[i], FILE_MAX);
+        if (st == EMK_OK)
+            st = read_pem(paths[i], &fresh[i], &e);
+    }
+    for (size_t i = 0; st == EMK_OK && i < 3; i++) {
+        emk_buf was = *now[i];
+
+        *now[i] = fresh[i];
+        fresh[i] = was;
+    }
+    if (st == EMK_OK) {
+        st = start_api(s, &e);
+        for (size_t i = 0; st != EMK_OK && i < 3; i++) { /* back to what is in use */
+            emk_buf bad = *now[i];
+
+            *now[i] = fresh[i];
+            fresh[i] = bad;
+        }
+    }
+    emk_wipe(fresh[1].p, fresh[1].len);
+    for (size_t i = 0; i < 3; i++)
+        emk_buf_done(&fresh[i]);
+    if (st != EMK_OK) {
+        s->http = old;
+        say("reload: the certificate stays as it was", NULL, &e);
+        return false;
+    }
+    retire(s, old);
+    return true;
+}
+
+static bool reload_firewall(emk_server *s)
+{
+    emk_error e = {0};
+
+    if (emk_server_firewall_read(s, &e) == EMK_OK)
+        return true;
+    say("reload: the firewall's list stays as it was", NULL, &e);
+    return false;
+}
+
+static bool reload_roots(emk_server *s)
+{
+    emk_error e = {0};
+
+    if (emk_server_roots_reload(s, &e) == EMK_OK)
+        return true;
+    say("reload: the roots of attestation stay as they were", NULL, &e);
+    return false;
+}
+
+/* Each by itself: what is not good stays as it was, and does not keep the others back. */
+static bool reload_files(emk_server *s)
+{
+    bool (*const READ[EMK_SERVER_FILES])(emk_server *) = {
+        [EMK_SERVER_ATTESTATION] = s->attestation->roots ? reload_roots : NULL,
+        [EMK_SERVER_FIREWALL] = s->config.firewall_file ? reload_firewall : NULL,
+        [EMK_SERVER_FRAUD_RULES] = emk_server_fraud_reload,
+        [EMK_SERVER_TLS] = reload_tls,
+    };
+    bool all = emk_server_jwks_read(s, true);
+
+    for (unsigned i = 0; i < EMK_SERVER_FILES; i++) {
+        bool good = !READ[i] || READ[i](s);
+
+        if (READ[i] && (i != EMK_SERVER_TLS || s->config.tls_certificate))
+            emk_server_file_note(s, (emk_server_file)i, good);
+        all = all && good;
+    }
+    return all;
+}
+
+/* The log's level, and the files that may change; the rest of the configuration waits for a
+ * restart. Connections stay with the old listener until they end, the new one has the socket
+ * already. */
 static void reload(emk_server *s)
 {
     emk_config fresh;
-    emk_http_server *old = s->http;
     emk_error e = {0};
     emk_status st = read_config(s, &fresh, &e);
 
     emk_net_notify("RELOADING=1");
-    if (st != EMK_OK) {
-        say("reload: the old configuration stays", NULL, &e);
-        emk_net_notify("READY=1");
-        return;
-    }
-    emk_log_level_set((emk_log_level)fresh.log);
-    emk_config_done(&fresh);
-    emk_server_jwks_read(s, true);
-    emk_server_fraud_reload(s);
-    st = emk_server_firewall_read(s, &e);
-    if (st == EMK_OK)
-        st = read_files(s, &e);
-    if (st == EMK_OK)
-        st = start_api(s, &e);
     if (st == EMK_OK) {
-        emk_http_drain(old);
-        for (uint64_t i = 0; i < s->config.drain_s * 1000 / DRAIN_TICK_MS && emk_http_busy(old);
-             i++)
-            (void)emk_proc_signal_wait(DRAIN_TICK_MS);
-        emk_http_stop(old);
-        emk_log_write(EMK_LOG_INFO, "reloaded", NULL, NULL);
+        emk_log_level_set((emk_log_level)fresh.log);
+        emk_config_done(&fresh);
+        if (reload_files(s))
+            emk_log_write(EMK_LOG_INFO, "reloaded", NULL, NULL);
+        else
+            emk_log_write(EMK_LOG_ERROR, "reloaded in part: something stays as it was", NULL, NULL);
     } else {
-        say("reload: something stays as it was", NULL, &e);
+        say("reload: the old configuration stays", NULL, &e);
     }
+    atomic_fetch_add(&s->reads.n, 1);
     emk_net_notify("READY=1");
 }
 
@@ -500,6 +627,7 @@ static bool keep_house(emk_server *s)
 
     if (s->watchdog_ms)
         emk_net_notify("WATCHDOG=1");
+    end_retired(s, now);
     if (now - s->last_sweep_ns >= SWEEP_NS) {
         s->last_sweep_ns = now;
         sweep(s);
@@ -508,6 +636,11 @@ static bool keep_house(emk_server *s)
         s->last_fraud_ns = now;
         emk_server_fraud_keep(s);
     }
+    if (now - s->last_signing_ns >= SIGNING_NS) {
+        s->last_signing_ns = now;
+        emk_server_signing_keep(s);
+    }
+    emk_server_campaigns_tick(s, now);
     if (now - s->last_jwks_ns >= JWKS_NS) {
         s->last_jwks_ns = now;
         emk_server_jwks_read(s, false);
@@ -526,7 +659,10 @@ static void drain(emk_server *s)
     emk_net_notify("STOPPING=1");
     emk_log_write(EMK_LOG_INFO, "going down", NULL, NULL);
     emk_http_drain(s->http);
-    while (emk_http_busy(s->http) > 0 && emk_os_monotonic_ns() < until)
+    if (s->retiring)
+        emk_http_drain(s->retiring);
+    while (emk_http_busy(s->http) + (s->retiring ? emk_http_busy(s->retiring) : 0) > 0 &&
+           emk_os_monotonic_ns() < until)
         if (emk_proc_signal_wait(DRAIN_TICK_MS) == EMK_PROC_STOP)
             return; /* told twice: at once */
 }
@@ -540,7 +676,7 @@ int emk_server_run(emk_server *s)
             drain(s);
             return 0;
         }
-        if (signal == EMK_PROC_RELOAD)
+        if (signal == EMK_PROC_RELOAD || emk_server_reload_wanted(s))
             reload(s);
         if (keep_house(s)) {
             drain(s);
@@ -552,20 +688,25 @@ int emk_server_run(emk_server *s)
 void emk_server_stop(emk_server *s)
 {
     s->draining = true;
+    emk_http_stop(s->retiring);
     emk_http_stop(s->http);
     emk_http_stop(s->internal);
     emk_server_parts_close(s);
     emk_metrics_free(s->api.metrics);
+    emk_server_signing_close(s);
     emk_verify_key_free(s->issuer);
     emk_keyholder_hello_done(&s->hello);
     emk_keyholder_stop(s->keyholder);
     emk_server_attestation_close(s);
+    for (size_t i = 0; i < s->api.n_hook_sources; i++)
+        emk_webhook_keys_done(&s->hook_sources[i].keys);
     emk_crypto_free(s->crypto);
     emk_os_close(s->fd_api);
     emk_os_close(s->fd_internal);
     emk_buf_done(&s->tls_certificate);
     emk_wipe(s->tls_key.p, s->tls_key.len);
     emk_buf_done(&s->tls_key);
+    emk_buf_done(&s->tls_clients);
     emk_buf_done(&s->issuer_certificate);
     if (s->has_config)
         emk_config_done(&s->config);

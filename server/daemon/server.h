@@ -3,11 +3,17 @@
 #define EMK_SERVER_DAEMON_SERVER_H
 
 #include "core/base/os_file.h"
+#include "core/base/os_thread.h"
 #include "server/api/fraud_engine.h"
 #include "server/daemon/config.h"
 #include "server/daemon/http.h"
 #include "server/daemon/keyholder.h"
+#include "server/daemon/messenger.h"
 #include "server/daemon/os_net.h"
+
+#include <stdatomic.h>
+
+#include <stdatomic.h>
 
 #define EMK_SERVER_PATH_MAX     1024u
 #define EMK_SERVER_PASSWORD_MAX 32u
@@ -27,10 +33,31 @@ typedef struct emk_server_jwks {
     emk_os_stamp stamp;
 } emk_server_jwks;
 
+/* What is read again while the server runs: reload.c. */
+typedef enum emk_server_file {
+    EMK_SERVER_ATTESTATION,
+    EMK_SERVER_TOKEN_KEYS,
+    EMK_SERVER_FIREWALL,
+    EMK_SERVER_FRAUD_RULES,
+    EMK_SERVER_TLS,
+    EMK_SERVER_FILES
+} emk_server_file;
+extern const char *const emk_server_file_names[];
+#define EMK_SERVER_OLD_ROOTS 8u
+
+typedef struct emk_server_reads {
+    atomic_ullong good_ns[EMK_SERVER_FILES]; /* when it was good; 0: not used */
+    atomic_bool failed[EMK_SERVER_FILES];    /* the last time */
+    atomic_bool wanted;                      /* an operator asked for a reload */
+    atomic_ullong n;                         /* reloads so far */
+} emk_server_reads;
+
 typedef struct emk_server_metrics {
     emk_metric *connections, *refused, *timed_out, *busy, *ready, *keyholder, *gate_reasons;
     emk_metric *journal_size, *journal_checkpoint_age, *journal_writable, *blob_bytes, *counters;
     emk_metric *tokens, *uptime;
+    emk_metric *sealing_left, *file_age;
+    emk_metric *hooks_waiting, *hooks_dead, *hooks_results, *messenger;
 } emk_server_metrics;
 
 typedef struct emk_server {
@@ -39,6 +66,7 @@ typedef struct emk_server {
     bool has_config;
     char data[5][EMK_SERVER_PATH_MAX]; /* records, blobs, journal, counters, fraud */
 
+    emk_messenger *messenger; /* NULL: no webhooks go out */
     emk_keyholder_client *keyholder;
     emk_keyholder_hello hello;
     int fd_api, fd_internal;
@@ -54,15 +82,25 @@ typedef struct emk_server {
     emk_replay_guard replay;
     emk_server_jwks jwks[EMK_CONFIG_ISSUERS_MAX];
     emk_verify_key *issuer;
+    struct emk_server_signing *signing;
+    emk_server_reads reads;
+    emk_attest_roots *old_roots[EMK_SERVER_OLD_ROOTS];
+    unsigned n_old_roots;
     emk_fraud_host *fraud;
-    emk_buf tls_certificate, tls_key, issuer_certificate;
+    emk_hooks *hooks;
+    emk_thread *campaigns; /* the job at work; NULL: none */
+    atomic_bool campaigns_over;
+    uint64_t last_campaigns_ns;
+    emk_hook_source hook_sources[EMK_CONFIG_SOURCES_MAX];
+    emk_buf tls_certificate, tls_key, tls_clients, issuer_certificate;
 
     emk_router router, internal_router;
     emk_http_server *http, *internal;
+    emk_http_server *retiring; /* before the last reload; NULL: none */
     emk_server_metrics metrics;
     uint64_t started_ns, keyholder_lost_ns, last_sweep_ns, last_ping_ns, last_jwks_ns,
-        last_fraud_ns;
-    uint64_t watchdog_ms;
+        last_signing_ns, last_fraud_ns;
+    uint64_t watchdog_ms, retire_until_ns;
     bool draining;
 } emk_server;
 
@@ -77,19 +115,53 @@ void emk_server_stop(emk_server *s);
 /* Why it is not ready: static; NULL: it is. */
 const char *emk_server_unready(emk_server *s);
 
+/* Keys of those whose webhooks come in; before rights are given up.  Webhooks that go out, when the
+ * records are open.  In server_hooks.c. */
+emk_status emk_server_hook_sources_read(emk_server *s, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_server_hooks_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
+/* What the fraud engine says of itself: into the audit log, and to who is told.  self: a server. */
+void emk_server_fraud_news(void *self, const emk_fraud_host_news *n);
+uint64_t emk_server_now_ms(void *self);
+/* Looks for groups now and then, on a thread of its own; called by the main thread. */
+void emk_server_campaigns_tick(emk_server *s, uint64_t now_ns);
+void emk_server_hooks_close(emk_server *s);
+void emk_server_hooks_collect(emk_server *s);
+
 /* The parts, in server_parts.c: stores, journal, gate. */
 emk_status emk_server_parts_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 void emk_server_parts_close(emk_server *s);
 /* Reads roots and keys of attestation, before the process is confined: attestation.c. */
 emk_status emk_server_attestation_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 void emk_server_attestation_close(emk_server *s);
+/* Notes that it was read; `good` false: the old one stays. */
+void emk_server_file_note(emk_server *s, emk_server_file file, bool good);
+/* Seconds since it was read and good; 0 where it is not used. */
+uint64_t emk_server_file_age(emk_server *s, emk_server_file file);
+/* Says of each whether it is fresh: members of the object in hand. */
+void emk_server_files_json(emk_server *s, emk_json_out *o);
+void emk_server_files_show(void *self, emk_json_out *o);
+/* The start read all of them, and they were good. */
+void emk_server_reads_begin(emk_server *s);
+/* What operators ask for: a reload by the main thread. */
+void emk_server_reload_want(void *self);
+bool emk_server_reload_wanted(emk_server *s);
+
+/* The sets of keys that sign, and what operators do with them: signing.c. */
+typedef struct emk_server_signing emk_server_signing;
+emk_status emk_server_signing_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
+void emk_server_signing_close(emk_server *s);
+/* Renews the sealing certificate in time; what goes wrong is logged. */
+void emk_server_signing_keep(emk_server *s);
+/* Seconds that it is still good for; UINT64_MAX where this server does not seal. */
+uint64_t emk_server_sealing_left(emk_server *s);
 /* Reads the files that may change while it runs: firewall list, token keys. */
-void emk_server_jwks_read(emk_server *s, bool all);
+bool emk_server_jwks_read(emk_server *s, bool all);
 emk_status emk_server_firewall_read(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 /* Reads the fraud engine's rules again; writes its state.  What goes wrong is logged. */
-void emk_server_fraud_reload(emk_server *s);
+bool emk_server_fraud_reload(emk_server *s);
+emk_status emk_server_roots_reload(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 void emk_server_fraud_keep(emk_server *s);
-/* `earmarkd operator add …`; returns the exit code. */
+/* `earmarkd operator …`, `earmarkd certificate …`; returns the exit code. */
 int emk_server_operator_main(int argc, char **argv);
 
 /* Brings into effect what operators have set. */

@@ -5,6 +5,7 @@
 #include "core/base/writer.h"
 #include "core/codec/cbor.h"
 #include "server/api/admin.h"
+#include "server/api/erasure.h"
 
 #include <string.h>
 
@@ -77,6 +78,19 @@ static void write_operators(emk_server *s)
         emk_log_write(EMK_LOG_WARNING, "operators are not in the audit log", NULL, &e);
 }
 
+/* What cannot be ended now waits for the next start, and does not stop this one: the person is
+ * waiting for an erasure, everybody else for the server. */
+static void resume_erasures(emk_server *s)
+{
+    emk_error e = {0};
+    uint64_t n = 0;
+
+    if (emk_api_erase_resume(&s->api, &n, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_ERROR, "an erasure that was cut short could not be ended", NULL, &e);
+    else if (n > 0)
+        emk_log_write(EMK_LOG_INFO, "erasures that were cut short have been ended", NULL, NULL);
+}
+
 emk_status emk_server_admin_open(emk_server *s, const char *journal_dir, emk_span subjects_key,
                                  emk_error *e)
 {
@@ -86,7 +100,12 @@ emk_status emk_server_admin_open(emk_server *s, const char *journal_dir, emk_spa
                            .numbers = numbers,
                            .numbers_self = s};
 
+    emk_status st;
+
     memcpy(o.audit_public, s->hello.audit_public, sizeof o.audit_public);
     write_operators(s);
-    return emk_admin_load(&s->api, &o, e);
+    st = emk_admin_load(&s->api, &o, e);
+    if (st == EMK_OK)
+        resume_erasures(s);
+    return st;
 }

@@ -9,6 +9,7 @@
 #include "server/api/directory.h"
 #include "server/api/limits_default.h"
 #include "server/api/sealing.h"
+#include "server/journal/note.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static emk_status name_paths(emk_server *s, emk_error *e)
 
 static emk_status open_stores(emk_server *s, emk_error *e)
 {
-    emk_records_sqlite records = {.path = s->data[RECORDS]};
+    emk_records_sqlite records = {.path = s->data[RECORDS], .tidies = 1};
     emk_blobs_directory blobs = {.path = s->data[BLOBS], .quota_bytes = s->config.blob_quota};
     emk_counters_memory counters = {.limits = 0};
     emk_error ignored;
@@ -56,6 +57,24 @@ static emk_status open_stores(emk_server *s, emk_error *e)
     return st;
 }
 
+/* For who verifies the log: the text that `earmark audit verify -k` takes. */
+static emk_status write_verifier_key(const emk_server *s, emk_error *e)
+{
+    char path[EMK_SERVER_PATH_MAX], text[EMK_NOTE_VKEY_MAX + 1];
+    emk_note_key key;
+    emk_status st =
+        emk_note_key_init(s->crypto, s->config.audit_origin, s->hello.audit_public, &key, e);
+
+    if (st == EMK_OK)
+        st = emk_note_key_write(&key, text, e);
+    if (st == EMK_OK)
+        st = emk_os_join(path, sizeof path, s->config.data, "audit.vkey", "", e);
+    if (st != EMK_OK)
+        return st;
+    memcpy(text + strlen(text), "\n", 2);
+    return emk_os_write_file(path, emk_span_str(text), e);
+}
+
 static emk_status open_journal(emk_server *s, emk_error *e)
 {
     emk_journal_options o = {.dir = s->data[JOURNAL],
@@ -66,9 +85,11 @@ static emk_status open_journal(emk_server *s, emk_error *e)
                              .escrow_self = s->keyholder,
                              .checkpoint_ms = (uint32_t)s->config.audit_checkpoint_ms,
                              .heartbeat_s = (uint32_t)s->config.audit_heartbeat_s};
+    emk_status st;
 
     memcpy(o.public_key, s->hello.audit_public, sizeof o.public_key);
-    return emk_journal_open(s->crypto, &o, &s->api.journal, e);
+    st = write_verifier_key(s, e);
+    return st == EMK_OK ? emk_journal_open(s->crypto, &o, &s->api.journal, e) : st;
 }
 
 /* Without a certificate this server does not seal, and answers so. */
@@ -113,7 +134,7 @@ static emk_status open_tokens(emk_server *s, emk_error *e)
 }
 
 /* A file that was read once is read again when it changes; the cache keeps a good set. */
-static void read_jwks(emk_server_jwks *j, bool all)
+static bool read_jwks(emk_server_jwks *j, bool all)
 {
     emk_os_stamp stamp;
     emk_error e = {0};
@@ -127,7 +148,7 @@ static void read_jwks(emk_server_jwks *j, bool all)
     emk_os_close(fd);
     if (st == EMK_OK && !all && memcmp(&stamp, &j->stamp, sizeof stamp) == 0 &&
         !emk_jwks_cache_wants(j->cache, emk_os_now_s()))
-        return;
+        return true;
     if (st == EMK_OK)
         st = emk_os_read_file(j->file, JWKS_MAX, &text, &e);
     if (st == EMK_OK)
@@ -139,12 +160,18 @@ static void read_jwks(emk_server_jwks *j, bool all)
         emk_log_write(EMK_LOG_WARNING, "token keys cannot be read", NULL, &e);
     }
     emk_buf_done(&text);
+    return st == EMK_OK;
 }
 
-void emk_server_jwks_read(emk_server *s, bool all)
+bool emk_server_jwks_read(emk_server *s, bool all)
 {
+    bool good = true;
+
     for (size_t i = 0; i < s->config.n_issuers; i++)
-        read_jwks(&s->jwks[i], all);
+        good = read_jwks(&s->jwks[i], all) && good;
+    if (s->config.n_issuers > 0)
+        emk_server_file_note(s, EMK_SERVER_TOKEN_KEYS, good);
+    return good;
 }
 
 emk_status emk_server_firewall_read(emk_server *s, emk_error *e)
@@ -190,6 +217,18 @@ static emk_status open_limits(emk_server *s, emk_error *e)
     return st;
 }
 
+static uint32_t certificate_kinds(const emk_server *s)
+{
+    static const uint32_t KINDS[] = {
+        [EMK_CONFIG_CLIENTS_NONE] = 0,
+        [EMK_CONFIG_CLIENTS_SERVICES] = EMK_PRINCIPAL_SERVICE,
+        [EMK_CONFIG_CLIENTS_OPERATORS] = EMK_PRINCIPAL_OPERATOR,
+        [EMK_CONFIG_CLIENTS_BOTH] = EMK_PRINCIPAL_SERVICE | EMK_PRINCIPAL_OPERATOR,
+    };
+
+    return KINDS[s->config.tls_client_required];
+}
+
 static emk_status open_gate(emk_server *s, emk_error *e)
 {
     emk_gate_config config = {.crypto = s->crypto, .directory = emk_directory_of(&s->api.records)};
@@ -213,6 +252,7 @@ static emk_status open_gate(emk_server *s, emk_error *e)
     config.limits = s->api.limits;
     config.firewall = s->api.firewall;
     config.proxies = s->proxies;
+    config.needs_certificate = certificate_kinds(s);
     return emk_gate_new(&config, &s->api.gate, e);
 }
 
@@ -222,7 +262,10 @@ static emk_status open_fraud(emk_server *s, emk_error *e)
                                     .rules = s->config.fraud_rules,
                                     .draft = s->config.fraud_draft,
                                     .dir = s->data[FRAUD],
-                                    .users = (uint32_t)s->config.fraud_users};
+                                    .users = (uint32_t)s->config.fraud_users,
+                                    .news = emk_server_fraud_news,
+                                    .news_self = s,
+                                    .now_ms = emk_server_now_ms};
     emk_yaml_diag d = {.line = 0};
     emk_status st = emk_fraud_host_open(&config, &s->fraud, &d, e);
 
@@ -232,17 +275,20 @@ static emk_status open_fraud(emk_server *s, emk_error *e)
         return st;
     }
     s->api.decider = emk_fraud_host_decider(s->fraud);
+    s->api.fraud = s->fraud;
     return EMK_OK;
 }
 
-void emk_server_fraud_reload(emk_server *s)
+bool emk_server_fraud_reload(emk_server *s)
 {
     emk_yaml_diag d = {.line = 0};
     emk_error e = {0};
 
-    if (emk_fraud_host_reload(s->fraud, &d, &e) != EMK_OK)
-        emk_log_write(EMK_LOG_ERROR, "reload: the fraud rules stay as they were",
-                      d.text[0] ? d.text : NULL, &e);
+    if (emk_fraud_host_reload(s->fraud, &d, &e) == EMK_OK)
+        return true;
+    emk_log_write(EMK_LOG_ERROR, "reload: the fraud rules stay as they were",
+                  d.text[0] ? d.text : NULL, &e);
+    return false;
 }
 
 void emk_server_fraud_keep(emk_server *s)
@@ -264,7 +310,11 @@ emk_status emk_server_parts_open(emk_server *s, emk_error *e)
     if (st == EMK_OK)
         st = open_seals(s, e);
     if (st == EMK_OK)
+        st = emk_server_signing_open(s, e);
+    if (st == EMK_OK)
         st = open_gate(s, e);
+    if (st == EMK_OK)
+        st = emk_server_hooks_open(s, e);
     if (st == EMK_OK)
         st = open_fraud(s, e);
     if (st == EMK_OK)
@@ -276,6 +326,7 @@ void emk_server_parts_close(emk_server *s)
 {
     emk_error e = {0};
 
+    emk_server_hooks_close(s);
     if (emk_fraud_host_close(s->fraud, &e) != EMK_OK)
         emk_log_write(EMK_LOG_WARNING, "the fraud engine's state was not written", NULL, &e);
     emk_admin_free(&s->api);

@@ -28,7 +28,7 @@ static void clear(slab *s)
     memset(s->c, 0, sizeof s->c);
     s->action = EMK_FRAUD_ALLOW;
     s->until_ms = s->ban_until_ms = 0;
-    s->flags = (uint8_t)(s->flags & ~(unsigned)SLAB_REVIEW);
+    s->flags = 0;
 }
 
 static void apply_to(emk_fraud_engine *en, slab *s)
@@ -38,7 +38,7 @@ static void apply_to(emk_fraud_engine *en, slab *s)
         pass_challenge(en, s);
         break;
     case EMK_FRAUD_ADMIN_BAN:
-        s->ban_until_ms = en->now + HUMAN_BAN_MS;
+        s->ban_until_ms = (en->now + HUMAN_BAN_MS) & EMK_FRAUD_MS_MASK;
         s->ban_level = (uint8_t)(s->ban_level + (s->ban_level < 20));
         break;
     case EMK_FRAUD_ADMIN_UNBAN:
@@ -46,7 +46,7 @@ static void apply_to(emk_fraud_engine *en, slab *s)
         s->ban_level = 0;
         break;
     case EMK_FRAUD_ADMIN_REVIEW:
-        s->flags |= SLAB_REVIEW;
+        s->flags = SLAB_REVIEW;
         break;
     case EMK_FRAUD_ADMIN_CLEAR:
         clear(s);
@@ -97,7 +97,7 @@ static void show(const emk_fraud_engine *en, emk_fraud_entity what, const slab *
 {
     uint64_t now = en->dyn->clock;
 
-    *v = (emk_fraud_view){.first_ms = s->first_ms,
+    *v = (emk_fraud_view){.first_ms = (uint64_t)s->first_s * 1000,
                           .last_ms = s->last_ms,
                           .until_ms = s->until_ms,
                           .ban_until_ms = s->ban_until_ms,
@@ -138,4 +138,14 @@ bool emk_fraud_forget(emk_fraud_engine *en, emk_fraud_entity what, emk_span tena
         was = emk_fraud_table_remove(&en->tables[what], key_of(en, what, tenant, id));
     emk_lock_give(en->lock);
     return was;
+}
+
+uint64_t emk_fraud_engine_clock(emk_fraud_engine *en)
+{
+    uint64_t ms;
+
+    emk_lock_take(en->lock);
+    ms = en->dyn->clock;
+    emk_lock_give(en->lock);
+    return ms;
 }

@@ -25,7 +25,7 @@ typedef struct meeting {
 /* A name that was seen; text is borrowed from the log. */
 typedef struct person {
     uint64_t hash;
-    emk_span name;
+    emk_span name, tenant;
     uint32_t parent, links, size, group;
 } person;
 
@@ -46,11 +46,15 @@ static person *person_at(const work *w, uint32_t i)
     return (person *)(void *)w->people.p + i;
 }
 
-static emk_status person_of(work *w, emk_span name, uint32_t *out, emk_error *e)
+static emk_status person_of(work *w, const emk_fraud_event *ev, uint32_t *out, emk_error *e)
 {
+    emk_span name = ev->f[EMK_FRAUD_F_USER].text;
     uint64_t h = emk_fraud_siphash(KEY, name), s = h & w->mask;
     person p = {.hash = h, .name = name, .parent = w->n_people, .size = 1};
     emk_status st;
+
+    if (emk_fraud_has(ev, EMK_FRAUD_F_TENANT))
+        p.tenant = ev->f[EMK_FRAUD_F_TENANT].text;
 
     for (; w->slots[s]; s = (s + 1) & w->mask) {
         const person *q = person_at(w, w->slots[s] - 1);
@@ -82,7 +86,7 @@ static emk_status take_event(work *w, const emk_fraud_event *ev, emk_error *e)
     memset(&g, 0, sizeof g);
     g.artifact = emk_fraud_siphash(KEY, ev->f[EMK_FRAUD_F_ARTIFACT].text);
     g.bucket = ev->ts / (w->o.bucket_s * UINT64_C(1000));
-    st = person_of(w, ev->f[EMK_FRAUD_F_USER].text, &g.user, e);
+    st = person_of(w, ev, &g.user, e);
     if (st == EMK_OK && ++w->events > GRANTS_MAX)
         return emk_fail(e, EMK_E_LIMIT, "campaign: too many grants", w->events);
     w->last_ms = ev->ts > w->last_ms ? ev->ts : w->last_ms;
@@ -290,6 +294,8 @@ static emk_status list_members(work *w, emk_fraud_campaigns *out, emk_error *e)
         m->group = group;
         m->links = p->links;
         memcpy(m->user, p->name.p, p->name.len); /* at most EMK_FRAUD_ID_MAX: it was read */
+        if (p->tenant.len > 0)
+            memcpy(m->tenant, p->tenant.p, p->tenant.len);
     }
     if (n > 1)
         qsort(out->member, n, sizeof *out->member, by_group);

@@ -100,35 +100,13 @@ void emk_fraud_attach_draft(emk_fraud_engine *en, emk_fraud_engine *draft)
 
 uint64_t emk_fraud_field_hash(emk_fraud_engine *en, emk_fraud_field f)
 {
-    const emk_fraud_event *ev = en->ev;
+    emk_fraud_ahead *a = en->ahead;
 
-    if (en->hashed >> f & 1)
-        return en->hash[f];
-    en->hashed |= UINT64_C(1) << f;
-    en->hash[f] = 0;
-    if (!emk_fraud_has(ev, f))
-        return 0;
-    if (EMK_FRAUD_FIELD[f].kind == EMK_FRAUD_TEXT) {
-        en->hash[f] = emk_fraud_siphash(en->rs->key, ev->f[f].text);
-    } else {
-        uint8_t bytes[8];
-
-        emk_store_u64be(bytes, (uint64_t)ev->f[f].number);
-        en->hash[f] = emk_fraud_siphash(en->rs->key, emk_span_of(bytes, sizeof bytes));
+    if (!(a->hashed >> f & 1)) {
+        a->hashed |= UINT64_C(1) << f;
+        a->hash[f] = emk_fraud_hash_of(en->rs, en->ev, f);
     }
-    return en->hash[f];
-}
-
-/* Hashes that nobody can predict, mixed so that tenants and kinds share nothing.
- * (Steele and others: SplitMix64, the finaliser) */
-uint64_t emk_fraud_entity_key(const emk_fraud_ruleset *rs, emk_fraud_entity what, uint64_t tenant,
-                              uint64_t id)
-{
-    uint64_t x = id + (tenant ^ rs->key[0]) * (2 * (uint64_t)what + 3);
-
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
+    return a->hash[f];
 }
 
 static bool is_duplicate(emk_fraud_engine *en)
@@ -144,19 +122,19 @@ static bool is_duplicate(emk_fraud_engine *en)
     return false;
 }
 
-static void count_user(emk_fraud_engine *en, slab *s)
+/* Before its last_ms moves on. */
+static void count_user(emk_fraud_engine *en, const slab *s)
 {
     dynamic *y = en->dyn;
-    uint32_t hour = (uint32_t)(en->now / 3600000);
+    uint64_t hour = en->now / HOUR_MS, before = s->last_ms / HOUR_MS;
 
-    if (s->hour == hour)
+    if (before == hour)
         return;
     y->active[hour % HOURS]++;
-    if (s->hour / 24 != hour / 24) {
+    if (before / 24 != hour / 24) {
         y->user_days++;
         y->period_days++;
     }
-    s->hour = hour;
 }
 
 /* Where it is kept, or a stand-in for this event alone: of subjects that nobody has proven,
@@ -164,7 +142,7 @@ static void count_user(emk_fraud_engine *en, slab *s)
 static slab *entity_slab(emk_fraud_engine *en, unsigned i)
 {
     bool known = EMK_FRAUD_TYPE[en->ev->type].authenticated;
-    uint64_t key = en->entity_key[i];
+    uint64_t key = en->ahead->entity_key[i];
     slab *s = known ? emk_fraud_table_take(&en->tables[i], en->rs, key, en->now)
                     : emk_fraud_table_find(&en->tables[i], key);
 
@@ -174,33 +152,14 @@ static slab *entity_slab(emk_fraud_engine *en, unsigned i)
     s = (slab *)(void *)en->scratch[i];
     memset(s, 0, en->rs->slab_len[i]);
     s->key = key;
-    s->first_ms = en->now;
+    s->first_s = (uint32_t)(en->now / 1000);
     return s;
 }
 
 static void find_entities(emk_fraud_engine *en)
 {
-    uint64_t tenant = emk_fraud_field_hash(en, EMK_FRAUD_F_TENANT);
-
-    for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
-        emk_fraud_field f = ENTITY_FIELD[i];
-
-        en->of[i] = NULL;
-        if (!(en->rs->entities >> i & 1) || !emk_fraud_has(en->ev, f))
-            continue;
-        en->entity_key[i] =
-            emk_fraud_entity_key(en->rs, (emk_fraud_entity)i, tenant, emk_fraud_field_hash(en, f));
-        __builtin_prefetch(&en->tables[i].index[en->entity_key[i] & en->tables[i].mask]);
-        __builtin_prefetch(&en->tables[i].keys[en->entity_key[i] & en->tables[i].mask]);
-        en->of[i] = (slab *)(void *)en->scratch[i]; /* marks it as named */
-    }
-    for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
-        if (!en->of[i])
-            continue;
-        en->of[i] = entity_slab(en, i);
-        for (uint32_t k = 64; k < en->rs->slab_len[i]; k += 64)
-            __builtin_prefetch((uint8_t *)en->of[i] + k);
-    }
+    for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++)
+        en->of[i] = en->ahead->named >> i & 1 ? entity_slab(en, i) : NULL;
 }
 
 static bool comes_from(const emk_fraud_event *ev, from_class from)
@@ -215,7 +174,7 @@ static bool comes_from(const emk_fraud_event *ev, from_class from)
 static void touch_feature(emk_fraud_engine *en, unsigned i)
 {
     const feature *f = &en->rs->features[i];
-    touch t = {en->ev, en->now, en->hash};
+    touch t = {en->ev, en->now, en->ahead->hash};
     value at = {0, false};
 
     if (!comes_from(en->ev, f->from))
@@ -245,14 +204,12 @@ static void touch_features(emk_fraud_engine *en)
 
     for (unsigned k = 0; k < en->rs->n_of_type[type]; k++)
         touch_feature(en, en->rs->of_type[type][k]);
-    for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
-        if (!en->of[i])
-            continue;
-        en->of[i]->last_ms = en->now;
-        en->of[i]->requests += EMK_FRAUD_TYPE[type].decides;
-    }
     if (en->of[EMK_FRAUD_USER])
         count_user(en, en->of[EMK_FRAUD_USER]);
+    for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
+        if (en->of[i])
+            en->of[i]->last_ms = en->now & EMK_FRAUD_MS_MASK;
+    }
 }
 
 /* ---- rules ---- */
@@ -372,14 +329,18 @@ static void contribute(emk_fraud_engine *en, unsigned i, bool live)
     if (r->accumulate && c->used)
         v += emk_fraud_left(en->rs, c, en->now);
     v = r->accumulate && v > cap ? cap : v;
-    *c = (contribution){(uint16_t)i, !live, 1, (int32_t)v, (uint32_t)(en->now / 1000)};
+    *c = (contribution){.milli = (int32_t)v,
+                        .time_s = (uint32_t)(en->now / 1000),
+                        .rule = (uint8_t)i,
+                        .shadow = !live,
+                        .used = 1};
 }
 
 static void run_rule(emk_fraud_engine *en, vm *m, unsigned i)
 {
     const rule *r = &en->rs->rules[i];
     emk_fraud_rule_stats *stats = &en->dyn->rule[i];
-    uint64_t key = en->entity_key[r->entity];
+    uint64_t key = en->ahead->entity_key[r->entity];
     bool live;
     int fires;
 
@@ -426,7 +387,7 @@ static emk_span record(const emk_fraud_engine *en, const emk_fraud_decision *d,
     emk_writer_init(&w, out, RECORD_MAX);
     emk_write_u64be(&w, d->number);
     emk_write_u64be(&w, en->ev->ts);
-    emk_write_u64be(&w, en->hash[EMK_FRAUD_F_ID]);
+    emk_write_u64be(&w, en->ahead->hash[EMK_FRAUD_F_ID]);
     emk_write_u8(&w, (uint8_t)en->ev->type);
     emk_write_u8(&w, (uint8_t)d->action);
     emk_write_u8(&w, (uint8_t)d->shadow);
@@ -491,7 +452,7 @@ emk_status emk_fraud_stream_hash(emk_fraud_engine *en, uint8_t out[32], emk_erro
 static void move_hours(emk_fraud_engine *en)
 {
     dynamic *y = en->dyn;
-    uint64_t hour = en->now / 3600000, period = en->now / (UINT64_C(28) * 86400000);
+    uint64_t hour = en->now / HOUR_MS, period = en->now / (UINT64_C(28) * 86400000);
 
     if (period != y->period) {
         y->period = period;
@@ -518,7 +479,6 @@ static emk_status begin(emk_fraud_engine *en, const emk_fraud_event *ev, emk_fra
     dynamic *y = en->dyn;
 
     en->ev = ev;
-    en->hashed = 0;
     en->full = 0;
     if (en->options.max_jump_ms && y->clock && ev->ts > y->clock + en->options.max_jump_ms) {
         y->future++;
@@ -550,12 +510,8 @@ static emk_status run_draft(emk_fraud_engine *en, emk_fraud_decision *d, emk_err
         return st;
     d->has_draft = true;
     d->draft = draft.action;
-    if (en->of[EMK_FRAUD_USER] && en->draft->rs->rollout < 100 &&
-        emk_fraud_entity_key(en->rs, EMK_FRAUD_KEY, en->entity_key[EMK_FRAUD_USER],
-                             en->draft->rs->version) %
-                100 <
-            en->draft->rs->rollout)
-        d->action = draft.action;
+    if (emk_fraud_draft_decides(en))
+        emk_fraud_take_draft(d, &draft);
     return EMK_OK;
 }
 
@@ -583,18 +539,43 @@ static emk_status decide_locked(emk_fraud_engine *en, const emk_fraud_event *ev,
     return st == EMK_OK ? append_record(en, d, e) : st;
 }
 
-emk_status emk_fraud_decide(emk_fraud_engine *en, const emk_fraud_event *ev,
-                            emk_fraud_decision *out, emk_error *e)
+static emk_status decide_fetched(emk_fraud_engine *en, const emk_fraud_event *ev,
+                                 emk_fraud_ahead *a, emk_fraud_decision *out, emk_error *e)
 {
     emk_fraud_decision d;
     emk_status st;
 
     memset(&d, 0, sizeof d);
-    emk_lock_take(en->lock);
+    en->ahead = a;
     st = decide_locked(en, ev, &d, e);
-    emk_lock_give(en->lock);
     if (st == EMK_OK)
         *out = d;
+    return st;
+}
+
+emk_status emk_fraud_decide_ahead(emk_fraud_engine *en, const emk_fraud_event *ev,
+                                  emk_fraud_ahead *a, emk_fraud_decision *out, emk_error *e)
+{
+    emk_status st;
+
+    emk_lock_take(en->lock);
+    st = decide_fetched(en, ev, a, out, e);
+    emk_lock_give(en->lock);
+    return st;
+}
+
+emk_status emk_fraud_decide(emk_fraud_engine *en, const emk_fraud_event *ev,
+                            emk_fraud_decision *out, emk_error *e)
+{
+    emk_fraud_ahead a;
+    emk_status st;
+
+    emk_fraud_look_ahead(en->rs, ev, &a);
+    emk_lock_take(en->lock);
+    emk_fraud_fetch_slots(en, &a);
+    emk_fraud_fetch_slabs(en, &a);
+    st = decide_fetched(en, ev, &a, out, e);
+    emk_lock_give(en->lock);
     return st;
 }
 
@@ -631,7 +612,8 @@ void emk_fraud_engine_stats(emk_fraud_engine *en, emk_fraud_stats *out)
 
         out->entities[i] = t->n;
         out->evicted[i] = t->evicted;
-        out->memory += (uint64_t)t->max * t->slab_len + (t->max ? (t->mask + 1) * 12 : 0);
+        out->slab[i] = t->slab_len;
+        out->memory += emk_fraud_table_bytes(t);
     }
     emk_lock_give(en->lock);
 }

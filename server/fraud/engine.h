@@ -37,8 +37,16 @@ typedef enum emk_fraud_flag {
     EMK_FRAUD_IS_BANNED = 16,   /* a ban was there already */
     EMK_FRAUD_IS_HELD = 32,     /* an earlier action still holds (hysteresis) */
     EMK_FRAUD_IS_SWITCHED = 64, /* the emergency switch decided */
-    EMK_FRAUD_IS_BROKEN = 128   /* the circuit breaker made a soft denial a throttle */
+    EMK_FRAUD_IS_BROKEN = 128,  /* the circuit breaker made a soft denial a throttle */
+    EMK_FRAUD_IS_EXPLORED = 256, /* let through to learn whether `would` was right */
+    EMK_FRAUD_IS_DRAFTED = 512   /* the draft decided: reasons and score are of its rule set */
 } emk_fraud_flag;
+
+/* What happened to the engine itself at this event. */
+typedef enum emk_fraud_news {
+    EMK_FRAUD_NEWS_BREAKER = 1, /* the circuit breaker opened */
+    EMK_FRAUD_NEWS_DEMOTED = 2  /* a rule demoted itself to shadow */
+} emk_fraud_news;
 
 typedef struct emk_fraud_reason {
     uint16_t rule;  /* of the rule set */
@@ -48,6 +56,14 @@ typedef struct emk_fraud_reason {
     int64_t add;    /* what it adds now, thousandths, before the family's cap */
     int64_t value, limit;
 } emk_fraud_reason;
+
+/* Keyed hashes of an event: what a decision needs and can be worked out before. */
+typedef struct emk_fraud_ahead {
+    uint64_t hashed; /* bit f: hash[f] is good */
+    unsigned named;  /* bit i: entity i is remembered and named by the event */
+    uint64_t hash[EMK_FRAUD_FIELDS];
+    uint64_t entity_key[EMK_FRAUD_ENTITIES];
+} emk_fraud_ahead;
 
 typedef struct emk_fraud_decision {
     uint64_t number; /* of events taken so far */
@@ -61,6 +77,11 @@ typedef struct emk_fraud_decision {
     int64_t shadow_score;
     bool has_draft;
     emk_fraud_action draft; /* by the draft set beside, see emk_fraud_attach_draft */
+    uint32_t explore_ppm; /* the probability with which this one was let through; 0: it could not
+                             have been */
+    emk_fraud_action would; /* without exploring; where explore_ppm is not 0 */
+    unsigned news;          /* emk_fraud_news */
+    uint16_t news_rule;     /* NEWS_DEMOTED: which one */
     unsigned n_reasons;     /* largest first */
     emk_fraud_reason reason[EMK_FRAUD_REASONS];
 } emk_fraud_decision;
@@ -79,8 +100,9 @@ typedef struct emk_fraud_stats {
     uint64_t decisions[EMK_FRAUD_ACTIONS]; /* of events that ask */
     uint64_t entities[EMK_FRAUD_ENTITIES], evicted[EMK_FRAUD_ENTITIES];
     uint64_t user_days;
-    uint64_t memory; /* bytes reserved */
-    bool breaker;    /* open: soft denials are throttles */
+    uint64_t memory;                   /* bytes reserved */
+    uint32_t slab[EMK_FRAUD_ENTITIES]; /* bytes for one; 0: none is remembered */
+    bool breaker;                      /* open: soft denials are throttles */
 } emk_fraud_stats;
 
 /* Options with every default. */
@@ -98,6 +120,17 @@ void emk_fraud_engine_free(emk_fraud_engine *en);
  * changed but a count.  EMK_E_CRYPTO when the stream's hash fails. */
 emk_status emk_fraud_decide(emk_fraud_engine *en, const emk_fraud_event *ev,
                             emk_fraud_decision *out, emk_error *e) EMK_MUST_CHECK;
+/* The same in two steps, the first of which any thread may do at any time: for engines of the
+ * rule set rs.  decide_ahead may add to *a. */
+void emk_fraud_look_ahead(const emk_fraud_ruleset *rs, const emk_fraud_event *ev,
+                          emk_fraud_ahead *out);
+emk_status emk_fraud_decide_ahead(emk_fraud_engine *en, const emk_fraud_event *ev,
+                                  emk_fraud_ahead *a, emk_fraud_decision *out,
+                                  emk_error *e) EMK_MUST_CHECK;
+/* Asks the processor for the memory of an event that comes soon: its places in the tables, and
+ * later what stands there.  For the one thread that decides, while no other uses the engine. */
+void emk_fraud_fetch_slots(const emk_fraud_engine *en, const emk_fraud_ahead *a);
+void emk_fraud_fetch_slabs(const emk_fraud_engine *en, const emk_fraud_ahead *a);
 /* The same where nobody waits for an answer. */
 emk_status emk_fraud_note(emk_fraud_engine *en, const emk_fraud_event *ev,
                           emk_error *e) EMK_MUST_CHECK;
@@ -111,6 +144,8 @@ emk_status emk_fraud_stream_hash(emk_fraud_engine *en, uint8_t out[32],
                                  emk_error *e) EMK_MUST_CHECK;
 
 const emk_fraud_ruleset *emk_fraud_engine_ruleset(const emk_fraud_engine *en);
+/* The latest time of an event, ms; 0: none yet. */
+uint64_t emk_fraud_engine_clock(emk_fraud_engine *en);
 void emk_fraud_engine_stats(emk_fraud_engine *en, emk_fraud_stats *out);
 void emk_fraud_engine_rule(emk_fraud_engine *en, size_t i, emk_fraud_rule_stats *out);
 

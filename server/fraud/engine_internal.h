@@ -10,6 +10,7 @@
 
 #define RECENT     65536u /* ids remembered against duplicates */
 #define HOURS      (24u * 7u + 1u)
+#define HOUR_MS    UINT64_C(3600000)
 #define RECORD_MAX 512u /* bytes of one decision in the stream */
 #define STREAM_LEN 65536u
 #define FAMILY_MIN 2000 /* from here on a family counts as one of two */
@@ -28,6 +29,7 @@ typedef struct dynamic {
     uint64_t breaker_until;
     uint64_t hour; /* the one that denied[hour % HOURS] counts */
     uint64_t hours_seen;
+    uint64_t explore_hour, explored; /* let through in that hour, for the budget */
     uint32_t denied[HOURS], active[HOURS];
     emk_fraud_rule_stats rule[EMK_FRAUD_RULES_MAX];
     uint64_t recent[RECENT];
@@ -49,10 +51,8 @@ struct emk_fraud_engine {
     /* The event in hand. */
     const emk_fraud_event *ev;
     uint64_t now;
-    uint64_t hashed; /* bit f: hash[f] is good */
-    uint64_t hash[EMK_FRAUD_FIELDS];
-    slab *of[EMK_FRAUD_ENTITIES]; /* NULL: not named by the event */
-    uint64_t entity_key[EMK_FRAUD_ENTITIES];
+    emk_fraud_ahead *ahead;               /* the caller's */
+    slab *of[EMK_FRAUD_ENTITIES];         /* NULL: not named by the event */
     uint8_t *scratch[EMK_FRAUD_ENTITIES]; /* owned: stands in where nothing may be kept */
     uint32_t stamp, value_stamp[EMK_FRAUD_FEATURES_MAX];
     value values[EMK_FRAUD_FEATURES_MAX];
@@ -64,6 +64,8 @@ struct emk_fraud_engine {
 
 /* The keyed hash of a field of the event in hand; 0 when it is not there. */
 uint64_t emk_fraud_field_hash(emk_fraud_engine *en, emk_fraud_field f);
+uint64_t emk_fraud_hash_of(const emk_fraud_ruleset *rs, const emk_fraud_event *ev,
+                           emk_fraud_field f);
 uint64_t emk_fraud_entity_key(const emk_fraud_ruleset *rs, emk_fraud_entity what, uint64_t tenant,
                               uint64_t id);
 bool emk_fraud_is_live(const emk_fraud_engine *en, unsigned rule, uint64_t entity_key);
@@ -71,6 +73,14 @@ bool emk_fraud_on_list(emk_fraud_engine *en, unsigned list, emk_fraud_field f);
 
 /* score.c: from contributions to the decision, and what it does to the entities. */
 void emk_fraud_score(emk_fraud_engine *en, emk_fraud_decision *d);
+
+/* explore.c: whether a soft refusal is let through this time.  d is whole but for override. */
+void emk_fraud_explore(emk_fraud_engine *en, emk_fraud_decision *d);
+
+/* Whether the draft decides for the user of the event in hand, by a keyed hash: who is in at ten
+ * per cent is in at twenty. */
+bool emk_fraud_draft_decides(const emk_fraud_engine *en);
+void emk_fraud_take_draft(emk_fraud_decision *d, const emk_fraud_decision *draft);
 
 /* admin.c: events that change state by themselves. */
 void emk_fraud_apply_event(emk_fraud_engine *en);

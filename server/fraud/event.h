@@ -74,6 +74,7 @@ typedef enum emk_fraud_type {
     EMK_FRAUD_LABEL_FRAUD,
     EMK_FRAUD_LABEL_OK,
     EMK_FRAUD_LABEL_UNSURE,
+    EMK_FRAUD_ADMIN_RULES,
     EMK_FRAUD_TYPES
 } emk_fraud_type;
 
@@ -159,7 +160,7 @@ typedef struct emk_fraud_type_row {
 typedef struct emk_fraud_field_row {
     const char *name; /* "subj.user": as rules say it */
     emk_fraud_group group;
-    const char *key; /* "user" */
+    char key[16]; /* "user", with zeros behind it */
     uint8_t key_len;
     emk_fraud_kind kind;
     emk_fraud_trust trust; /* in events of servers; in those of an SDK see the function below */
@@ -170,7 +171,7 @@ typedef struct emk_fraud_field_row {
 extern const emk_fraud_type_row EMK_FRAUD_TYPE[EMK_FRAUD_TYPES];
 extern const emk_fraud_field_row EMK_FRAUD_FIELD[EMK_FRAUD_FIELDS];
 extern const char *const EMK_FRAUD_SOURCE[3];
-extern const char *const EMK_FRAUD_GROUP[EMK_FRAUD_GROUPS];
+extern const char EMK_FRAUD_GROUP[EMK_FRAUD_GROUPS][16]; /* with zeros behind them */
 
 /* A sum type would be smaller, but most of an event is texts. */
 typedef union emk_fraud_value {

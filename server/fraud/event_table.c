@@ -7,8 +7,8 @@
 
 const char *const EMK_FRAUD_SOURCE[3] = {"server", "sdk", "backend"};
 
-const char *const EMK_FRAUD_GROUP[EMK_FRAUD_GROUPS] = {"",    "app", "subj", "att",
-                                                       "obj", "res", "x",    "plan"};
+const char EMK_FRAUD_GROUP[EMK_FRAUD_GROUPS][16] = {"",    "app", "subj", "att",
+                                                    "obj", "res", "x",    "plan"};
 
 /* clang-format off */
 const emk_fraud_type_row EMK_FRAUD_TYPE[EMK_FRAUD_TYPES] = {
@@ -54,6 +54,7 @@ const emk_fraud_type_row EMK_FRAUD_TYPE[EMK_FRAUD_TYPES] = {
     {"label.fraud",           SERVER | BACKEND,        false, false},
     {"label.ok",              SERVER | BACKEND,        false, false},
     {"label.unsure",          SERVER | BACKEND,        false, false},
+    {"admin.rules",           SERVER,                  false, false},
 };
 
 #define TOP(name, kind, trust, min, max) {name, EMK_FRAUD_G_TOP, name, sizeof(name) - 1, kind, trust, min, max, false}

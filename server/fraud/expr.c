@@ -63,7 +63,7 @@ static void emit(parser *ps, op_code c, unsigned a, unsigned sub, int64_t k)
         refuse(ps, "the expression is too long", "split it into two rules (64 operations at most)");
         return;
     }
-    ps->out->ops[ps->out->n++] = (op){(uint8_t)c, (uint8_t)sub, (uint16_t)a, k};
+    ps->out->ops[ps->out->n++] = (op){(uint8_t)c, (uint8_t)sub, (uint16_t)a, 0, k};
 }
 
 static void push(parser *ps)
@@ -446,12 +446,15 @@ static part take_not(parser *ps)
     return r;
 }
 
-static part both(parser *ps, part a, part b, op_code c)
+/* left: operations so far when the right side began. */
+static part both(parser *ps, part a, part b, op_code c, unsigned left)
 {
     if (want(ps, a, BOOL) && want(ps, b, BOOL)) {
         emit(ps, c, 0, 0, 0);
         ps->stack--;
     }
+    if (!ps->failed && left > 0)
+        ps->out->ops[left - 1].skip_to = (uint8_t)(ps->out->n - 1);
     return (part){BOOL, a.claims | b.claims, a.constant && b.constant};
 }
 
@@ -459,8 +462,11 @@ static part take_and(parser *ps)
 {
     part r = take_not(ps);
 
-    while (take(ps, "and"))
-        r = both(ps, r, take_not(ps), OP_AND);
+    while (take(ps, "and")) {
+        unsigned left = ps->out->n;
+
+        r = both(ps, r, take_not(ps), OP_AND, left);
+    }
     return r;
 }
 
@@ -474,8 +480,11 @@ static part take_any(parser *ps)
         return nothing();
     }
     r = take_and(ps);
-    while (take(ps, "or"))
-        r = both(ps, r, take_and(ps), OP_OR);
+    while (take(ps, "or")) {
+        unsigned left = ps->out->n;
+
+        r = both(ps, r, take_and(ps), OP_OR, left);
+    }
     ps->depth--;
     return r;
 }
@@ -490,7 +499,10 @@ emk_status emk_fraud_compile(const scope *sc, const char *text, bool may_not_cla
     r = take_any(&ps);
     skip_space(&ps);
     if (!ps.failed && *ps.p)
-        refuse(&ps, "what follows makes no sense", "join conditions with and, or");
+        refuse(&ps, "what follows makes no sense",
+               *ps.p == '='                   ? "two are compared by =="
+               : *ps.p == '&' || *ps.p == '|' ? "join conditions with the words and, or"
+                                              : "join conditions with and, or");
     want(&ps, r, BOOL);
     if (!ps.failed && may_not_claim && (r.claims & (DIRECT | TO_TRUE)))
         refuse(&ps, "a claim could lower the score",

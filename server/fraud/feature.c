@@ -18,20 +18,19 @@ typedef struct count_state {
 } count_state;
 
 typedef struct sum_state {
-    uint64_t last;
+    uint32_t last;
     uint32_t b[BUCKETS]; /* in sum_unit, rounded up; stops at its end */
 } sum_state;
 
-/* places x uint32_t, then places x uint8_t, then the HyperLogLog's cells follow. */
+/* What a set holds, and a cell of a HyperLogLog, is kept with its bucket modulo 16 in the low
+ * four bits: nothing stays that is older than 12 buckets at `last`, so its age is certain.
+ * After the set's places, those in use first, follow the cells, one byte each. */
 typedef struct distinct_state {
     uint32_t last;
     uint16_t n;
     uint16_t full; /* buckets ago + 1 that the exact set last lost something; 0: never */
+    uint32_t place[];
 } distinct_state;
-
-typedef struct hll_cell {
-    uint8_t rank, bucket;
-} hll_cell;
 
 typedef struct decay_state {
     uint64_t v; /* thousandths << 16 */
@@ -44,9 +43,8 @@ typedef struct max_state {
 } max_state;
 
 typedef struct gap_state {
-    uint64_t last;
-    uint32_t n, pad;
-    uint64_t mean, deviation; /* ms << 8 */
+    uint64_t last : 48, n : 16; /* n stops at its end */
+    uint64_t mean, deviation;   /* ms << 8 */
 } gap_state;
 
 typedef struct geo_state {
@@ -63,45 +61,59 @@ typedef struct timed_hash {
     uint32_t hash, time_s;
 } timed_hash;
 
-static uint32_t round8(size_t n)
-{
-    return (uint32_t)((n + 7) & ~(size_t)7);
-}
-
 uint32_t emk_fraud_feature_size(const feature *f)
 {
     switch (f->kind) {
     case FK_COUNT:
-        return round8(sizeof(count_state));
+        return sizeof(count_state);
     case FK_SUM:
-        return round8(sizeof(sum_state));
+        return sizeof(sum_state);
     case FK_DISTINCT:
-        return round8(sizeof(distinct_state) + (size_t)f->places * 5u +
-                      (f->approx ? HLL_CELLS * sizeof(hll_cell) : 0));
+        return (uint32_t)sizeof(distinct_state) + f->places * (uint32_t)sizeof(uint32_t) +
+               (f->approx ? HLL_CELLS : 0);
     case FK_DECAY:
     case FK_RATE:
-        return round8(sizeof(decay_state));
+        return sizeof(decay_state);
     case FK_AGE:
     case FK_LAST:
         return sizeof(uint64_t);
     case FK_MAX:
     case FK_CLOCK:
-        return round8(sizeof(max_state));
+        return sizeof(max_state);
     case FK_GAP_CV:
-        return round8(sizeof(gap_state));
+        return sizeof(gap_state);
     case FK_RATIO:
-        return round8(2 * sizeof(decay_state));
+        return 2 * sizeof(decay_state);
     case FK_GEO:
-        return round8(sizeof(geo_state));
+        return sizeof(geo_state);
     case FK_REPLAY:
-        return round8(sizeof(replay_state));
+        return sizeof(replay_state);
     case FK_INFLIGHT:
-        return round8(LEASES * sizeof(timed_hash));
+        return LEASES * sizeof(timed_hash);
     case FK_SEEN:
-        return round8(SEEN * sizeof(timed_hash));
+        return SEEN * sizeof(timed_hash);
     default:
         return 0;
     }
+}
+
+bool emk_fraud_feature_is_wide(const feature *f)
+{
+    switch (f->kind) {
+    case FK_COUNT:
+    case FK_SUM:
+    case FK_DISTINCT:
+    case FK_INFLIGHT:
+    case FK_SEEN:
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool emk_fraud_feature_is_sound(const feature *f, const void *state)
+{
+    return f->kind != FK_DISTINCT || ((const distinct_state *)state)->n <= f->places;
 }
 
 static value known(int64_t v)
@@ -192,10 +204,9 @@ static int64_t sum_unit(const feature *f)
 
 static void sum_add(const feature *f, sum_state *s, int64_t v, uint64_t now)
 {
-    uint64_t bucket = now / f->bucket_ms;
-    uint64_t gap = bucket - s->last;
+    uint32_t bucket = (uint32_t)(now / f->bucket_ms), gap = bucket - s->last;
 
-    for (uint64_t i = 1; i <= gap && i <= BUCKETS; i++)
+    for (uint32_t i = 1; i <= gap && i <= BUCKETS; i++)
         s->b[(s->last + i) % BUCKETS] = 0;
     s->last = bucket;
     v = v / sum_unit(f) + (v % sum_unit(f) != 0) + s->b[bucket % BUCKETS];
@@ -204,103 +215,94 @@ static void sum_add(const feature *f, sum_state *s, int64_t v, uint64_t now)
 
 static value sum_read(const feature *f, const sum_state *s, uint64_t now)
 {
-    uint64_t gap = now / f->bucket_ms - s->last;
+    uint32_t gap = (uint32_t)(now / f->bucket_ms) - s->last;
     int64_t sum = 0;
 
-    for (uint64_t age = 0; age + gap < BUCKETS; age++)
+    for (uint32_t age = 0; age + gap < BUCKETS; age++)
         sum += s->b[(s->last + BUCKETS - age) % BUCKETS];
     return known(sum * sum_unit(f));
 }
 
 /* ---- distinct ---- */
 
-static uint32_t *places_of(distinct_state *s)
+#define AGE_MASK 15u
+
+static uint8_t *cells_of(const feature *f, distinct_state *s)
 {
-    return (uint32_t *)(void *)(s + 1);
+    return (uint8_t *)(s->place + f->places);
 }
 
-static uint8_t *buckets_of(const feature *f, distinct_state *s)
+/* Buckets before s->last. */
+static uint32_t age_of(const distinct_state *s, uint32_t word)
 {
-    return (uint8_t *)(places_of(s) + f->places);
-}
-
-static hll_cell *cells_of(const feature *f, distinct_state *s)
-{
-    return (hll_cell *)(void *)(buckets_of(f, s) + f->places);
+    return (s->last - word) & AGE_MASK;
 }
 
 /* Drops what left the window on the way from bucket s->last to `bucket`. */
 static void distinct_move(const feature *f, distinct_state *s, uint32_t bucket)
 {
     uint32_t gap = bucket - s->last, kept = 0;
-    uint32_t *hash = places_of(s);
-    uint8_t *when = buckets_of(f, s);
-    hll_cell *cell = cells_of(f, s);
+    uint8_t *cell = cells_of(f, s);
 
     if (gap == 0)
         return;
     for (uint32_t i = 0; i < s->n && gap < BUCKETS; i++) {
-        if ((uint8_t)((uint8_t)bucket - when[i]) >= BUCKETS)
-            continue;
-        hash[kept] = hash[i];
-        when[kept++] = when[i];
+        if (age_of(s, s->place[i]) + gap < BUCKETS)
+            s->place[kept++] = s->place[i];
+    }
+    for (uint32_t i = 0; f->approx && i < HLL_CELLS; i++) {
+        if (gap >= BUCKETS || age_of(s, cell[i]) + gap >= BUCKETS)
+            cell[i] = 0;
     }
     s->n = (uint16_t)kept;
     s->full = (uint16_t)(s->full && s->full + gap <= BUCKETS ? s->full + gap : 0);
-    for (uint32_t i = 0; f->approx && i < HLL_CELLS; i++) {
-        if (gap >= BUCKETS || (uint8_t)((uint8_t)bucket - cell[i].bucket) >= BUCKETS)
-            cell[i] = (hll_cell){0, 0};
-    }
     s->last = bucket;
 }
 
-static void hll_add(hll_cell *cell, uint64_t hash, uint8_t bucket)
+/* A cell's rank, 1 to 15, is in its high bits: beyond 64 x 2^15 things it says no more. */
+static void hll_add(uint8_t *cell, uint64_t hash, uint32_t bucket)
 {
-    hll_cell *c = &cell[hash & (HLL_CELLS - 1)];
-    uint8_t rank = (uint8_t)(__builtin_ctzll(hash >> 8 | UINT64_C(1) << 55) + 1);
+    uint8_t *c = &cell[hash & (HLL_CELLS - 1)];
+    uint32_t rank = (uint32_t)__builtin_ctzll(hash >> 8 | UINT64_C(1) << 14) + 1;
 
-    if (rank >= c->rank)
-        *c = (hll_cell){rank, bucket};
+    if (rank >= *c >> 4)
+        *c = (uint8_t)(rank << 4 | (bucket & AGE_MASK));
 }
 
 static void distinct_add(const feature *f, distinct_state *s, uint64_t h, uint64_t now)
 {
-    uint32_t bucket = (uint32_t)(now / f->bucket_ms), low = (uint32_t)(h >> 32);
-    uint32_t *hash = places_of(s);
-    uint8_t *when = buckets_of(f, s);
-    uint32_t i = 0;
+    uint32_t bucket = (uint32_t)(now / f->bucket_ms), i = 0;
+    uint32_t word = ((uint32_t)(h >> 32) & ~AGE_MASK) | (bucket & AGE_MASK);
 
     distinct_move(f, s, bucket);
     if (f->approx)
-        hll_add(cells_of(f, s), h, (uint8_t)bucket);
-    while (i < s->n && hash[i] != low)
+        hll_add(cells_of(f, s), h, bucket);
+    while (i < s->n && (s->place[i] ^ word) > AGE_MASK)
         i++;
     if (i == f->places) {
         /* The least recent one goes; from now on the set is a lower bound. */
         for (uint32_t j = i = 0; j < s->n; j++) {
-            if ((uint8_t)((uint8_t)bucket - when[j]) > (uint8_t)((uint8_t)bucket - when[i]))
+            if (age_of(s, s->place[j]) > age_of(s, s->place[i]))
                 i = j;
         }
         s->full = 1;
     } else if (i == s->n) {
         s->n++;
     }
-    hash[i] = low;
-    when[i] = (uint8_t)bucket;
+    s->place[i] = word;
 }
 
 /* Cells filled so far, as the number of different things that fill so many on average: a sum
  * that needs no logarithm; beyond 2.5 x 64 the harmonic mean.  (Flajolet and others, 2007) */
-static uint64_t hll_read(const hll_cell *cell, uint8_t bucket)
+static uint64_t hll_read(const distinct_state *s, const uint8_t *cell, uint32_t gap)
 {
     uint64_t sum = 0, estimate, low = 0;
     uint32_t empty = 0;
 
     for (uint32_t i = 0; i < HLL_CELLS; i++) {
-        bool stale = (uint8_t)(bucket - cell[i].bucket) >= BUCKETS;
-        uint32_t rank = stale ? 0 : cell[i].rank;
+        uint32_t rank = age_of(s, cell[i]) + gap >= BUCKETS ? 0 : cell[i] >> 4;
 
-        sum += UINT64_C(1) << (40 - (rank < 40 ? rank : 40));
+        sum += UINT64_C(1) << (40 - rank);
         empty += rank == 0;
     }
     /* 0.709 * 64 * 64 * 2^40 / sum */
@@ -315,8 +317,7 @@ static uint64_t hll_read(const hll_cell *cell, uint8_t bucket)
 static value distinct_read(const feature *f, const distinct_state *cs, unsigned sub, uint64_t now)
 {
     distinct_state *s = (distinct_state *)(uintptr_t)cs;
-    uint32_t bucket = (uint32_t)(now / f->bucket_ms), gap = bucket - s->last;
-    const uint8_t *when = buckets_of(f, s);
+    uint32_t gap = (uint32_t)(now / f->bucket_ms) - s->last;
     bool full = s->full && s->full + gap <= BUCKETS;
     uint64_t n = 0;
 
@@ -325,9 +326,9 @@ static value distinct_read(const feature *f, const distinct_state *cs, unsigned 
     if (sub == 1)
         return whole(full && !f->approx);
     for (uint32_t i = 0; i < s->n; i++)
-        n += (uint8_t)((uint8_t)bucket - when[i]) < BUCKETS;
+        n += age_of(s, s->place[i]) + gap < BUCKETS;
     if (full && f->approx) {
-        uint64_t many = hll_read(cells_of(f, s), (uint8_t)bucket);
+        uint64_t many = hll_read(s, cells_of(f, s), gap);
 
         n = many > n ? many : n;
     }
@@ -411,8 +412,8 @@ static void gap_take(gap_state *s, uint64_t now)
         s->mean = s->mean - (s->mean >> EWMA) + (gap >> EWMA);
         s->deviation = s->deviation - (s->deviation >> EWMA) + (diff >> EWMA);
     }
-    s->n += s->n < UINT32_MAX;
-    s->last = now;
+    s->n = (uint16_t)(s->n + (s->n < UINT16_MAX));
+    s->last = now & EMK_FRAUD_MS_MASK;
 }
 
 /* Mean deviation by mean: 0 is a clockwork, 0.74 is chance. */

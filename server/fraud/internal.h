@@ -2,6 +2,7 @@
 #ifndef EMK_SERVER_FRAUD_INTERNAL_H
 #define EMK_SERVER_FRAUD_INTERNAL_H
 
+#include "core/base/os_mem.h"
 #include "server/fraud/fixed.h"
 #include "server/fraud/ruleset.h"
 
@@ -88,8 +89,13 @@ typedef enum op_code {
 typedef struct op {
     uint8_t code, sub;
     uint16_t a;
+    /* The last one of what stands left of an "and" (an "or"): once it is false (true), the code
+     * goes on behind skip_to, the OP_AND or OP_OR itself.  0: it does not. */
+    uint8_t skip_to;
     int64_t k;
 } op;
+
+_Static_assert(EMK_FRAUD_OPS_MAX <= UINT8_MAX, "skip_to");
 
 typedef struct code {
     op ops[EMK_FRAUD_OPS_MAX];
@@ -160,7 +166,12 @@ struct emk_fraud_ruleset {
     uint8_t hash[32];
     uint64_t key[2]; /* of all hashes, from the salt */
     unsigned detection_paranoia, blocking_paranoia;
-    unsigned rollout; /* per cent of users for which this set, as a draft, is live */
+    struct {
+        uint32_t ppm;      /* 0: nobody is let through */
+        unsigned per_hour; /* at most */
+        int64_t max_cost;  /* thousandths; what costs more is never let through */
+    } explore;
+    unsigned rollout; /* per cent of users for whom this set, as a draft, decides */
     struct {
         char name[NAME_MAX_];
         int64_t cap;
@@ -184,6 +195,7 @@ struct emk_fraud_ruleset {
     uint32_t slab_len[EMK_FRAUD_ENTITIES]; /* bytes of an entity's memory, head included */
     uint16_t of_type[EMK_FRAUD_TYPES][EMK_FRAUD_FEATURES_MAX]; /* features that type touches */
     uint16_t n_of_type[EMK_FRAUD_TYPES];
+    uint64_t hash_of_type[EMK_FRAUD_TYPES]; /* bit f: its hash is needed whatever happens */
     uint16_t rules_of_type[EMK_FRAUD_TYPES][EMK_FRAUD_RULES_MAX];
     uint16_t n_rules_of_type[EMK_FRAUD_TYPES];
 };
@@ -261,8 +273,12 @@ emk_status emk_fraud_run_tests(const emk_fraud_ruleset *rs, const char *file, em
 
 /* ---- feature.c ---- */
 
-/* Bytes of one feature's memory in an entity (0: FK_SKETCH), a multiple of 8. */
+/* Bytes of one feature's memory in an entity (0: FK_SKETCH), a multiple of 4; of 8 where it is
+ * wide, that is, must lie at one. */
 uint32_t emk_fraud_feature_size(const feature *f);
+bool emk_fraud_feature_is_wide(const feature *f);
+/* Whether memory that was read back holds nothing that would be used as an index beyond it. */
+bool emk_fraud_feature_is_sound(const feature *f, const void *state);
 
 /* One event as features see it. */
 typedef struct touch {
@@ -293,35 +309,45 @@ int64_t emk_fraud_sketch_read(const feature *f, const sketch *s, uint64_t hash, 
 
 /* ---- entities: store.c ---- */
 
-#define CONTRIBUTIONS 6u /* of one entity at once */
+#define CONTRIBUTIONS          6u /* of one entity at once */
+#define EMK_FRAUD_ENTITIES_MAX (1u << 28)
 
-/* What a rule that fired left behind. */
+/* What a rule that fired left behind.  There are many of these: ten bytes, not twelve. */
 typedef struct contribution {
-    uint16_t rule;
-    uint8_t shadow, used;
     int32_t milli; /* at time_s; it decays from there */
     uint32_t time_s;
-} contribution;
+    uint8_t rule;
+    uint8_t shadow : 1, used : 1;
+} __attribute__((packed, aligned(2))) contribution;
 
-enum slab_flag { SLAB_REVIEW = 1, SLAB_USED = 2 };
+_Static_assert(EMK_FRAUD_RULES_MAX <= 256, "a contribution's rule");
 
-/* The head of an entity's memory; its features follow. */
+enum slab_flag { SLAB_REVIEW = 1 };
+
+/* The head of an entity's memory; its features follow.  48 bits of milliseconds last to the
+ * year 10889. */
+#define EMK_FRAUD_MS_MASK ((UINT64_C(1) << 48) - 1)
 typedef struct slab {
     uint64_t key;
-    uint64_t first_ms, last_ms;
-    uint64_t until_ms; /* end of `action` */
-    uint64_t ban_until_ms;
-    uint32_t hour; /* of the last event */
-    uint8_t action, ban_level, flags, pad;
+    uint64_t last_ms : 48; /* 0: its first event is not through */
+    uint64_t action : 8, ban_level : 8;
+    uint64_t until_ms : 48; /* end of `action` */
+    uint64_t flags : 16;
+    uint64_t ban_until_ms : 48;
+    uint64_t pad : 16;
+    uint32_t first_s;
     contribution c[CONTRIBUTIONS];
-    uint64_t requests; /* events that asked for something */
 } slab;
 
+_Static_assert(sizeof(slab) == 96, "features begin at a multiple of eight");
+
+/* A slot is 0 when it is empty, else slab + 1 in the low bits and some of the key's bits above
+ * them, so that a probe rarely looks at a slab that is not the one. */
 typedef struct table {
-    uint64_t *keys;  /* of slots */
-    uint32_t *index; /* of slots: slab + 1; 0: empty */
-    uint64_t mask;
-    uint8_t *slabs;
+    uint32_t *index; /* n_slots of them */
+    uint32_t n_slots, slab_mask;
+    uint8_t *slabs; /* in map */
+    emk_os_map map;
     uint32_t slab_len, max, n, hand;
     uint64_t evicted, refused;
 } table;
@@ -338,6 +364,12 @@ bool emk_fraud_table_remove(table *t, uint64_t key);
 /* Fills the slots again from n slabs that were read back.  False when they are not sound. */
 bool emk_fraud_table_index(table *t);
 slab *emk_fraud_table_at(const table *t, uint32_t i);
+/* Where the search for a key begins: asks the processor for it ahead of time. */
+void emk_fraud_table_prefetch(const table *t, uint64_t key);
+/* Most likely its slab, by the slots alone; NULL when there is none. */
+const uint8_t *emk_fraud_table_guess(const table *t, uint64_t key);
+/* Bytes reserved. */
+uint64_t emk_fraud_table_bytes(const table *t);
 
 /* What is left of a contribution, thousandths. */
 int64_t emk_fraud_left(const emk_fraud_ruleset *rs, const contribution *c, uint64_t now);

@@ -67,10 +67,10 @@ static emk_status read_row(emk_image *im, uint64_t from, uint64_t to, row *r, em
 /* Which source is believed first. */
 static uint8_t rank_of(const char *source)
 {
-    static const char *const order[] = {"challenge_pass", "chargeback", "appeal", "analyst",
-                                        "canary"};
+    static const char *const order[] = {"challenge_pass", "chargeback", "support",
+                                        "appeal",         "analyst",    "canary"};
 
-    for (uint8_t i = 0; i < 5; i++) {
+    for (uint8_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if (strcmp(source, order[i]) == 0)
             return (uint8_t)(i + 1);
     }

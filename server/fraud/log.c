@@ -310,3 +310,111 @@ emk_status emk_fraud_log_read(const char *dir, uint64_t from, uint64_t to, emk_f
     emk_free(p.start);
     return st;
 }
+
+/* ---- blanking ---- */
+
+typedef struct blanking {
+    const char *dir;
+    const emk_span *names;
+    size_t n_names;
+    uint64_t *ends; /* owned: where lines that are to go end, and how long they are */
+    uint64_t *lens; /* owned */
+    size_t n, cap;
+} blanking;
+
+/* "name" with its quotes, so that no name is found within another. */
+static bool has_name(emk_span line, emk_span name)
+{
+    for (size_t i = 0; name.len > 0 && i + name.len + 2 <= line.len; i++) {
+        const uint8_t *quote = memchr(line.p + i, '"', line.len - i - name.len - 1);
+
+        if (!quote)
+            return false;
+        i = (size_t)(quote - line.p);
+        if (line.p[i + name.len + 1] == '"' && memcmp(quote + 1, name.p, name.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static emk_status note_line(blanking *b, uint64_t end, size_t len, emk_error *e)
+{
+    if (b->n == b->cap) {
+        size_t cap = b->cap ? b->cap * 2 : 256;
+        uint64_t *ends = emk_alloc(cap, sizeof *ends), *lens = emk_alloc(cap, sizeof *lens);
+
+        if (!ends || !lens) {
+            emk_free(ends);
+            emk_free(lens);
+            return emk_fail(e, EMK_E_NO_MEMORY, "fraud log: no memory", cap);
+        }
+        if (b->n > 0) {
+            memcpy(ends, b->ends, b->n * sizeof *ends);
+            memcpy(lens, b->lens, b->n * sizeof *lens);
+        }
+        emk_free(b->ends);
+        emk_free(b->lens);
+        b->ends = ends;
+        b->lens = lens;
+        b->cap = cap;
+    }
+    b->ends[b->n] = end;
+    b->lens[b->n++] = len;
+    return EMK_OK;
+}
+
+static emk_status look_at(void *self, emk_span line, uint64_t end, emk_error *e)
+{
+    blanking *b = self;
+
+    for (size_t i = 0; i < b->n_names; i++)
+        if (has_name(line, b->names[i]))
+            return note_line(b, end, line.len, e);
+    return EMK_OK;
+}
+
+static emk_status blank_piece(const blanking *b, const pieces *p, size_t i, emk_error *e)
+{
+    uint64_t start = p->start[i], next = i + 1 < p->n ? p->start[i + 1] : UINT64_MAX;
+    uint8_t blanks[EMK_FRAUD_LINE_MAX];
+    char path[PATH_MAX_];
+    bool opened = false;
+    int fd = -1;
+    emk_status st = path_of(b->dir, start, path, e);
+
+    memset(blanks, ' ', sizeof blanks);
+    for (size_t k = 0; st == EMK_OK && k < b->n; k++) {
+        if (b->ends[k] <= start || b->ends[k] > next || b->lens[k] > sizeof blanks)
+            continue;
+        if (!opened)
+            st = emk_os_open_update(path, &fd, e);
+        opened = true;
+        if (st == EMK_OK)
+            st = emk_os_write_at(fd, b->ends[k] - 1 - b->lens[k] - start, blanks,
+                                 (size_t)b->lens[k], e);
+    }
+    if (st == EMK_OK && opened)
+        st = emk_os_sync_data(fd, e);
+    emk_os_close(fd);
+    return st;
+}
+
+emk_status emk_fraud_log_blank(const char *dir, uint64_t to, const emk_span *names, size_t n_names,
+                               emk_error *e)
+{
+    blanking b = {.dir = dir, .names = names, .n_names = n_names};
+    pieces p = {NULL, 0};
+    emk_status st;
+
+    if (n_names > EMK_FRAUD_BLANK_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "fraud log: names", n_names);
+    st = emk_fraud_log_read(dir, 0, to, look_at, &b, e);
+    if (st == EMK_OK && b.n > 0)
+        st = list_pieces(dir, &p, e);
+    for (size_t i = 0; st == EMK_OK && i < p.n; i++)
+        st = blank_piece(&b, &p, i, e);
+    emk_free(p.start);
+    emk_free(b.ends);
+    emk_free(b.lens);
+    return st;
+}

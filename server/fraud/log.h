@@ -35,6 +35,13 @@ emk_status emk_fraud_log_sync(emk_fraud_log *l, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_fraud_log_drop(emk_fraud_log *l, uint64_t below, unsigned keep,
                               emk_error *e) EMK_MUST_CHECK;
 
+/* Overwrites lines from the beginning to `to` that have one of the names between quotes, with
+ * blanks: they stay where they are, and are no events any more.  May run beside append and read,
+ * not beside drop.  EMK_E_IO, EMK_E_LIMIT, EMK_E_NO_MEMORY. */
+#define EMK_FRAUD_BLANK_MAX 64u
+emk_status emk_fraud_log_blank(const char *dir, uint64_t to, const emk_span *names, size_t n_names,
+                               emk_error *e) EMK_MUST_CHECK;
+
 /* What is done with each line; end: the offset behind it. */
 typedef emk_status (*emk_fraud_log_fn)(void *self, emk_span line, uint64_t end, emk_error *e);
 /* Calls fn for the lines from `from` to `to` (offsets at which lines begin); begins later where

@@ -12,10 +12,13 @@
 #include <stdio.h>
 
 #define BATCH  4096u
+#define ALONE  512u /* of one thread: what was read is still near when it is decided */
+#define NEAR   2u   /* events ahead whose entities are asked for, and twice that their slots */
 #define DAY_MS UINT64_C(86400000)
 
 typedef struct item {
     emk_fraud_event ev;
+    emk_fraud_ahead ahead;
     emk_span line;
     emk_error error;
     emk_status status;
@@ -23,6 +26,7 @@ typedef struct item {
 
 typedef struct pass {
     const emk_crypto *crypto;
+    const emk_fraud_ruleset *rules;
     const emk_fraud_replay_options *o;
     emk_fraud_replay_report *out;
     emk_fraud_engine *engine, *baseline;
@@ -39,16 +43,20 @@ static emk_status read_share(void *self, unsigned worker, emk_error *e)
     pass *p = self;
 
     (void)e;
-    for (unsigned i = worker; i < p->n; i += p->threads)
-        p->items[i].status =
-            emk_fraud_event_read(p->items[i].line, &p->items[i].ev, &p->items[i].error);
+    for (unsigned i = worker; i < p->n; i += p->threads) {
+        item *it = &p->items[i];
+
+        it->status = emk_fraud_event_read(it->line, &it->ev, &it->error);
+        if (it->status == EMK_OK)
+            emk_fraud_look_ahead(p->rules, &it->ev, &it->ahead);
+    }
     return EMK_OK;
 }
 
 static void cut_batch(pass *p)
 {
     p->n = 0;
-    while (p->n < BATCH && p->at < p->text.len) {
+    while (p->n < (p->threads > 1 ? BATCH : ALONE) && p->at < p->text.len) {
         const uint8_t *from = p->text.p + p->at;
         const uint8_t *end = memchr(from, '\n', p->text.len - p->at);
         size_t len = end ? (size_t)(end - from) : p->text.len - p->at;
@@ -197,11 +205,12 @@ static emk_status compare(pass *p, const emk_fraud_event *ev, const emk_fraud_de
     return EMK_OK;
 }
 
-static emk_status decide(pass *p, const emk_fraud_event *ev, emk_error *e)
+static emk_status decide(pass *p, item *it, emk_error *e)
 {
+    const emk_fraud_event *ev = &it->ev;
     emk_fraud_replay_report *r = p->out;
     emk_fraud_decision d;
-    emk_status st = emk_fraud_decide(p->engine, ev, &d, e);
+    emk_status st = emk_fraud_decide_ahead(p->engine, ev, &it->ahead, &d, e);
 
     if (st == EMK_E_USED || st == EMK_E_STALE) {
         r->duplicate += st == EMK_E_USED && !p->quiet;
@@ -226,6 +235,14 @@ static emk_status decide(pass *p, const emk_fraud_event *ev, emk_error *e)
     return p->baseline ? compare(p, ev, &d, e) : EMK_OK;
 }
 
+static void fetch(const pass *p, unsigned i)
+{
+    if (i + 2 * NEAR < p->n && p->items[i + 2 * NEAR].status == EMK_OK)
+        emk_fraud_fetch_slots(p->engine, &p->items[i + 2 * NEAR].ahead);
+    if (i + NEAR < p->n && p->items[i + NEAR].status == EMK_OK)
+        emk_fraud_fetch_slabs(p->engine, &p->items[i + NEAR].ahead);
+}
+
 static emk_status run_batches(pass *p, emk_error *e)
 {
     emk_status st = EMK_OK;
@@ -236,13 +253,14 @@ static emk_status run_batches(pass *p, emk_error *e)
             return EMK_OK;
         st = emk_parallel_run(p->threads, read_share, p, e);
         for (unsigned i = 0; st == EMK_OK && i < p->n; i++) {
-            const item *it = &p->items[i];
+            item *it = &p->items[i];
 
+            fetch(p, i);
             p->out->lines += !p->quiet;
             if (it->status != EMK_OK)
                 drop(p, it);
             else if (p->o->until_ms == 0 || it->ev.ts <= p->o->until_ms)
-                st = decide(p, &it->ev, e);
+                st = decide(p, it, e);
         }
     }
     return st;
@@ -353,7 +371,7 @@ emk_status emk_fraud_replay(const emk_crypto *c, const emk_fraud_ruleset *rs, em
                             const emk_fraud_replay_options *o, emk_fraud_replay_report *out,
                             emk_error *e)
 {
-    pass p = {.crypto = c, .o = o, .out = out, .labels = o->labels, .text = events};
+    pass p = {.crypto = c, .rules = rs, .o = o, .out = out, .labels = o->labels, .text = events};
     uint64_t begin = emk_os_monotonic_ns();
     emk_status st;
 

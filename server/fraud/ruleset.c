@@ -7,9 +7,12 @@
 
 #include <stdio.h>
 
-#define VERSION_MAX 1000000u
-#define SALT_MAX    128u
-#define DAY_MS      UINT64_C(86400000)
+#define VERSION_MAX         1000000u
+#define SALT_MAX            128u
+#define DAY_MS              UINT64_C(86400000)
+#define EXPLORE_PERCENT_MAX 10
+#define EXPLORE_HOUR_MAX    100000u
+#define EXPLORE_COST        10000 /* thousandths */
 
 const char *const EMK_FRAUD_ENTITY_NAME[EMK_FRAUD_ENTITIES + 1] = {
     "user", "device", "session", "net", "asn", "artifact", "build", "key", "payment", NULL};
@@ -43,7 +46,6 @@ static void set_defaults(emk_fraud_ruleset *rs)
     rs->ban.forgive_ms = 30 * DAY_MS;
     rs->ban.factor = 4;
     rs->detection_paranoia = rs->blocking_paranoia = 1;
-    rs->rollout = 100;
     rs->allow_list = NO_INDEX;
 }
 
@@ -235,6 +237,38 @@ static emk_status load_actions(loader *l, const emk_yaml_node *m)
     return st;
 }
 
+/* Off unless it is there; the budget has no default, so that somebody has thought of it. */
+static emk_status load_explore(loader *l, const emk_yaml_node *m)
+{
+    static const char *const keys[] = {"percent", "per_hour", "max_cost", NULL};
+    emk_fraud_ruleset *rs = l->rs;
+    const emk_yaml_node *percent, *per_hour;
+    int64_t milli = 0;
+    uint64_t n = 0;
+    emk_status st = m ? emk_yaml_check_keys(m, keys, l->d, l->e) : EMK_OK;
+
+    if (!m || st != EMK_OK)
+        return st;
+    rs->explore.max_cost = EXPLORE_COST;
+    st = emk_yaml_need(m, "percent", &percent, l->d, l->e);
+    if (st == EMK_OK)
+        st = emk_yaml_milli(percent, &milli, l->d, l->e);
+    if (st == EMK_OK && (milli <= 0 || milli > EXPLORE_PERCENT_MAX * 1000))
+        st = emk_yaml_refuse(percent, l->d, l->e, "rules: explore",
+                             "percent is above 0, up to %d: so many of the soft refusals are let "
+                             "through",
+                             EXPLORE_PERCENT_MAX);
+    if (st == EMK_OK)
+        st = emk_yaml_need(m, "per_hour", &per_hour, l->d, l->e);
+    if (st == EMK_OK)
+        st = emk_yaml_u64(per_hour, EXPLORE_HOUR_MAX, &n, l->d, l->e);
+    if (st == EMK_OK)
+        st = optional_milli(l, m, "max_cost", &rs->explore.max_cost);
+    rs->explore.ppm = (uint32_t)(milli * 10);
+    rs->explore.per_hour = (unsigned)n;
+    return st;
+}
+
 static emk_status load_links(loader *l, const emk_yaml_node *m)
 {
     emk_status st = m ? emk_yaml_check_kind(m, EMK_YAML_MAPPING, l->d, l->e) : EMK_OK;
@@ -272,14 +306,14 @@ static emk_status load_plan(loader *l, const emk_yaml_node *m)
     return st;
 }
 
-/* Where each feature lies in its entity's memory, and what each event type touches. */
-static emk_status lay_out(loader *l, const emk_yaml_node *root)
+/* Where each feature lies in its entity's memory: those that need a multiple of eight first. */
+static void place_features(emk_fraud_ruleset *rs, bool wide)
 {
-    emk_fraud_ruleset *rs = l->rs;
-
     for (unsigned i = 0; i < rs->n_features; i++) {
         feature *f = &rs->features[i];
 
+        if (emk_fraud_feature_is_wide(f) != wide)
+            continue;
         f->size = emk_fraud_feature_size(f);
         if (f->kind == FK_SKETCH) {
             f->offset = rs->n_sketches++;
@@ -288,9 +322,53 @@ static emk_status lay_out(loader *l, const emk_yaml_node *root)
             rs->slab_len[f->entity] += f->size;
             rs->entities |= UINT64_C(1) << f->entity;
         }
+    }
+}
+
+/* Fields whose hash a feature asks for whenever it is touched. */
+static uint64_t hashes_of(const feature *f)
+{
+    switch (f->kind) {
+    case FK_DISTINCT:
+    case FK_INFLIGHT:
+    case FK_SEEN:
+        return UINT64_C(1) << f->of;
+    case FK_GEO:
+        return UINT64_C(1) << EMK_FRAUD_F_NET;
+    case FK_SKETCH:
+        return UINT64_C(1) << f->key;
+    default:
+        return 0;
+    }
+}
+
+static void hash_names(emk_fraud_ruleset *rs)
+{
+    uint64_t names = UINT64_C(1) << EMK_FRAUD_F_ID | UINT64_C(1) << EMK_FRAUD_F_TENANT;
+
+    for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
+        if (rs->entities >> i & 1)
+            names |= UINT64_C(1) << ENTITY_FIELD[i];
+    }
+    for (unsigned t = 0; t < EMK_FRAUD_TYPES; t++)
+        rs->hash_of_type[t] |= names;
+}
+
+/* What each event type touches, and how long the memory of an entity becomes. */
+static emk_status lay_out(loader *l, const emk_yaml_node *root)
+{
+    emk_fraud_ruleset *rs = l->rs;
+
+    place_features(rs, true);
+    place_features(rs, false);
+    for (unsigned i = 0; i < rs->n_features; i++) {
+        const feature *f = &rs->features[i];
+
         for (unsigned t = 0; t < EMK_FRAUD_TYPES; t++) {
-            if ((f->on | f->off) >> t & 1)
-                rs->of_type[t][rs->n_of_type[t]++] = (uint16_t)i;
+            if (!((f->on | f->off) >> t & 1))
+                continue;
+            rs->of_type[t][rs->n_of_type[t]++] = (uint16_t)i;
+            rs->hash_of_type[t] |= hashes_of(f);
         }
     }
     for (unsigned i = 0; i < rs->n_rules; i++) {
@@ -300,7 +378,9 @@ static emk_status lay_out(loader *l, const emk_yaml_node *root)
                 rs->rules_of_type[t][rs->n_rules_of_type[t]++] = (uint16_t)i;
         }
     }
+    hash_names(rs);
     for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
+        rs->slab_len[i] = (rs->slab_len[i] + 7) & ~UINT32_C(7);
         if (rs->slab_len[i] > 8192)
             return emk_yaml_refuse(root, l->d, l->e, "rules: features",
                                    "the features of one %s take %u bytes; 8192 is the limit",
@@ -323,8 +403,9 @@ static emk_status load_allow(loader *l, const emk_yaml_node *n)
 
 static emk_status load_all(const emk_crypto *c, loader *l, const emk_yaml_node *root)
 {
-    static const char *const keys[] = {"ruleset", "features", "families", "actions", "rules",
-                                       "lists",   "links",    "plan",     "allow",   NULL};
+    static const char *const keys[] = {"ruleset", "features", "families", "actions",
+                                       "rules",   "lists",    "links",    "plan",
+                                       "allow",   "explore",  NULL};
     const emk_yaml_node *head, *families, *rules;
     emk_status st = emk_yaml_check_keys(root, keys, l->d, l->e);
 
@@ -338,6 +419,8 @@ static emk_status load_all(const emk_crypto *c, loader *l, const emk_yaml_node *
         st = load_families(l, families);
     if (st == EMK_OK)
         st = load_actions(l, emk_yaml_get(root, "actions"));
+    if (st == EMK_OK)
+        st = load_explore(l, emk_yaml_get(root, "explore"));
     if (st == EMK_OK)
         st = load_links(l, emk_yaml_get(root, "links"));
     if (st == EMK_OK)
@@ -416,6 +499,28 @@ const char *emk_fraud_ruleset_label(const emk_fraud_ruleset *rs)
 const uint8_t *emk_fraud_ruleset_hash(const emk_fraud_ruleset *rs)
 {
     return rs->hash;
+}
+
+unsigned emk_fraud_counterfactual(const emk_fraud_ruleset *rs, emk_fraud_action was, int64_t score,
+                                  const int64_t *adds, unsigned n, emk_fraud_action *then)
+{
+    for (unsigned i = 0; i < n; i++) {
+        emk_fraud_action a = was;
+
+        score -= adds[i];
+        while (a > EMK_FRAUD_ALLOW && score < rs->action[a].enter)
+            a--;
+        if (a < was) {
+            *then = a;
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+uint64_t emk_fraud_ruleset_version(const emk_fraud_ruleset *rs)
+{
+    return rs->version;
 }
 
 size_t emk_fraud_ruleset_rules(const emk_fraud_ruleset *rs)

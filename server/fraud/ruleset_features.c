@@ -37,8 +37,14 @@ emk_status emk_fraud_load_field(loader *l, const emk_yaml_node *n, emk_fraud_fie
 emk_status emk_fraud_load_entity(loader *l, const emk_yaml_node *n, emk_fraud_entity *out)
 {
     emk_fraud_field f;
-    emk_status st = emk_fraud_load_field(l, n, &f);
+    emk_status st;
 
+    for (unsigned i = 0; n->kind == EMK_YAML_SCALAR && i < EMK_FRAUD_ENTITIES; i++) {
+        if (strcmp(n->text, EMK_FRAUD_ENTITY_NAME[i]) == 0)
+            return emk_yaml_refuse(n, l->d, l->e, "rules: entity", "here is a field's name: %s",
+                                   EMK_FRAUD_FIELD[ENTITY_FIELD[i]].name);
+    }
+    st = emk_fraud_load_field(l, n, &f);
     for (unsigned i = 0; st == EMK_OK && i < EMK_FRAUD_ENTITIES; i++) {
         if (ENTITY_FIELD[i] == f) {
             *out = (emk_fraud_entity)i;

@@ -46,6 +46,16 @@ static void add_reason(emk_fraud_engine *en, emk_fraud_decision *d, unsigned ent
     d->n_reasons += d->n_reasons < EMK_FRAUD_REASONS;
 }
 
+/* Most entities have done nothing. */
+static bool is_clean(const slab *e)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < CONTRIBUTIONS; i++)
+        used |= e->c[i].used;
+    return used == 0;
+}
+
 static void add_entity(emk_fraud_engine *en, emk_fraud_decision *d, unsigned entity, sums *s)
 {
     int64_t live[EMK_FRAUD_FAMILIES_MAX] = {0}, all[EMK_FRAUD_FAMILIES_MAX] = {0};
@@ -83,7 +93,7 @@ static void add_entity(emk_fraud_engine *en, emk_fraud_decision *d, unsigned ent
 static void add_up(emk_fraud_engine *en, emk_fraud_decision *d, sums *s)
 {
     for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
-        if (en->of[i])
+        if (en->of[i] && !is_clean(en->of[i]))
             add_entity(en, d, i, s);
     }
     for (unsigned f = 0; f < en->rs->n_families; f++) {
@@ -133,7 +143,7 @@ static void hold(emk_fraud_engine *en, const sums *s, emk_fraud_decision *d)
     }
 }
 
-static void trip_breaker(emk_fraud_engine *en)
+static void trip_breaker(emk_fraud_engine *en, emk_fraud_decision *d)
 {
     dynamic *y = en->dyn;
     uint32_t now = y->denied[y->hour % HOURS], before = y->denied[(y->hour + 1) % HOURS];
@@ -141,8 +151,11 @@ static void trip_breaker(emk_fraud_engine *en)
     bool many = y->hours_seen > 24 && now * 50 > y->active[(y->hour + HOURS - 1) % HOURS] * 1u &&
                 y->active[(y->hour + HOURS - 1) % HOURS] > 0;
 
-    if (now >= BREAKER_MIN && (spike || many))
-        y->breaker_until = en->now + BREAKER_MS;
+    if (now < BREAKER_MIN || !(spike || many))
+        return;
+    if (y->breaker_until <= en->now)
+        d->news |= EMK_FRAUD_NEWS_BREAKER;
+    y->breaker_until = en->now + BREAKER_MS;
 }
 
 /* Each ban in a row is `factor` times the one before; good time forgets them. */
@@ -155,7 +168,8 @@ static void ban(emk_fraud_engine *en, slab *e)
         e->ban_level = 0;
     for (unsigned i = 0; i < e->ban_level && len < rs->ban.max_ms; i++)
         len *= rs->ban.factor ? rs->ban.factor : 1;
-    e->ban_until_ms = en->now + (len < rs->ban.max_ms ? len : rs->ban.max_ms);
+    len = len < rs->ban.max_ms ? len : rs->ban.max_ms;
+    e->ban_until_ms = (en->now + len) & EMK_FRAUD_MS_MASK;
     e->ban_level = (uint8_t)(e->ban_level + (e->ban_level < 20));
 }
 
@@ -177,12 +191,12 @@ static void mark_entities(emk_fraud_engine *en, const sums *s, const emk_fraud_d
             en->dyn->denied[en->dyn->hour % HOURS] +=
                 d->action == EMK_FRAUD_DENY && !s->hard_of[i] && i == EMK_FRAUD_USER;
             e->action = (uint8_t)d->action;
-            e->until_ms = en->now + en->rs->action[d->action].ttl_ms;
+            e->until_ms = (en->now + en->rs->action[d->action].ttl_ms) & EMK_FRAUD_MS_MASK;
         }
     }
 }
 
-static void demote_if_wrong(emk_fraud_engine *en, unsigned i)
+static void demote_if_wrong(emk_fraud_engine *en, unsigned i, emk_fraud_decision *d)
 {
     emk_fraud_rule_stats *st = &en->dyn->rule[i];
     const rule *r = &en->rs->rules[i];
@@ -193,16 +207,18 @@ static void demote_if_wrong(emk_fraud_engine *en, unsigned i)
     if ((passed || spent) && !st->demoted && !r->hard) {
         st->demoted = true;
         st->demoted_ms = en->now;
+        d->news |= EMK_FRAUD_NEWS_DEMOTED;
+        d->news_rule = (uint16_t)i;
     }
 }
 
-static void count_challenge(emk_fraud_engine *en, const emk_fraud_decision *d)
+static void count_challenge(emk_fraud_engine *en, emk_fraud_decision *d)
 {
     for (unsigned i = 0; d->action == EMK_FRAUD_CHALLENGE && i < d->n_reasons; i++) {
         if (d->reason[i].shadow)
             continue;
         en->dyn->rule[d->reason[i].rule].challenged++;
-        demote_if_wrong(en, d->reason[i].rule);
+        demote_if_wrong(en, d->reason[i].rule, d);
     }
 }
 
@@ -269,12 +285,13 @@ void emk_fraud_score(emk_fraud_engine *en, emk_fraud_decision *d)
     d->shadow = band(en->rs, s.score_all, s.hard_all, s.families_all);
     d->shadow = d->shadow > d->action ? d->shadow : d->action;
     mark_entities(en, &s, d);
-    trip_breaker(en);
+    trip_breaker(en, d);
     if (d->action == EMK_FRAUD_DENY && !s.hard && en->dyn->breaker_until > en->now) {
         d->action = EMK_FRAUD_THROTTLE;
         d->flags |= EMK_FRAUD_IS_BROKEN;
     }
     count_challenge(en, d);
+    emk_fraud_explore(en, d);
     override(en, d);
     d->retry_after_s = retry_after(en, d);
 }

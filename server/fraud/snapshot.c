@@ -3,7 +3,7 @@
  * integers: a snapshot is for a restart, not for another architecture; the log is. */
 #include "server/fraud/engine_internal.h"
 
-#define MAGIC UINT64_C(0x314e534652464d45) /* "EMFRFSN1" backwards in memory order */
+#define MAGIC UINT64_C(0x324e534652464d45) /* "EMFRFSN2" backwards in memory order */
 #define PIECE (UINT64_C(1) << 20)
 
 typedef struct head {
@@ -122,21 +122,49 @@ static emk_status check_head(const emk_fraud_engine *en, const head *h, emk_erro
     return EMK_OK;
 }
 
+/* The features of one kind of entity. */
+typedef struct own_features {
+    const feature *f[EMK_FRAUD_FEATURES_MAX];
+    unsigned n;
+} own_features;
+
+static void list_features(const emk_fraud_ruleset *rs, unsigned entity, own_features *out)
+{
+    out->n = 0;
+    for (unsigned i = 0; i < rs->n_features; i++) {
+        /* Of all kinds, sets alone hold a number that is an index. */
+        if (rs->features[i].kind == FK_DISTINCT && rs->features[i].entity == entity)
+            out->f[out->n++] = &rs->features[i];
+    }
+}
+
+static bool is_sound_slab(const emk_fraud_ruleset *rs, const own_features *own, const slab *s)
+{
+    if (s->action >= EMK_FRAUD_ACTIONS)
+        return false;
+    for (unsigned c = 0; c < CONTRIBUTIONS; c++) {
+        if (s->c[c].rule >= rs->n_rules && s->c[c].used)
+            return false;
+    }
+    for (unsigned i = 0; i < own->n; i++) {
+        if (!emk_fraud_feature_is_sound(own->f[i], (const uint8_t *)s + own->f[i]->offset))
+            return false;
+    }
+    return true;
+}
+
 /* Numbers that are used as indexes. */
 static bool is_sound(const emk_fraud_engine *en)
 {
+    own_features own;
+
     if (en->dyn->stream_len > STREAM_LEN)
         return false;
     for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
+        list_features(en->rs, i, &own);
         for (uint32_t k = 0; k < en->tables[i].n; k++) {
-            const slab *s = emk_fraud_table_at(&en->tables[i], k);
-
-            if (s->action >= EMK_FRAUD_ACTIONS)
+            if (!is_sound_slab(en->rs, &own, emk_fraud_table_at(&en->tables[i], k)))
                 return false;
-            for (unsigned c = 0; c < CONTRIBUTIONS; c++) {
-                if (s->c[c].rule >= en->rs->n_rules && s->c[c].used)
-                    return false;
-            }
         }
     }
     return true;

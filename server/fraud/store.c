@@ -9,34 +9,43 @@
 #include "core/base/alloc.h"
 
 #define LOOK_AT   48u /* slabs compared at an eviction */
+#define GUESSES   8u  /* slots looked at ahead of time */
 #define EXPIRE_MS (UINT64_C(30) * 86400000)
 
 emk_status emk_fraud_table_init(table *t, uint32_t max, uint32_t slab_len, emk_error *e)
 {
-    uint64_t slots = 16;
+    /* Three of four slots are taken at most. */
+    uint64_t slots = (uint64_t)max + max / 3 + 16;
+    emk_status st;
 
-    while (slots < (uint64_t)max * 3 / 2)
-        slots *= 2;
-    t->keys = emk_alloc(slots, sizeof *t->keys);
+    if (max == 0 || max > EMK_FRAUD_ENTITIES_MAX || (uint64_t)max * slab_len > SIZE_MAX / 4)
+        return emk_fail(e, EMK_E_LIMIT, "fraud: entities", max);
     t->index = emk_alloc(slots, sizeof *t->index);
-    t->slabs = emk_alloc(max, slab_len);
-    t->mask = slots - 1;
+    t->n_slots = (uint32_t)slots;
+    t->slab_mask = 1;
+    while (t->slab_mask <= max)
+        t->slab_mask = t->slab_mask << 1 | 1;
     t->max = max;
     t->slab_len = slab_len;
-    if (!t->keys || !t->index || !t->slabs) {
-        emk_fraud_table_done(t);
-        return emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory for entities",
-                        (uint64_t)max * slab_len);
-    }
-    return EMK_OK;
+    if (!t->index)
+        return emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory for entities", slots);
+    st = emk_os_map_new((size_t)max * slab_len, EMK_OS_MAP_HUGE, &t->map, e);
+    t->slabs = t->map.p;
+    return st;
 }
 
 void emk_fraud_table_done(table *t)
 {
-    emk_free(t->keys);
     emk_free(t->index);
-    emk_free(t->slabs);
+    /* Pages that nothing was written to need no wiping, and would be made by it. */
+    t->map.used = (size_t)t->n * t->slab_len;
+    emk_os_map_free(&t->map);
     memset(t, 0, sizeof *t);
+}
+
+uint64_t emk_fraud_table_bytes(const table *t)
+{
+    return t->map.len + (uint64_t)t->n_slots * sizeof *t->index;
 }
 
 slab *emk_fraud_table_at(const table *t, uint32_t i)
@@ -44,39 +53,77 @@ slab *emk_fraud_table_at(const table *t, uint32_t i)
     return (slab *)(void *)(t->slabs + (size_t)i * t->slab_len);
 }
 
-/* The slot of key, or the empty one where it would be. */
-static uint64_t slot_of(const table *t, uint64_t key)
+/* Slots are spread by a key's high half; its low half is the tag. */
+static uint32_t home_of(const table *t, uint64_t key)
 {
-    uint64_t s = key & t->mask;
+    return (uint32_t)((key >> 32) * t->n_slots >> 32);
+}
 
-    while (t->index[s] && t->keys[s] != key)
-        s = (s + 1) & t->mask;
+static uint32_t after(const table *t, uint32_t s)
+{
+    return s + 1 == t->n_slots ? 0 : s + 1;
+}
+
+/* Steps from one slot up to another. */
+static uint32_t steps(const table *t, uint32_t from, uint32_t to)
+{
+    return to >= from ? to - from : to + t->n_slots - from;
+}
+
+static slab *slab_in(const table *t, uint32_t slot)
+{
+    return emk_fraud_table_at(t, (t->index[slot] & t->slab_mask) - 1);
+}
+
+static uint32_t slot_word(const table *t, uint64_t key, uint32_t i)
+{
+    return ((uint32_t)key & ~t->slab_mask) | (i + 1);
+}
+
+void emk_fraud_table_prefetch(const table *t, uint64_t key)
+{
+    __builtin_prefetch(&t->index[home_of(t, key)]);
+}
+
+const uint8_t *emk_fraud_table_guess(const table *t, uint64_t key)
+{
+    uint32_t s = home_of(t, key);
+
+    for (unsigned i = 0; i < GUESSES && t->index[s]; i++, s = after(t, s)) {
+        if (((t->index[s] ^ (uint32_t)key) & ~t->slab_mask) == 0)
+            return (const uint8_t *)slab_in(t, s);
+    }
+    return NULL;
+}
+
+/* The slot of key, or the empty one where it would be. */
+static uint32_t slot_of(const table *t, uint64_t key)
+{
+    uint32_t s = home_of(t, key), v;
+
+    while ((v = t->index[s]) != 0 &&
+           (((v ^ (uint32_t)key) & ~t->slab_mask) != 0 || slab_in(t, s)->key != key))
+        s = after(t, s);
     return s;
 }
 
 slab *emk_fraud_table_find(const table *t, uint64_t key)
 {
-    uint32_t i = t->index[slot_of(t, key)];
+    uint32_t s = slot_of(t, key);
 
-    return i ? emk_fraud_table_at(t, i - 1) : NULL;
+    return t->index[s] ? slab_in(t, s) : NULL;
 }
 
 /* Empties a slot and moves those behind it up, so that no probe ends early. */
-static void clear_slot(table *t, uint64_t s)
+static void clear_slot(table *t, uint32_t hole)
 {
-    uint64_t hole = s;
-
-    for (s = (s + 1) & t->mask; t->index[s]; s = (s + 1) & t->mask) {
-        uint64_t home = t->keys[s] & t->mask;
-
-        if (((s - home) & t->mask) < ((s - hole) & t->mask))
+    for (uint32_t s = after(t, hole); t->index[s]; s = after(t, s)) {
+        if (steps(t, home_of(t, slab_in(t, s)->key), s) < steps(t, hole, s))
             continue;
-        t->keys[hole] = t->keys[s];
         t->index[hole] = t->index[s];
         hole = s;
     }
     t->index[hole] = 0;
-    t->keys[hole] = 0;
 }
 
 int64_t emk_fraud_left(const emk_fraud_ruleset *rs, const contribution *c, uint64_t now)
@@ -112,7 +159,7 @@ static uint64_t worth(const emk_fraud_ruleset *rs, const slab *s, uint64_t now)
         band = 0;
     else
         band = 1 + (uint64_t)(score < 0 ? 0 : score < 100000 ? score / 1000 : 100);
-    return band << 48 | ((UINT64_C(1) << 48) - 1 - (age < (UINT64_C(1) << 48) ? age : 0));
+    return band << 48 | (EMK_FRAUD_MS_MASK - (age & EMK_FRAUD_MS_MASK));
 }
 
 /* A slab that is free again, or NULL. */
@@ -140,11 +187,11 @@ static slab *evict(table *t, const emk_fraud_ruleset *rs, uint64_t now)
 
 slab *emk_fraud_table_take(table *t, const emk_fraud_ruleset *rs, uint64_t key, uint64_t now)
 {
-    uint64_t at = slot_of(t, key);
+    uint32_t at = slot_of(t, key);
     slab *s;
 
     if (t->index[at])
-        return emk_fraud_table_at(t, t->index[at] - 1);
+        return slab_in(t, at);
     if (t->n < t->max) {
         s = emk_fraud_table_at(t, t->n++);
     } else {
@@ -157,24 +204,25 @@ slab *emk_fraud_table_take(table *t, const emk_fraud_ruleset *rs, uint64_t key, 
     }
     memset(s, 0, t->slab_len);
     s->key = key;
-    s->first_ms = now;
-    s->last_ms = now;
-    t->keys[at] = key;
-    t->index[at] = (uint32_t)(((uint8_t *)s - t->slabs) / t->slab_len) + 1;
+    s->first_s = (uint32_t)(now / 1000);
+    t->index[at] = slot_word(t, key, (uint32_t)((size_t)((uint8_t *)s - t->slabs) / t->slab_len));
     return s;
 }
 
 bool emk_fraud_table_remove(table *t, uint64_t key)
 {
-    uint64_t at = slot_of(t, key);
-    uint32_t i = t->index[at], last = t->n - 1;
+    uint32_t at = slot_of(t, key), i, last = t->n - 1;
 
-    if (!i)
+    if (!t->index[at])
         return false;
+    i = (t->index[at] & t->slab_mask) - 1;
     clear_slot(t, at);
-    if (i - 1 != last) {
-        memcpy(emk_fraud_table_at(t, i - 1), emk_fraud_table_at(t, last), t->slab_len);
-        t->index[slot_of(t, emk_fraud_table_at(t, i - 1)->key)] = i;
+    if (i != last) {
+        uint64_t moved = emk_fraud_table_at(t, last)->key;
+
+        at = slot_of(t, moved);
+        memcpy(emk_fraud_table_at(t, i), emk_fraud_table_at(t, last), t->slab_len);
+        t->index[at] = slot_word(t, moved, i);
     }
     memset(emk_fraud_table_at(t, last), 0, t->slab_len);
     t->n--;
@@ -185,12 +233,12 @@ bool emk_fraud_table_remove(table *t, uint64_t key)
 bool emk_fraud_table_index(table *t)
 {
     for (uint32_t i = 0; i < t->n; i++) {
-        uint64_t key = emk_fraud_table_at(t, i)->key, at = slot_of(t, key);
+        uint64_t key = emk_fraud_table_at(t, i)->key;
+        uint32_t at = slot_of(t, key);
 
         if (t->index[at])
             return false;
-        t->keys[at] = key;
-        t->index[at] = i + 1;
+        t->index[at] = slot_word(t, key, i);
     }
     return true;
 }

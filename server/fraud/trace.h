@@ -11,7 +11,8 @@
 
 #define EMK_FRAUD_TRACE_USERS_MAX 2000000u
 #define EMK_FRAUD_TRACE_DAYS_MAX  90u
-#define EMK_FRAUD_TRACE_LEN_MAX   (UINT64_C(8) << 30)
+/* A quarter of what can be addressed where that is less. */
+#define EMK_FRAUD_TRACE_LEN_MAX (SIZE_MAX > UINT32_MAX ? (size_t)(UINT64_C(8) << 30) : SIZE_MAX / 4)
 
 typedef enum emk_fraud_trace_set {
     EMK_FRAUD_TRACE_DEVELOP = 1,

@@ -84,6 +84,13 @@ static value load(const vm *m, const op *o)
     }
 }
 
+/* What stands right of an "and" or "or" is left out once the left side has decided; but a first
+ * comparison is always made, it goes into the reasons. */
+static bool decides(const vm *m, const op *o, const code *c, value left)
+{
+    return m->compared && left.known && (left.v != 0) == (c->ops[o->skip_to].code == OP_OR);
+}
+
 int emk_fraud_run(vm *m, const code *c)
 {
     value s[STACK_MAX + 2];
@@ -112,6 +119,8 @@ int emk_fraud_run(vm *m, const code *c)
             else
                 s[n - 1] = arithmetic(a, b, k);
         }
+        if (o->skip_to && decides(m, o, c, s[n - 1]))
+            i = o->skip_to;
     }
     return n == 0 || !s[0].known ? -1 : s[0].v != 0;
 }

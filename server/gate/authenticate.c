@@ -58,6 +58,8 @@ static emk_gate_reason credentials_find(const emk_gate_pass *p, credentials *out
                      emk_request_count(p->rq, "signature-input", NULL) > 0;
 
     out->kind = is_signed ? EMK_PRINCIPAL_DEVICE : EMK_PRINCIPAL_ANYONE;
+    if (p->rq->tls_client_bad)
+        return EMK_GATE_CERTIFICATE_BAD;
     if (n > 1)
         return EMK_GATE_MIXED_CREDENTIALS;
     if (n == 1) {
@@ -387,6 +389,8 @@ emk_gate_reason emk_gate_authenticate(const emk_gate_pass *p)
         return reason;
     if ((p->rule->admits & (uint32_t)c.kind) == 0)
         return c.kind == EMK_PRINCIPAL_ANYONE ? EMK_GATE_NO_CREDENTIALS : EMK_GATE_NOT_ADMITTED;
+    if ((p->config->needs_certificate & (uint32_t)c.kind) != 0 && p->rq->tls_client_der.len == 0)
+        return EMK_GATE_CERTIFICATE_MISSING;
     reason = by_kind(p, &c);
     if (reason != EMK_GATE_PASSED) {
         p->d->who = (emk_principal){.kind = EMK_PRINCIPAL_ANYONE};

@@ -22,6 +22,7 @@ typedef struct shard {
 
 struct emk_device_cache {
     const emk_crypto *crypto;
+    emk_known *known;
     emk_gate_directory directory;
     shard shards[SHARDS];
     emk_known_device **slots;
@@ -29,9 +30,10 @@ struct emk_device_cache {
     uint64_t life_ns;
 };
 
-emk_status emk_device_cache_new(const emk_crypto *c, const emk_gate_directory *directory,
-                                uint32_t n, uint32_t life_s, emk_device_cache **out, emk_error *e)
+emk_status emk_device_cache_new(const emk_device_cache_config *config, emk_device_cache **out,
+                                emk_error *e)
 {
+    const uint32_t n = config->n;
     emk_device_cache *d;
     emk_status st = EMK_OK;
 
@@ -40,9 +42,10 @@ emk_status emk_device_cache_new(const emk_crypto *c, const emk_gate_directory *d
     d = emk_alloc(1, sizeof *d);
     if (!d)
         return emk_fail(e, EMK_E_NO_MEMORY, "device cache: memory", sizeof *d);
-    d->crypto = c;
-    d->directory = *directory;
-    d->life_ns = life_s * NS;
+    d->crypto = config->crypto;
+    d->known = config->known;
+    d->directory = config->directory;
+    d->life_ns = config->life_s * NS;
     d->n_sets = (n + WAYS - 1) / WAYS;
     d->slots = emk_alloc(d->n_sets * WAYS, sizeof(emk_known_device *));
     if (!d->slots)
@@ -57,11 +60,11 @@ emk_status emk_device_cache_new(const emk_crypto *c, const emk_gate_directory *d
     return EMK_OK;
 }
 
-static void device_free(emk_known_device *k)
+static void device_free(emk_device_cache *d, emk_known_device *k)
 {
     if (!k)
         return;
-    emk_verify_key_free(k->key);
+    emk_known_give(d->known, k->lent);
     emk_free(k);
 }
 
@@ -70,7 +73,7 @@ void emk_device_cache_free(emk_device_cache *d)
     if (!d)
         return;
     for (uint64_t i = 0; d->slots && i < d->n_sets * WAYS; i++)
-        device_free(d->slots[i]);
+        device_free(d, d->slots[i]);
     for (size_t i = 0; i < SHARDS; i++)
         emk_lock_free(d->shards[i].lock);
     emk_free(d->slots);
@@ -166,11 +169,12 @@ static emk_status load(emk_device_cache *d, const uint8_t *id, emk_known_device 
     if (st != EMK_OK)
         return st;
     pub = emk_span_of(k->record.signing_key, emk_sign_public_len(k->record.alg));
-    st = emk_verify_key_new(d->crypto, k->record.alg, pub, &k->key, NULL);
+    st = emk_known_lend(d->known, k->record.alg, pub, &k->lent, NULL);
     if (st != EMK_OK && st != EMK_E_NO_MEMORY)
         return emk_fail(e, EMK_E_CRYPTO, "device: its record has no key", 0);
     if (st != EMK_OK)
         return emk_fail(e, st, "device: memory", 0);
+    k->key = emk_known_verifies(k->lent);
     return emk_signing_key_thumbprint(d->crypto, k->record.alg, k->record.signing_key, k->jkt, e);
 }
 
@@ -185,7 +189,7 @@ static emk_status look_up(emk_device_cache *d, const uint8_t *id, emk_known_devi
     memcpy(k->id, id, sizeof k->id);
     st = load(d, id, k, e);
     if (st != EMK_OK) {
-        device_free(k);
+        device_free(d, k);
         return st;
     }
     k->refs = 1;
@@ -224,7 +228,7 @@ static void keep(emk_device_cache *d, emk_known_device *k, uint64_t forgotten)
         *at = k;
     }
     emk_lock_give(s->lock);
-    device_free(old);
+    device_free(d, old);
 }
 
 emk_status emk_device_cache_get(emk_device_cache *d, const uint8_t id[EMK_GATE_DEVICE_ID_LEN],
@@ -256,7 +260,7 @@ void emk_device_cache_give(emk_device_cache *d, emk_known_device *k)
     emk_lock_take(s->lock);
     k = drop(k);
     emk_lock_give(s->lock);
-    device_free(k);
+    device_free(d, k);
 }
 
 void emk_device_cache_forget(emk_device_cache *d, const uint8_t id[EMK_GATE_DEVICE_ID_LEN])
@@ -272,5 +276,5 @@ void emk_device_cache_forget(emk_device_cache *d, const uint8_t id[EMK_GATE_DEVI
         *own = NULL;
     }
     emk_lock_give(s->lock);
-    device_free(old);
+    device_free(d, old);
 }

@@ -9,22 +9,30 @@
 #define EMK_SERVER_GATE_DEVICE_CACHE_H
 
 #include "server/gate/directory.h"
+#include "server/gate/known.h"
 
 typedef struct emk_known_device {
     emk_gate_device record;
-    emk_verify_key *key;
+    const emk_verify_key *key;
     uint8_t jkt[32]; /* thumbprint of the signing key [RFC 7638] */
     uint8_t id[EMK_GATE_DEVICE_ID_LEN];
-    uint64_t until_ns; /* private from here */
+    emk_known_key *lent; /* private from here */
+    uint64_t until_ns;
     uint32_t refs;
 } emk_known_device;
 
 typedef struct emk_device_cache emk_device_cache;
 
-/* Gives a cache for n devices that asks `directory`; free with emk_device_cache_free.  life_s 0:
- * nothing is kept.  Keeps c and directory->self.  EMK_E_LIMIT, EMK_E_NO_MEMORY. */
-emk_status emk_device_cache_new(const emk_crypto *c, const emk_gate_directory *directory,
-                                uint32_t n, uint32_t life_s, emk_device_cache **out,
+typedef struct emk_device_cache_config {
+    const emk_crypto *crypto; /* kept, like the rest */
+    emk_known *known;         /* makes the keys */
+    emk_gate_directory directory;
+    uint32_t n;      /* devices */
+    uint32_t life_s; /* 0: none are kept, their keys are */
+} emk_device_cache_config;
+
+/* Gives a cache; free with emk_device_cache_free.  EMK_E_LIMIT, EMK_E_NO_MEMORY. */
+emk_status emk_device_cache_new(const emk_device_cache_config *config, emk_device_cache **out,
                                 emk_error *e) EMK_MUST_CHECK;
 void emk_device_cache_free(emk_device_cache *d);
 

@@ -15,6 +15,7 @@
 
 struct emk_gate {
     emk_gate_config config;
+    emk_known *known;
     emk_device_cache *devices;
     emk_verify_key *nobody[EMK_SIGN_ES256 + 1];
     atomic_uint_fast64_t counts[EMK_GATE_REASONS];
@@ -40,9 +41,13 @@ static emk_status parts_make(emk_gate *g, emk_error *e)
 {
     const emk_gate_config *c = &g->config;
     uint32_t n = c->n_cached_devices ? c->n_cached_devices : EMK_GATE_CACHED_DEVICES;
-    emk_status st;
+    emk_device_cache_config devices = {
+        .crypto = c->crypto, .directory = c->directory, .n = n, .life_s = c->cached_device_s};
+    emk_status st = emk_known_new(c->crypto, EMK_GATE_KNOWN, &g->known, e);
 
-    st = emk_device_cache_new(c->crypto, &c->directory, n, c->cached_device_s, &g->devices, e);
+    devices.known = g->known;
+    if (st == EMK_OK)
+        st = emk_device_cache_new(&devices, &g->devices, e);
     if (st == EMK_OK)
         st = nobody_make(c->crypto, EMK_SIGN_ED25519, &g->nobody[EMK_SIGN_ED25519], e);
     if (st == EMK_OK)
@@ -78,6 +83,7 @@ void emk_gate_free(emk_gate *g)
     if (!g)
         return;
     emk_device_cache_free(g->devices);
+    emk_known_free(g->known);
     emk_verify_key_free(g->nobody[EMK_SIGN_ED25519]);
     emk_verify_key_free(g->nobody[EMK_SIGN_ES256]);
     emk_free(g);
@@ -352,15 +358,21 @@ void emk_gate_done(emk_gate *g, emk_gate_decision *d)
     emk_limits_hold_give(g->config.limits, &d->hold);
 }
 
-void emk_gate_problem_body(const emk_gate_decision *d, char *out, size_t cap, size_t *len)
+void emk_gate_problem_body(const emk_gate_decision *d, const char *request, char *out, size_t cap,
+                           size_t *len)
 {
-    const emk_gate_problem p = {d->type, d->id[0] ? d->id : NULL, d->limit};
+    const emk_gate_problem p = {d->type, request, d->id[0] ? d->id : NULL, d->limit};
 
     if (emk_gate_problem_write(&p, out, cap, len, NULL) == EMK_OK)
         return;
     if (cap > 0)
         out[0] = 0;
     *len = 0;
+}
+
+emk_known *emk_gate_known(const emk_gate *g)
+{
+    return g->known;
 }
 
 void emk_gate_forget_device(emk_gate *g, const uint8_t device_id[32])

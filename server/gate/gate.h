@@ -16,6 +16,7 @@
 #include "server/gate/directory.h"
 #include "server/gate/firewall.h"
 #include "server/gate/forwarded.h"
+#include "server/gate/known.h"
 #include "server/gate/limits.h"
 #include "server/gate/nonce.h"
 #include "server/gate/operator.h"
@@ -54,11 +55,14 @@ typedef struct emk_gate_config {
     const char *const *authorities; /* host[:port], lower case, without a default port, that we
                                      * answer to; a signature for another server is not for us */
     size_t n_authorities;           /* 0: any */
+    uint32_t needs_certificate;     /* emk_principal_kind bits that must show a TLS client
+                                     * certificate besides; services and operators */
     uint32_t n_cached_devices;      /* 0: EMK_GATE_CACHED_DEVICES */
     uint32_t cached_device_s;       /* how long a device is not asked for again; 0: never kept */
 } emk_gate_config;
 
 #define EMK_GATE_CACHED_DEVICES 16384u
+#define EMK_GATE_KNOWN          16384u /* keys and certificates, see known.h */
 #define EMK_GATE_HEADERS_MAX    8u
 #define EMK_GATE_HEADER_MAX     256u /* bytes of a value, with a zero */
 
@@ -104,8 +108,12 @@ void emk_gate_check(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule
 void emk_gate_done(emk_gate *g, emk_gate_decision *d);
 
 /* Fills a body of application/problem+json for a refusal, with a zero, and *len without it.
- * cap: EMK_GATE_PROBLEM_BODY_MAX. */
-void emk_gate_problem_body(const emk_gate_decision *d, char *out, size_t cap, size_t *len);
+ * `request` names it in the log (NULL: not); cap: EMK_GATE_PROBLEM_BODY_MAX. */
+void emk_gate_problem_body(const emk_gate_decision *d, const char *request, char *out, size_t cap,
+                           size_t *len);
+
+/* Lends what the gate has found out about keys and signatures, for handlers that verify more. */
+emk_known *emk_gate_known(const emk_gate *g);
 
 /* After a revocation or a new enrolment: the next request of this device asks the directory. */
 void emk_gate_forget_device(emk_gate *g, const uint8_t device_id[32]);

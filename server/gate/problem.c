@@ -1,6 +1,7 @@
 #include "server/gate/problem.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define QUOTA_TYPES "https://iana.org/assignments/http-problem-types#"
 
@@ -73,6 +74,8 @@ static const struct {
     [EMK_GATE_COUNTERS_FAILED] = {"counters", EMK_GATE_PROBLEM_UNAVAILABLE},
     [EMK_GATE_DIRECTORY_FAILED] = {"directory", EMK_GATE_PROBLEM_UNAVAILABLE},
     [EMK_GATE_INTERNAL] = {"internal", EMK_GATE_PROBLEM_UNAVAILABLE},
+    [EMK_GATE_CERTIFICATE_BAD] = {"certificate", EMK_GATE_PROBLEM_UNAUTHENTICATED},
+    [EMK_GATE_CERTIFICATE_MISSING] = {"certificate-missing", EMK_GATE_PROBLEM_UNAUTHENTICATED},
 };
 
 const char *emk_gate_reason_name(emk_gate_reason reason)
@@ -104,17 +107,23 @@ emk_status emk_gate_problem_write(const emk_gate_problem *p, char *out, size_t c
     emk_gate_problem_type type =
         (unsigned)p->type < EMK_GATE_PROBLEM_TYPES ? p->type : EMK_GATE_PROBLEM_UNAVAILABLE;
     char decision[EMK_DECISION_ID_LEN + 32] = "", violated[128] = "";
+    char request[EMK_GATE_REQUEST_MAX + 32] = "";
     int n;
 
     if (cap < EMK_GATE_PROBLEM_BODY_MAX)
         return emk_fail(e, EMK_E_LIMIT, "problem: room", cap);
+    if (p->request && strlen(p->request) > EMK_GATE_REQUEST_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "problem: name of the request", strlen(p->request));
+    if (p->request)
+        (void)snprintf(request, sizeof request, ",\"request\":\"%s\"", p->request);
     if (p->decision)
         (void)snprintf(decision, sizeof decision, ",\"decision\":\"%s\"", p->decision);
     if (p->quota_policies)
         (void)snprintf(violated, sizeof violated, ",\"violated-policies\":[\"%s\"]",
                        p->quota_policies);
-    n = snprintf(out, cap, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u%s%s}", types[type].uri,
-                 types[type].title, types[type].status, decision, violated);
+    n = snprintf(out, cap, "{\"type\":\"%s\",\"title\":\"%s\",\"status\":%u%s%s%s}",
+                 types[type].uri, types[type].title, types[type].status, request, decision,
+                 violated);
     if (n < 0 || (size_t)n >= cap)
         return emk_fail(e, EMK_E_LIMIT, "problem: too long", cap);
     *len = (size_t)n;

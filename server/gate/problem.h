@@ -10,6 +10,7 @@
 
 #define EMK_DECISION_ID_LEN       22u  /* characters: 16 random bytes as base64url */
 #define EMK_GATE_PROBLEM_BODY_MAX 512u /* bytes with a zero */
+#define EMK_GATE_REQUEST_MAX      64u  /* characters of a request's name */
 
 typedef enum emk_gate_problem_type {
     EMK_GATE_PROBLEM_NONE,
@@ -65,6 +66,8 @@ typedef enum emk_gate_reason {
     EMK_GATE_COUNTERS_FAILED,
     EMK_GATE_DIRECTORY_FAILED,
     EMK_GATE_INTERNAL,
+    EMK_GATE_CERTIFICATE_BAD,     /* of TLS: of nobody we trust, or over */
+    EMK_GATE_CERTIFICATE_MISSING, /* the configuration wants one of this kind of principal */
     EMK_GATE_REASONS
 } emk_gate_reason;
 
@@ -80,12 +83,13 @@ uint16_t emk_gate_problem_status(emk_gate_problem_type type);
 /* One answer. */
 typedef struct emk_gate_problem {
     emk_gate_problem_type type;
+    const char *request;        /* names it in the log; NULL: none */
     const char *decision;       /* id; NULL: none */
     const char *quota_policies; /* names of limits, for the two 429 types; NULL: none */
 } emk_gate_problem;
 
 /* Fills out with the JSON of it and a zero, and *len without it.  EMK_E_LIMIT when cap is below
- * EMK_GATE_PROBLEM_BODY_MAX. */
+ * EMK_GATE_PROBLEM_BODY_MAX, or a name is too long. */
 emk_status emk_gate_problem_write(const emk_gate_problem *p, char *out, size_t cap, size_t *len,
                                   emk_error *e) EMK_MUST_CHECK;
 

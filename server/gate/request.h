@@ -31,6 +31,7 @@ typedef struct emk_gate_request {
     emk_address peer; /* other end of the connection, or what PROXY said of it */
     uint16_t peer_port;
     emk_span tls_client_der;    /* certificate the TLS layer has VERIFIED; empty: none */
+    bool tls_client_bad;        /* one was shown that is not good */
     const uint8_t *body_sha256; /* 32 bytes when the body is here already; else NULL */
     uint64_t now_s;             /* arrival, seconds since 1970 */
     uint64_t now_ns;            /* arrival, by emk_os_monotonic_ns */

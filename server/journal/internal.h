@@ -7,7 +7,7 @@
 #define EMK_SERVER_JOURNAL_INTERNAL_H
 
 #include "core/base/buf.h"
-#include "core/base/os_thread.h"
+#include "core/base/turns.h"
 #include "server/journal/chain.h"
 #include "server/journal/journal.h"
 #include "server/journal/note.h"
@@ -51,17 +51,14 @@ typedef struct emk_spooled {
     size_t len;
 } emk_spooled;
 
-typedef struct emk_waiting emk_waiting;
-
 struct emk_journal {
     const emk_crypto *c;
     emk_journal_options o;
     emk_note_key key;
     int lock_fd;
 
-    emk_lock *lock; /* over this block */
-    emk_waiting *first, **last;
-    bool writing; /* somebody writes a group: owns the next block */
+    emk_lock *lock;  /* over this block */
+    emk_turns turns; /* who leads writes a group, and owns the next block */
     size_t queued_len;
     emk_spooled *spool, **spool_last;
     size_t spool_len;
@@ -84,15 +81,16 @@ struct emk_journal {
     bool stop, hurry;
 };
 
-struct emk_waiting {
+/* An append on its way; on the stack of who makes it. */
+typedef struct emk_waiting {
+    emk_turn turn; /* first */
     const emk_journal_event *events;
     size_t n, len;
     uint64_t first_seq;
     emk_status status;
     emk_error error;
-    bool done;
-    emk_waiting *next;
-};
+    bool hurry, help; /* told to who led: a checkpoint is due, publishing lags */
+} emk_waiting;
 
 void emk_chunk_free(emk_chunk *c);
 

@@ -1,7 +1,7 @@
 /* Appending, and the life of a journal.
  *
- * Who appends queues its events; whoever finds nobody writing takes what is queued, numbers and
- * chains it, writes it with one write and one sync, and wakes the others.  The chain is stepped
+ * Who appends queues its events (core/base/turns.h); whoever leads takes what is queued, numbers
+ * and chains it and writes it with one write and one sync.  The chain is stepped
  * on a copy, which takes the place of the old one when the entries are durable. */
 #include "server/journal/journal.h"
 
@@ -38,7 +38,17 @@ typedef struct degraded {
     emk_spooled *first, *last; /* events to write first; borrowed */
 } degraded;
 
-/* ---- writing one group: by the one thread that set `writing` ---- */
+static emk_waiting *waiting_of(emk_turn *t)
+{
+    return (emk_waiting *)(void *)t;
+}
+
+static emk_waiting *next_waiting(const emk_waiting *w)
+{
+    return w->turn.next ? waiting_of(w->turn.next) : NULL;
+}
+
+/* ---- writing one group: by the one thread that leads ---- */
 
 static emk_status add_entry(emk_journal *j, emk_chain *ch, emk_chunk *to,
                             const emk_journal_event *event, bool late, emk_error *e)
@@ -161,7 +171,7 @@ static emk_status make_entries(emk_journal *j, emk_chain *ch, emk_chunk *c, cons
 
     for (emk_spooled *s = d->first; s && st == EMK_OK; s = s == d->last ? NULL : s->next)
         st = add_entry(j, ch, c, &s->event, true, e);
-    for (; group && st == EMK_OK; group = group->next) {
+    for (; group && st == EMK_OK; group = next_waiting(group)) {
         group->first_seq = ch->seq;
         for (size_t i = 0; i < group->n && st == EMK_OK; i++)
             st = add_entry(j, ch, c, &group->events[i], false, e);
@@ -197,21 +207,23 @@ static emk_status write_group(emk_journal *j, const degraded *d, emk_waiting *gr
 
 /* ---- the queue: with the lock held ---- */
 
+static bool fits_group(void *self, const emk_turn *next)
+{
+    size_t *len = self;
+
+    *len += ((const emk_waiting *)(const void *)next)->len;
+    return *len <= GROUP_LEN;
+}
+
 static emk_waiting *take_group(emk_journal *j)
 {
-    emk_waiting *first = j->first, *w = first;
-    size_t len = w ? w->len : 0;
+    size_t len = waiting_of(j->turns.first)->len;
+    emk_waiting *first;
 
-    while (w && w->next && len + w->next->len <= GROUP_LEN) {
-        w = w->next;
-        len += w->len;
-    }
-    j->first = w ? w->next : NULL;
-    if (!j->first)
-        j->last = &j->first;
-    if (w)
-        w->next = NULL;
-    j->queued_len -= len;
+    emk_turns_gather(&j->turns);
+    first = waiting_of(emk_turns_take(&j->turns, fits_group, &len));
+    for (const emk_waiting *w = first; w; w = next_waiting(w))
+        j->queued_len -= w->len;
     return first;
 }
 
@@ -267,7 +279,7 @@ static emk_spooled *last_spooled(emk_journal *j)
     return s;
 }
 
-/* Writes what is queued; gives the lock back meanwhile. */
+/* Writes what is queued; called with the lock held and gives it back. */
 static void lead(emk_journal *j)
 {
     emk_waiting *group = take_group(j);
@@ -278,40 +290,31 @@ static void lead(emk_journal *j)
     uint64_t start = emk_os_monotonic_ns();
     emk_status st;
 
-    j->writing = true;
     emk_lock_give(j->lock);
     st = too_much ? emk_fail(&error, EMK_E_IO, "journal: nothing can be published", 0)
                   : write_group(j, &d, group, &written, &error);
+    for (emk_waiting *w = group; w; w = next_waiting(w)) {
+        w->status = st;
+        w->error = error;
+    }
     emk_lock_take(j->lock);
-    j->writing = false;
     if (st == EMK_OK) {
         note_success(j, written, &d, emk_os_monotonic_ns() - start);
     } else {
         j->n_failed++;
         j->state.writable = false;
     }
-    while (group) {
-        emk_waiting *next = group->next; /* gone with its owner once it is done */
-
-        group->status = st;
-        group->error = error;
-        group->done = true;
-        group = next;
-    }
-    emk_lock_wake_all(j->lock);
+    group->hurry = j->state.size - j->state.checkpoint_size >= j->o.checkpoint_every;
+    group->help = j->fresh_len > FRESH_PUBLISH;
+    emk_turns_end(&j->turns, &group->turn);
 }
 
+/* Called with the lock held and gives it back. */
 static void queue_and_wait(emk_journal *j, emk_waiting *w)
 {
-    *j->last = w;
-    j->last = &w->next;
     j->queued_len += w->len;
-    while (!w->done) {
-        if (j->writing)
-            emk_lock_wait(j->lock);
-        else
-            lead(j);
-    }
+    if (emk_turns_wait(&j->turns, &w->turn))
+        lead(j);
 }
 
 static void help_publishing(emk_journal *j)
@@ -331,23 +334,17 @@ static void wake_ticker(emk_journal *j)
 
 static emk_status append_now(emk_journal *j, emk_waiting *w, emk_error *e)
 {
-    uint64_t behind;
-    bool help;
-
     emk_lock_take(j->lock);
     if (j->queued_len > EMK_JOURNAL_QUEUE_MAX) {
         emk_lock_give(j->lock);
         return emk_fail(e, EMK_E_BUSY, "journal: too much is waiting", w->len);
     }
     queue_and_wait(j, w);
-    behind = j->state.size - j->state.checkpoint_size;
-    help = j->fresh_len > FRESH_PUBLISH;
-    emk_lock_give(j->lock);
     if (w->status != EMK_OK)
         return emk_fail(e, EMK_E_IO, w->error.what, w->error.where);
-    if (j->thread && behind >= j->o.checkpoint_every)
+    if (j->thread && w->hurry)
         wake_ticker(j);
-    if (help)
+    if (w->help)
         help_publishing(j);
     return EMK_OK;
 }
@@ -441,7 +438,8 @@ static void retry(emk_journal *j)
     emk_lock_take(j->lock);
     if (!j->state.writable || j->spool)
         queue_and_wait(j, &w);
-    emk_lock_give(j->lock);
+    else
+        emk_lock_give(j->lock);
 }
 
 static void beat(emk_journal *j, uint64_t *last_ms)
@@ -569,6 +567,7 @@ static emk_status prepare(emk_journal *j, emk_error *e)
 
     if (st == EMK_OK)
         st = emk_lock_new(&j->lock, e);
+    emk_turns_init(&j->turns, j->lock);
     if (st == EMK_OK)
         st = emk_lock_new(&j->tick, e);
     if (st == EMK_OK)
@@ -603,7 +602,6 @@ emk_status emk_journal_open(const emk_crypto *c, const emk_journal_options *opti
     if (!j->o.checkpoint_every)
         j->o.checkpoint_every = EVERY_DEFAULT;
     j->lock_fd = j->log_fd = j->chain_fd = j->head_fd = -1;
-    j->last = &j->first;
     j->spool_last = &j->spool;
     j->fresh_last = &j->fresh;
     j->checkpoint_at_ms = emk_os_monotonic_ns() / NS_PER_MS;

@@ -364,6 +364,17 @@ emk_status emk_subjects_hold(const emk_subjects *s, emk_span id, bool hold, emk_
     return st;
 }
 
+emk_status emk_subjects_is_held(const emk_subjects *s, emk_span id, bool *held, emk_error *e)
+{
+    subject have = {.hold = false};
+    emk_status st = load(s, id, &have, e);
+
+    if (st != EMK_OK && st != EMK_E_NOT_FOUND)
+        return st;
+    *held = have.hold && have.state == STATE_LIVE;
+    return EMK_OK;
+}
+
 /* ---- after a kill ---- */
 
 typedef struct unlogged {

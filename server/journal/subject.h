@@ -53,5 +53,8 @@ emk_status emk_subjects_resume(const emk_subjects *s, emk_journal *j, uint64_t n
  * was erased. */
 emk_status emk_subjects_hold(const emk_subjects *s, emk_span subject, bool hold,
                              emk_error *e) EMK_MUST_CHECK;
+/* Fills *held; EMK_OK also where the subject has no key. */
+emk_status emk_subjects_is_held(const emk_subjects *s, emk_span subject, bool *held,
+                                emk_error *e) EMK_MUST_CHECK;
 
 #endif

@@ -142,6 +142,8 @@ typedef struct emk_records_sqlite {
     uint32_t busy_ms; /* how long to wait for another process; 0: 2000 */
     uint32_t readers; /* connections for reading, 1..64; 0: 4 */
     int check;        /* not 0: look through the whole file first (EMK_E_FORMAT): 1 s a GB or so */
+    int tidies;       /* not 0: a thread carries the log into the database, so that commits do not
+                       * wait for that; the process must not fork any more */
 } emk_records_sqlite;
 
 /* Opens the SQLite back end and brings its schema up to date.  Fills *out; end with

@@ -1,18 +1,21 @@
 /* Records in SQLite.  The only file that knows it.
  *
  * State: one connection that writes, a few that read, each used by one thread at a time.  Who
- * commits queues its batch; whoever finds nobody writing takes all that is queued into one
- * transaction and wakes the others (`writing` says that somebody is at it).  A batch whose
- * expectations fail changes nothing and disturbs no other; a failure of SQLite fails the whole
- * transaction.  WAL with synchronous=FULL: the log is synced before COMMIT returns. */
+ * commits queues its batch (core/base/turns.h); whoever leads takes all that is queued into one
+ * transaction.  A batch whose expectations fail changes nothing and disturbs no other; a failure
+ * of SQLite fails the whole transaction.  Carrying the log over into the database is a thread's
+ * work where there is one; commits wait only for what is left of it when the log has grown long, so
+ * that it can begin anew.  WAL with synchronous=FULL: the log is synced before COMMIT returns. */
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "core/base/os_file.h"
 #include "core/base/os_thread.h"
 #include "core/base/status.h"
+#include "core/base/turns.h"
 #include "server/store/records.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #define APPLICATION_ID  0x454D4B31 /* "EMK1": another program's database is not touched */
 #define BUSY_MS_DEFAULT 2000u
@@ -20,6 +23,8 @@
 #define READERS_MAX     64u
 #define GROUP_MAX       256u /* batches in one transaction: bounds how long a reader's view ages */
 #define SWEEP_STEP      500  /* records deleted before others may write */
+#define TIDY_PAGES      2000 /* more of the log: time to carry them over */
+#define TIDY_PAGES_MAX  8192 /* … and to let it begin anew: bounds the time to open it, too */
 
 /* One step for each schema version; never changed, only appended. */
 static const char *const MIGRATIONS[EMK_RECORDS_SCHEMA] = {
@@ -80,24 +85,30 @@ typedef struct connection {
 
 /* A batch on its way; on the stack of who commits it. */
 typedef struct batch {
+    emk_turn turn; /* first */
     const emk_record_change *changes;
     size_t n;
     uint64_t version;
     emk_status status;
     emk_error error;
-    bool done;
-    struct batch *next;
 } batch;
 
 typedef struct store {
-    emk_lock *writes; /* over first, last, writing */
-    batch *first, **last;
-    bool writing;
-    connection writer;
-    emk_lock *reads; /* over idle */
+    emk_lock *writes; /* of the turns */
+    emk_turns turns;
+    connection writer; /* of who leads */
+    emk_lock *reads;   /* over idle */
     connection *idle;
     connection readers[READERS_MAX];
     uint32_t n_readers;
+    int pages,
+        told; /* of the log: after the last commit, when the thread was woken; of who leads */
+    emk_thread *thread; /* NULL: commits carry over themselves */
+    emk_lock *carries;  /* one carries over at a time; before `tidy`, behind the turns */
+    connection carrier; /* under `carries` */
+    emk_lock *tidy;     /* over the next two */
+    bool due, ending;
+    atomic_bool is_long; /* nearly all of it was carried over: the rest now, and it begins anew */
 } store;
 
 static emk_status map_error(sqlite3 *db, int rc, emk_error *e)
@@ -449,6 +460,16 @@ static void roll_back(connection *w)
     }
 }
 
+static batch *batch_of(emk_turn *t)
+{
+    return (batch *)(void *)t;
+}
+
+static batch *next_batch(const batch *b)
+{
+    return b->turn.next ? batch_of(b->turn.next) : NULL;
+}
+
 static emk_status write_group(connection *w, batch *first, emk_error *e)
 {
     uint64_t sequence = 0;
@@ -457,7 +478,7 @@ static emk_status write_group(connection *w, batch *first, emk_error *e)
     if (st != EMK_OK)
         return st;
     st = read_sequence(w, &sequence, e);
-    for (batch *b = first; b && st == EMK_OK; b = b->next)
+    for (batch *b = first; b && st == EMK_OK; b = next_batch(b))
         st = apply_batch(w, b, &sequence, e);
     if (st == EMK_OK) {
         bind_number(w->statement[WRITE_SET_SEQUENCE], 1, sequence);
@@ -470,44 +491,97 @@ static emk_status write_group(connection *w, batch *first, emk_error *e)
     return st;
 }
 
-/* Takes up to GROUP_MAX batches out of the queue.  The lock is held. */
-static batch *take_group(store *t)
+static bool fits_group(void *self, const emk_turn *next)
 {
-    batch *first = t->first, *b = first;
+    size_t *n = self;
 
-    for (size_t n = 1; b && b->next && n < GROUP_MAX; n++)
-        b = b->next;
-    t->first = b ? b->next : NULL;
-    if (!t->first)
-        t->last = &t->first;
-    if (b)
-        b->next = NULL;
-    return first;
+    (void)next;
+    return ++*n < GROUP_MAX;
 }
 
-/* Writes what is queued; called with the lock held and gives it back meanwhile. */
+/* Another thread's turn comes meanwhile; what it writes is carried over the next time. */
+static int carry(store *t, sqlite3 *db, int mode, int *pages)
+{
+    int rc;
+
+    emk_lock_take(t->carries);
+    rc = emk_fault_hit(EMK_FAULT_IO) ? SQLITE_IOERR
+                                     : sqlite3_wal_checkpoint_v2(db, NULL, mode, pages, NULL);
+    emk_lock_give(t->carries);
+    return rc;
+}
+
+static void tidy_up(void *self)
+{
+    store *t = self;
+
+    emk_lock_take(t->tidy);
+    while (!t->ending) {
+        int pages = 0;
+
+        if (!t->due) {
+            emk_lock_wait(t->tidy);
+            continue;
+        }
+        t->due = false;
+        emk_lock_give(t->tidy);
+        /* What fails here stays in the log, as safe as before, until the next time. */
+        if (carry(t, t->carrier.db, SQLITE_CHECKPOINT_PASSIVE, &pages) != SQLITE_OK)
+            pages = 0;
+        atomic_store(&t->is_long, pages > TIDY_PAGES_MAX);
+        emk_lock_take(t->tidy);
+    }
+    emk_lock_give(t->tidy);
+}
+
+/* By who leads, before it writes. */
+static void tidy_rest(store *t)
+{
+    if (!t->thread)
+        return;
+    if (atomic_exchange(&t->is_long, false)) {
+        (void)carry(t, t->writer.db, SQLITE_CHECKPOINT_PASSIVE, NULL);
+        return;
+    }
+    if (t->pages < t->told)
+        t->told = 0; /* it began anew */
+    if (t->pages - t->told < TIDY_PAGES)
+        return;
+    t->told = t->pages;
+    emk_lock_take(t->tidy);
+    t->due = true;
+    emk_lock_wake_one(t->tidy);
+    emk_lock_give(t->tidy);
+}
+
+static int log_grew(void *self, sqlite3 *db, const char *name, int pages)
+{
+    store *t = self;
+
+    (void)db;
+    (void)name;
+    t->pages = pages;
+    return SQLITE_OK;
+}
+
 static void lead(store *t)
 {
-    batch *group = take_group(t);
+    size_t n = 0;
+    batch *group;
     emk_error error = {0};
     emk_status st;
 
-    t->writing = true;
+    emk_turns_gather(&t->turns);
+    group = batch_of(emk_turns_take(&t->turns, fits_group, &n));
     emk_lock_give(t->writes);
+    tidy_rest(t);
     st = write_group(&t->writer, group, &error);
-    emk_lock_take(t->writes);
-    t->writing = false;
-    while (group) {
-        batch *next = group->next; /* gone with its owner once it is done */
-
-        if (st != EMK_OK) {
-            group->status = st;
-            group->error = error;
-        }
-        group->done = true;
-        group = next;
+    for (batch *b = group; b && st != EMK_OK; b = next_batch(b)) {
+        b->status = st;
+        b->error = error;
     }
-    emk_lock_wake_all(t->writes);
+    emk_lock_take(t->writes);
+    emk_turns_end(&t->turns, &group->turn);
 }
 
 static emk_status sqlite_commit(void *self, const emk_record_change *changes, size_t n,
@@ -517,36 +591,12 @@ static emk_status sqlite_commit(void *self, const emk_record_change *changes, si
     batch b = {.changes = changes, .n = n};
 
     emk_lock_take(t->writes);
-    *t->last = &b;
-    t->last = &b.next;
-    while (!b.done) {
-        if (t->writing)
-            emk_lock_wait(t->writes);
-        else
-            lead(t);
-    }
-    emk_lock_give(t->writes);
+    if (emk_turns_wait(&t->turns, &b.turn))
+        lead(t);
     if (b.status != EMK_OK)
         return emk_fail(e, b.status, b.error.what, b.error.where);
     *version = b.version;
     return EMK_OK;
-}
-
-static void take_writer(store *t)
-{
-    emk_lock_take(t->writes);
-    while (t->writing)
-        emk_lock_wait(t->writes);
-    t->writing = true;
-    emk_lock_give(t->writes);
-}
-
-static void give_writer(store *t)
-{
-    emk_lock_take(t->writes);
-    t->writing = false;
-    emk_lock_wake_all(t->writes);
-    emk_lock_give(t->writes);
 }
 
 static emk_status sqlite_sweep(void *self, uint64_t now_s, uint64_t *n, emk_error *e)
@@ -554,16 +604,17 @@ static emk_status sqlite_sweep(void *self, uint64_t now_s, uint64_t *n, emk_erro
     store *t = self;
     sqlite3_stmt *s = t->writer.statement[WRITE_SWEEP];
     uint64_t gone = 0;
+    emk_turn mine;
     emk_status st;
     int step_n;
 
     do {
-        take_writer(t);
+        emk_turns_enter(&t->turns, &mine);
         bind_number(s, 1, now_s);
         bind_number(s, 2, SWEEP_STEP);
         st = run(&t->writer, WRITE_SWEEP, e);
         step_n = st == EMK_OK ? sqlite3_changes(t->writer.db) : 0;
-        give_writer(t);
+        emk_turns_leave(&t->turns, &mine);
         gone += (uint64_t)step_n;
     } while (step_n == SWEEP_STEP);
     if (st == EMK_OK)
@@ -575,14 +626,12 @@ static emk_status sqlite_sweep(void *self, uint64_t now_s, uint64_t *n, emk_erro
 static emk_status sqlite_scrub(void *self, emk_error *e)
 {
     store *t = self;
+    emk_turn mine;
     int rc;
 
-    take_writer(t);
-    rc =
-        emk_fault_hit(EMK_FAULT_IO)
-            ? SQLITE_IOERR
-            : sqlite3_wal_checkpoint_v2(t->writer.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    give_writer(t);
+    emk_turns_enter(&t->turns, &mine);
+    rc = carry(t, t->writer.db, SQLITE_CHECKPOINT_TRUNCATE, NULL);
+    emk_turns_leave(&t->turns, &mine);
     return rc == SQLITE_OK ? EMK_OK : map_error(t->writer.db, rc, e);
 }
 
@@ -685,17 +734,47 @@ static emk_status open_connections(store *t, const emk_records_sqlite *o, emk_er
     return st;
 }
 
+static emk_status start_tidying(store *t, const emk_records_sqlite *o, emk_error *e)
+{
+    uint32_t busy_ms = o->busy_ms ? o->busy_ms : BUSY_MS_DEFAULT;
+    emk_status st;
+
+    if (!o->tidies)
+        return EMK_OK;
+    st = connection_init(&t->carrier, o->path, busy_ms, e);
+    if (st == EMK_OK)
+        st = emk_thread_start(tidy_up, t, &t->thread, e);
+    if (st == EMK_OK)
+        sqlite3_wal_hook(t->writer.db, log_grew, t);
+    return st;
+}
+
+static void stop_tidying(store *t)
+{
+    if (t->thread) {
+        emk_lock_take(t->tidy);
+        t->ending = true;
+        emk_lock_wake_one(t->tidy);
+        emk_lock_give(t->tidy);
+        emk_thread_join(t->thread);
+    }
+    connection_done(&t->carrier);
+}
+
 static void sqlite_close(void *self)
 {
     store *t = self;
 
     if (!t)
         return;
+    stop_tidying(t);
     for (uint32_t i = 0; i < t->n_readers; i++)
         connection_done(&t->readers[i]);
     connection_done(&t->writer);
     emk_lock_free(t->writes);
     emk_lock_free(t->reads);
+    emk_lock_free(t->carries);
+    emk_lock_free(t->tidy);
     emk_free(t);
 }
 
@@ -724,15 +803,21 @@ emk_status emk_records_open_sqlite(const emk_records_sqlite *options, emk_record
     t = emk_alloc(1, sizeof *t);
     if (!t)
         return emk_fail(e, EMK_E_NO_MEMORY, "records: memory", sizeof *t);
-    t->last = &t->first;
     t->n_readers = options->readers ? options->readers : READERS_DEFAULT;
     st = emk_lock_new(&t->writes, e);
+    emk_turns_init(&t->turns, t->writes);
     if (st == EMK_OK)
         st = emk_lock_new(&t->reads, e);
+    if (st == EMK_OK)
+        st = emk_lock_new(&t->carries, e);
+    if (st == EMK_OK)
+        st = emk_lock_new(&t->tidy, e);
     if (st == EMK_OK)
         st = make_file(options->path, e);
     if (st == EMK_OK)
         st = open_connections(t, options, e);
+    if (st == EMK_OK)
+        st = start_tidying(t, options, e);
     if (st != EMK_OK) {
         sqlite_close(t);
         return st;

@@ -5,12 +5,17 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
+import urllib.request
 
 import earmarkd
 from earmarkd import Server
@@ -26,8 +31,8 @@ ADMIN = "/v1/admin/"
 NO_ID = "A" * 43
 
 
-def user_id(subject):
-    return b64(hashlib.sha256(b"earmark/1 owner\0" + subject.encode()).digest())
+def user_id(subject, tenant=""):
+    return b64(hashlib.sha256(b"earmark/1 owner\0" + tenant.encode() + b"\0" + subject.encode()).digest())
 
 
 def list_id(name, value):
@@ -105,21 +110,23 @@ class Login(Dev):
         wrong = self.login("dev", "not the password")
         nobody = self.login("nobody-here", "not the password")
         self.refused(wrong, 401, "unauthenticated")
-        self.assertEqual(wrong.json(), nobody.json())
+        shown = [{k: v for k, v in a.json().items() if k != "request"} for a in (wrong, nobody)]
+        self.assertEqual(shown[0], shown[1])
         hide = ("x-request-id", "date")
         self.assertEqual({k: v for k, v in wrong.headers.items() if k not in hide},
                          {k: v for k, v in nobody.headers.items() if k not in hide})
 
     def test_refusals_take_alike_long(self):
-        def best(name):
-            times = []
-            for _ in range(5):
+        """The best times of both; more of them on a machine that is busy."""
+        best = {"dev": 1e9, "nobody-here": 1e9}
+        for i in range(60):
+            for name in best:
                 start = time.monotonic()
                 self.login(name, "not the password")
-                times.append(time.monotonic() - start)
-            return min(times)
-        there, nobody = best("dev"), best("nobody-here")
-        self.assertLess(max(there, nobody) / min(there, nobody), 3)
+                best[name] = min(best[name], time.monotonic() - start)
+            if i >= 4 and max(best.values()) < 3 * min(best.values()):
+                return
+        self.fail(best)
 
     def test_refuses_bad_bodies(self):
         for body in ({}, {"name": "dev"}, {"name": "dev", "password": ""}, {"name": 1, "password": "x"},
@@ -197,6 +204,27 @@ ROUTES = [
     ("PUT", f"users/{NO_ID}/plan", {"plan": "pro"}, "moderate", False),
     ("GET", f"users/{NO_ID}/export", None, "read audit", True),
     ("POST", f"users/{NO_ID}/erase", {"basis": "x"}, "erase", True),
+    ("POST", f"devices/{NO_ID}/erase", {"basis": "x"}, "erase", True),
+    *(row for who in ("users", "devices") for row in (
+        ("GET", f"{who}/{NO_ID}/risk", None, "read", False),
+        ("POST", f"{who}/{NO_ID}/risk", {"do": "review", "reason": "x"}, "moderate", True),
+        ("DELETE", f"{who}/{NO_ID}/risk", None, "erase", True),
+        ("POST", f"{who}/{NO_ID}/labels", {"label": "ok", "reason": "x"}, "moderate", False))),
+    ("GET", "fraud", None, "read", False),
+    ("POST", "fraud/switch", {"to": "none", "reason": "x"}, "rules", True),
+    ("GET", "signing-keys", None, "read", False),
+    ("POST", "signing-keys/nothing/rotate", {"reason": "x"}, "operators", True),
+    ("POST", "signing-keys/AAAAAAAAAAA/retire", {"reason": "x"}, "operators", True),
+    ("GET", "webhooks", None, "read", False),
+    *(("POST", f"webhooks/nothing/{do}", {"reason": "x"}, "rules", False)
+      for do in ("test", "disable", "enable")),
+    ("GET", "campaigns", None, "read", False),
+    ("POST", "campaigns", {"reason": "x"}, "rules", False),
+    ("GET", f"campaigns/{NO_ID}", None, "read", False),
+    *(("POST", f"campaigns/{NO_ID}/{do}", {"reason": "x"}, "moderate", do != "refuse")
+      for do in ("approve", "refuse", "withdraw")),
+    ("GET", "reload", None, "read", False),
+    ("POST", "reload", {"reason": "x"}, "rules", False),
     ("PUT", f"users/{NO_ID}/hold", {"hold": True, "reason": "x"}, "erase", True),
     ("GET", "devices", None, "read", False),
     ("GET", f"devices/{NO_ID}", None, "read", False),
@@ -265,7 +293,7 @@ class Refusals(Dev):
             self.refused(device.ask(method, path), 401, "unauthenticated")
 
     def test_each_scope_that_is_missing(self):
-        for scope in ("read", "moderate", "audit", "operators", "erase"):
+        for scope in ("read", "moderate", "rules", "audit", "operators", "erase"):
             token = self.operator("no-" + scope, [s for s in ALL if s != scope])
             for route in ROUTES:
                 if scope in route[3].split():
@@ -481,28 +509,134 @@ class Effect(Dev):
             cursor = "&cursor=" + page["next"]
         self.assertEqual(sorted(seen), [f"v{i}" for i in range(7)])
 
+    def export(self, me):
+        answer = self.ask("GET", f"users/{me}/export")
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/x-ndjson"))
+        return [json.loads(line) for line in answer.body.decode().splitlines()]
+
+    def kept(self, *names):
+        """Files below the server's folder in which one of the names stands."""
+        found = []
+        for folder, _, files in os.walk(self.server.dir):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as f:
+                    data = f.read()
+                if any(n.encode() in data for n in names):
+                    found.append(os.path.relpath(os.path.join(folder, name), self.server.dir))
+        # The audit log keeps ids: what it says of them is what nobody can read any more.
+        return [f for f in found if f != "log" and "/journal/" not in f]
+
     def test_export_has_all_and_erasing_leaves_nothing(self):
         device, me = self.device("forgettable"), user_id("forgettable")
         ticket = self.ticket(device)
-        answer = self.ask("GET", f"users/{me}/export")
-        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/x-ndjson"))
-        lines = [json.loads(line) for line in answer.body.decode().splitlines()]
+        self.ok("POST", "lists/watched", {"value": "forgettable", "reason": "x"})
+        self.ok("POST", "lists/watched", {"value": b64(device.id), "reason": "x"})
+        self.ok("POST", "lists/watched", {"value": "forgettable-not", "reason": "x"})
+        self.ok("POST", f"users/{me}/ban", {"reason": "lent it to Mallory"})
+        self.ok("DELETE", f"users/{me}/ban")
+        lines = self.export(me)
         kinds = {line["record"] for line in lines}
-        self.assertTrue({"user", "device", "ticket"} <= kinds, kinds)
+        self.assertTrue({"user", "device", "ticket", "list", "remembered", "audit"} <= kinds, kinds)
         self.assertEqual({line["key"] for line in lines if line["record"] == "ticket"},
                          {b64(ticket_id(ticket))})
+        self.assertEqual({line["key"] for line in lines if line["record"] == "remembered"},
+                         {me, b64(device.id)})
+        self.assertEqual({line["value"] for line in lines if line["record"] == "list"},
+                         {"forgettable", b64(device.id)})
+        audit = [line for line in lines if line["record"] == "audit"]
+        self.assertTrue({"device.enrol", "ticket.grant", "user.ban"} <= {a["type"] for a in audit})
+        self.assertIn("lent it to Mallory", [a.get("said") for a in audit])
+        self.assertTrue(self.kept(me))
         self.ok("PUT", f"users/{me}/hold", {"hold": True, "reason": "court"}, status=204)
-        self.refused(self.ask("POST", f"users/{me}/erase", {"basis": "asked"}), 403, "policy")
+        for path in (f"users/{me}", f"devices/{b64(device.id)}"):
+            self.refused(self.ask("POST", path + "/erase", {"basis": "asked"}), 403, "policy")
         self.ok("GET", f"users/{me}")
         self.ok("PUT", f"users/{me}/hold", {"hold": False, "reason": "court"}, status=204)
         gone = self.ok("POST", f"users/{me}/erase", {"basis": "asked"})
-        self.assertEqual((gone["users"], gone["devices"], gone["tickets"]), (1, 1, 1))
+        self.assertEqual((gone["users"], gone["devices"], gone["tickets"], gone["lists"],
+                          gone["remembered"]), (1, 1, 1, 2, 2))
         self.refused(self.ask("GET", f"users/{me}"), 404, "not-found")
         self.refused(self.ask("GET", f"devices/{b64(device.id)}"), 404, "not-found")
         self.refused(self.ask("GET", "tickets/" + b64(ticket_id(ticket))), 404, "not-found")
+        self.assertEqual([i["value"] for i in self.ok("GET", "lists/watched")["items"]],
+                         ["forgettable-not"])
         self.assertEqual(device.ticket(model="leased").status, 401)
         self.assertEqual(self.ok("POST", "audit/verify")["verdict"], "intact")
         self.assertTrue(self.entries("subject.erase"))
+        self.assertEqual(self.kept(me, b64(device.id)), [])
+        self.device("forgettable")  # a new person, of whom the log's key is not made again
+        self.ok("POST", f"users/{me}/ban", {"reason": "the next secret"})
+        self.assertNotIn("the next secret", json.dumps(
+            [line for line in self.export(me) if line["record"] == "audit"]))
+
+    def test_the_engine_is_asked_told_and_made_to_forget(self):
+        device, me = self.device("watched"), user_id("watched")
+        self.ticket(device)
+        for path in (f"users/{me}", f"devices/{b64(device.id)}"):
+            risk = self.ok("GET", path + "/risk")
+            self.assertTrue(risk["remembered"])
+            self.assertEqual((risk["now"]["action"], risk["now"]["review"]), ("allow", False))
+            self.ok("POST", path + "/risk", {"do": "review", "reason": "odd"}, status=204)
+            self.assertTrue(self.ok("GET", path + "/risk")["now"]["review"])
+            self.ok("POST", path + "/risk", {"do": "clear", "reason": "fine"}, status=204)
+            self.assertFalse(self.ok("GET", path + "/risk")["now"]["review"])
+            for label in ("fraud", "ok", "unsure"):
+                self.ok("POST", path + "/labels", {"label": label, "reason": "x"}, status=204)
+            for body in ({"label": "maybe", "reason": "x"}, {"label": "ok"}, {"do": "ok", "reason": "x"}):
+                self.refused(self.ask("POST", path + "/labels", body), 400, "invalid-body")
+        self.ok("DELETE", f"users/{me}/risk", status=204)
+        self.assertFalse(self.ok("GET", f"users/{me}/risk")["remembered"])
+        self.assertTrue(self.ok("GET", f"devices/{b64(device.id)}/risk")["remembered"])
+        self.assertEqual(self.entries("risk.forget")[-1]["subject"], me)
+        self.assertGreater(self.ok("GET", "fraud")["log_bytes"], 0)
+
+    def test_the_emergency_switch_and_an_explained_decision(self):
+        device, me = self.device("switched"), user_id("switched")
+        self.ok("POST", "fraud/switch", {"to": "closed", "reason": "a drill"}, status=204)
+        try:
+            answer = device.ticket(use="u")
+            self.refused(answer, 403, "policy")
+        finally:
+            self.ok("POST", "fraud/switch", {"to": "normal", "reason": "over"}, status=204)
+        decision = self.ok("GET", "decisions/" + answer.json()["decision"])
+        self.assertTrue(decision["explanation"]["ruleset_is_live"])
+        self.assertIn("switch", decision["explanation"]["would_change"])
+        self.assertEqual(self.ok("GET", f"users/{me}/risk")["decisions"][0]["id"], decision["id"])
+        self.assertEqual(device.ticket(use="u").status, 201)
+        self.assertEqual([e["is"] for e in self.entries("risk.switch")][-2:], ["closed", "normal"])
+
+    def test_a_device_that_never_rests_does_not_put_off_a_revocation(self):
+        device = self.device("restless")
+        ticket = self.ticket(device)
+        stop = threading.Event()
+
+        def renew():
+            while not stop.is_set():
+                device.ask("POST", "/v1/leases", {"request": b64(device.lease_request(ticket))})
+        thread = threading.Thread(target=renew)
+        thread.start()
+        try:
+            for _ in range(20):
+                answer = self.ask("POST", "tickets/" + b64(ticket_id(ticket)) + "/revoke",
+                                  {"reason": "stolen"})
+                self.assertEqual(answer.status, 204, answer.body)
+        finally:
+            stop.set()
+            thread.join()
+
+    def test_a_device_is_erased_and_its_user_stays(self):
+        gone, stays = self.device("halved"), self.device("halved")
+        self.ticket(gone)
+        ticket = self.ticket(stays)
+        count = self.ok("POST", f"devices/{b64(gone.id)}/erase", {"basis": "sold"})
+        self.assertEqual((count["users"], count["devices"], count["tickets"], count["remembered"]),
+                         (0, 1, 1, 1))
+        self.refused(self.ask("GET", f"devices/{b64(gone.id)}"), 404, "not-found")
+        self.ok("GET", "users/" + user_id("halved"))
+        self.ok("GET", "tickets/" + b64(ticket_id(ticket)))
+        self.assertEqual(self.kept(b64(gone.id)), [])
+        self.assertEqual(stays.ticket(model="leased").status, 201)
+        self.assertEqual(self.entries("device.erase")[-1]["subject"], b64(gone.id))
 
     def test_stats_count(self):
         before = self.ok("GET", "stats")
@@ -550,6 +684,8 @@ class Restart(Case):
         self.assertEqual(self.login("bob", "long enough password").status, 201)
 
     def test_guessing_is_limited_for_the_whole_network(self):
+        # As many as by default, in a time that no machine is too slow for.
+        self.ok("PUT", "limits/login", {"quota": 20, "window_s": 86400, "shadow": False}, status=204)
         codes = [self.login("ann", "wrong password").status for _ in range(25)]
         self.assertIn(429, codes)
         self.assertEqual(self.login("ann", self.password).status, 429)
@@ -606,6 +742,42 @@ class Restart(Case):
         self.assertIn("ann", self.entries("operators.present")[-1]["is"])
 
 
+class Killed(Case):
+    def test_an_erasure_that_was_killed_is_ended_at_the_start(self):
+        """Whatever had been done: after the restart all of the person is there, or nothing."""
+        self.server = Server()
+        self.addCleanup(self.server.close)
+        ended = 0
+        for i, delay in enumerate((0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05)):
+            self.token = self.server.dev()["operator_token"]
+            user = f"person-{i}"
+            devices = [self.device(user) for _ in range(4)]
+            for device in devices:
+                for _ in range(4):
+                    self.assertEqual(device.ticket(use="u").status, 201)
+            s = self.server.connect()
+            body = json.dumps({"basis": "asked"}).encode()
+            s.sendall(f"POST {ADMIN}users/{user_id(user)}/erase HTTP/1.1\r\nHost: x\r\n"
+                      f"Authorization: Bearer {self.token}\r\nContent-Type: application/json\r\n"
+                      f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            time.sleep(delay)
+            self.server.stop(signal.SIGKILL)
+            s.close()
+            with open(self.server.log_path, "w", encoding="utf-8"):
+                pass
+            self.server.start()
+            self.token = self.server.dev()["operator_token"]
+            there = {self.ask("GET", f"devices/{b64(d.id)}").status for d in devices}
+            there.add(self.ask("GET", "users/" + user_id(user)).status)
+            self.assertEqual(len(there), 1, there)
+            if there == {404}:
+                ended += 1
+                types = [e["subject"] for e in self.entries("subject.erase")]
+                self.assertEqual(len(types), len(set(types)))
+        self.assertGreater(ended, 0)
+        self.assertEqual(self.ok("POST", "audit/verify")["verdict"], "intact")
+
+
 class Reload(Case):
     def test_a_reload_keeps_what_operators_entered(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -630,6 +802,120 @@ class Reload(Case):
             self.assertIn(b"198.51.100.0/24 allow", text)
             self.assertIn(b"192.0.2.0/24 deny", text)
             self.assertNotIn(b"203.0.113.0/24", text)
+
+
+class ReloadFiles(Case):
+    """What is read again: all of it, each by itself, and the old stays where the new is not good."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="earmark-reload-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        self.write("jwks.json", '{"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"k",'
+                   '"x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",'
+                   '"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}')
+        self.write("walls", "203.0.113.0/24 deny\n")
+        self.write("rules.yaml", self.rules(1))
+        os.mkdir(os.path.join(self.folder, "roots"))
+        self.write("roots/index.json", '{"version": 1, "files": []}')
+        self.certificate("one")
+        path = lambda name: os.path.join(self.folder, name)
+        self.server = Server({
+            "firewall": {"file": path("walls")}, "fraud": {"rules": path("rules.yaml")},
+            "attestation": {"roots": path("roots")},
+            "tls": {"certificate": path("tls.pem"), "key": path("tls.key")},
+            "tokens": {"issuers": [{"issuer": "https://i.example.com", "audience": "a", "tenant": "t",
+                                    "jwks_file": path("jwks.json")}]}})
+        self.addCleanup(self.server.close)
+        made = subprocess.run([earmarkd.BINARY, "operator", "add", "ann", "--config",
+                               self.server.config_path(), "--generate"], capture_output=True, check=True)
+        self.token = self.tls("POST", "sessions", {"name": "ann",
+                                                   "password": made.stdout.decode().strip()})["token"]
+
+    def rules(self, version):
+        return (f"ruleset: {{name: t, version: {version}, detection_paranoia: 2, blocking_paranoia: 1}}\n"
+                "families: {a: {cap: 10}}\nfeatures:\n  n: {kind: count, key: subj.user, window: 24h, "
+                "on: [model.grant]}\nrules:\n- {id: A1, name: few, family: a, entity: subj.user, "
+                "on: [model.grant], when: \"n >= 9\", score: 9,\n   half_life: 6h, reason: few, "
+                "tests: [{fire: {n: 9}}]}\n")
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path + ".new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace(path + ".new", path)
+
+    def certificate(self, name):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-keyout", os.path.join(self.folder, "tls.key"), "-out",
+                        os.path.join(self.folder, "tls.pem"), "-days", "9", "-subj", "/CN=" + name,
+                        "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+
+    def context(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    def tls(self, method, path, body=None):
+        data = b"" if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"https://127.0.0.1:{self.server.port}{ADMIN}{path}", data or None,
+                                         {"Content-Type": "application/json"}, method=method)
+        if getattr(self, "token", None):
+            request.add_header("Authorization", "Bearer " + self.token)
+        with urllib.request.urlopen(request, context=self.context(), timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def name(self):
+        with socket.create_connection(("127.0.0.1", self.server.port)) as s:
+            with self.context().wrap_socket(s) as t:
+                der = t.getpeercert(True)
+        return [n for n in ("one", "two") if b"\x0c\x03" + n.encode() in der][0]
+
+    def reload(self, by_signal):
+        before = self.tls("GET", "reload")["reloads"]
+        if by_signal:
+            self.server.process.send_signal(signal.SIGHUP)
+        else:
+            self.tls("POST", "reload", {"reason": "new files"})
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                now = self.tls("GET", "reload")
+            except OSError:
+                now = {"reloads": before}
+            if now["reloads"] > before:
+                return now["files"]
+            time.sleep(0.05)
+        raise AssertionError("no reload: " + self.server.log())
+
+    def test_all_of_it_is_read_again_and_bad_files_change_nothing(self):
+        everything = {"attestation", "token_keys", "firewall", "fraud_rules", "tls"}
+        files = self.tls("GET", "reload")["files"]
+        self.assertEqual(set(files), everything)
+        self.assertFalse(any(f["failed"] for f in files.values()))
+        self.write("walls", "198.51.100.0/24 allow\n")
+        self.write("rules.yaml", self.rules(2))
+        self.certificate("two")
+        files = self.reload(by_signal=False)
+        self.assertFalse(any(f["failed"] for f in files.values()), (files, self.server.log()))
+        self.assertEqual(self.name(), "two")
+        self.assertIn("2", self.tls("GET", "fraud")["ruleset"])
+        good = self.tls("GET", "fraud")["ruleset"]
+        self.write("walls", "198.51.100.0/240 allow\n")
+        self.write("rules.yaml", "ruleset: {name: t\n")
+        self.write("jwks.json", "{")
+        self.write("roots/index.json", "{")
+        self.write("tls.pem", "not a certificate\n")
+        files = self.reload(by_signal=True)
+        self.assertEqual({n for n, f in files.items() if f["failed"]}, everything, self.server.log())
+        self.assertEqual((self.name(), self.tls("GET", "fraud")["ruleset"]), ("two", good))
+        ready = self.server.ask("GET", "/readyz", internal=True)
+        self.assertEqual(ready.status, 200)
+        self.assertTrue(ready.json()["files"]["tls"]["failed"])
+        for name in everything:
+            self.assertIsNotNone(self.server.metric(f'earmark_file_age_seconds{{file="{name}"}}'))
+        self.write("walls", "192.0.2.0/24 deny\n")
+        self.assertFalse(self.reload(by_signal=False)["firewall"]["failed"])
 
 
 @unittest.skipUnless(EARMARK, "EARMARK is not set")
@@ -695,6 +981,23 @@ class Command(Dev):
         self.earmark("admin", "bans", "remove", "subject:cli-user")
         self.assertIn("nothing", self.earmark("admin", "bans", "list"))
         self.assertIn('"record":"user"', self.earmark("admin", "users", "export", "subject:cli-user"))
+
+    def test_risk_and_explain(self):
+        self.sign_in()
+        device = self.device("cli-risky")
+        self.earmark("admin", "risk", "label", "subject:cli-risky", "ok", "--reason", "known")
+        self.assertIn("allow", self.earmark("admin", "risk", "show", "subject:cli-risky"))
+        self.earmark("admin", "risk", "show", b64(device.id), "--device")
+        password = ("--password-file", self.password)
+        self.earmark("admin", "risk", "switch", "closed", "--reason", "drill", *password)
+        decision = device.ticket(use="u").json()["decision"]
+        self.earmark("admin", "risk", "switch", "normal", "--reason", "over", *password)
+        self.assertIn("switch", self.earmark("fraud", "explain", decision))
+        self.earmark("fraud", "explain", "A" * 22, code=12)
+        self.earmark("fraud", "explain", decision, "--rules", "x", code=64)
+        self.earmark("admin", "devices", "erase", b64(device.id), "--basis", "x", *password)
+        self.earmark("admin", "users", "erase", "subject:cli-risky", "--basis", "x", *password)
+        self.earmark("admin", "users", "show", "subject:cli-risky", "--tenant", "t", code=12)
 
     def test_every_group_lists(self):
         self.sign_in()

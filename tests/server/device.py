@@ -107,11 +107,11 @@ class Device:
 
     # ---- signed requests [RFC 9421] ----
 
-    def signed_headers(self, method, path, body, extra=None):
+    def signed_headers(self, method, path, body, extra=None, host="localhost", query="?"):
         self.counter += 1
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         now = int(time.time())
-        fields = {"@method": method, "@authority": "localhost", "@path": path, "@query": "?",
+        fields = {"@method": method, "@authority": host, "@path": path, "@query": query,
                   "content-digest": f"sha-256=:{digest}:"}
         if extra and "Authorization" in extra:
             fields["authorization"] = extra["Authorization"]

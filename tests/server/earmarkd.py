@@ -54,7 +54,7 @@ class Server:
         with open(self.log_path, encoding="utf-8") as f:
             return f.read()
 
-    def wait_ready(self, seconds=15):
+    def wait_ready(self, seconds=60):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = re.findall(r'"message":"listening( \(internal\))?","detail":"127.0.0.1:(\d+)"',
@@ -72,7 +72,7 @@ class Server:
         with open(path, encoding="utf-8") as f:
             return json.load(f)
 
-    def stop(self, how=signal.SIGTERM, seconds=15):
+    def stop(self, how=signal.SIGTERM, seconds=60):
         if self.process.poll() is None:
             self.process.send_signal(how)
         code = self.process.wait(seconds)

@@ -121,6 +121,81 @@ class Fraud(unittest.TestCase):
         return lines
 
 
+class Groups(unittest.TestCase):
+    """A group that acts in lockstep: found by the job, banned by a person, and by nobody else."""
+
+    def setUp(self):
+        self.server = Server()
+        self.token = self.server.dev()["operator_token"]
+
+    def tearDown(self):
+        self.server.close()
+
+    def ask(self, method, path, body=None, headers=None, status=200):
+        answer = self.server.ask(method, "/v1/admin/" + path, body,
+                                 {"Authorization": "Bearer " + self.token, **(headers or {})})
+        self.assertEqual(answer.status, status, answer.body)
+        return answer.json() if answer.body else None
+
+    def ring(self, n):
+        for i in range(4):
+            answer = self.server.ask("PUT", f"/v1/models/m{i}/1", os.urandom(300),
+                                     {"Authorization": "Bearer " + self.token,
+                                      "Content-Type": "application/octet-stream"})
+            self.assertEqual(answer.status, 201, answer.body)
+        devices = [Device(self.server, f"ring{i}") for i in range(n)]
+        for d in devices:
+            self.assertEqual(d.enrol(self.token).status, 201)
+        for i in range(4):
+            for d in devices:
+                self.assertEqual(d.ticket(model=f"m{i}").status, 201)
+        return devices
+
+    def test_a_group_is_proposed_approved_and_withdrawn(self):
+        ring = self.ring(6)
+        self.assertEqual(self.ask("POST", "campaigns", {"reason": "now"}), {"proposed": 1})
+        self.assertEqual(self.ask("POST", "campaigns", {"reason": "again"}), {"proposed": 0})
+        found = self.ask("GET", "campaigns")["items"]
+        self.assertEqual([(f["state"], f["members"]) for f in found], [("proposed", 6)])
+        one = "campaigns/" + found[0]["id"]
+        self.assertEqual(len(self.ask("GET", one)["users"]), 6)
+        self.assertEqual(ring[0].ticket(model="m0").status, 201)  # nothing happened yet
+        self.ask("POST", one + "/withdraw", {"reason": "not approved"}, status=409)
+        self.ask("POST", one + "/approve", {"reason": "they are one"}, status=204)
+        self.assertEqual([d.ticket(model="m1").status for d in ring], [403] * 6)
+        self.ask("POST", one + "/approve", {"reason": "twice"}, status=409)
+        self.assertEqual(self.ask("GET", one)["state"], "approved")
+        self.assertEqual(self.ask("POST", "campaigns", {"reason": "decided upon"}), {"proposed": 0})
+        lines = [line for line in self.log() if line["type"] == "admin.ban"]
+        self.assertEqual(len(lines), 6)
+        self.assertEqual({line["res"]["reason"] for line in lines}, {"campaign"})
+        self.assertIn("campaign.approve", json.dumps(self.ask("GET", "audit?limit=50")))
+        self.ask("POST", one + "/withdraw", {"reason": "a school class"}, status=204)
+        self.assertEqual(ring[0].ticket(model="m2").status, 201)
+        for d in ring:
+            d.wire.close()
+
+    def log(self):
+        folder = os.path.join(self.server.dir, "dev", "data", "fraud")
+        lines = []
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(".jsonl"):
+                with open(os.path.join(folder, name), encoding="ascii") as f:
+                    lines += [json.loads(line) for line in f]
+        return lines
+
+    def test_a_refused_group_is_left_alone(self):
+        ring = self.ring(5)
+        self.ask("POST", "campaigns", {"reason": "now"})
+        one = "campaigns/" + self.ask("GET", "campaigns")["items"][0]["id"]
+        self.ask("POST", one + "/refuse", {"reason": "friends"}, status=204)
+        self.assertEqual(ring[0].ticket(model="m0").status, 201)
+        self.ask("POST", one + "/approve", {"reason": "after all"}, status=409)
+        self.ask("GET", "campaigns/" + "A" * 22, status=404)
+        for d in ring:
+            d.wire.close()
+
+
 class Rules(unittest.TestCase):
     def test_a_bad_rule_set_changes_nothing_and_a_good_one_does(self):
         server = Server()

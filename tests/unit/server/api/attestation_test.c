@@ -119,6 +119,7 @@ static int unmake(void **state)
 
 static void add_roots(world *w)
 {
+    emk_attest_roots *roots = NULL;
     static const struct {
         const char *name;
         emk_attest_role role;
@@ -151,7 +152,8 @@ static void add_roots(world *w)
     snprintf(path, sizeof path, "%s/%s", w->dir, EMK_ROOTS_INDEX);
     assert_ok(emk_os_write_file(path, emk_buf_span(&json), &w->e), &w->e);
     emk_buf_done(&json);
-    assert_ok(emk_attest_roots_open(w->crypto, w->dir, &w->settings.roots, &w->e), &w->e);
+    assert_ok(emk_attest_roots_open(w->crypto, w->dir, &roots, &w->e), &w->e);
+    w->settings.roots = roots;
 }
 
 static void bind(world *w, const char *app, uint8_t out[32])

@@ -77,13 +77,12 @@ static int unmake(void **state)
     return 0;
 }
 
-static emk_status ask(world *w, emk_span guard, emk_verdict *v)
+static emk_status ask(world *w, emk_verdict *v)
 {
     emk_decide_in in = {.point = EMK_DECIDE_TICKET,
                         .device_id = w->device_id,
                         .device = &w->device,
-                        .model = emk_span_str("cats"),
-                        .guard = guard};
+                        .model = emk_span_str("cats")};
     emk_error e = {0};
 
     return emk_api_decide(&w->call, &in, v, &e);
@@ -95,7 +94,7 @@ static emk_verdict asked(world *w, emk_fraud_action action)
     emk_verdict v;
 
     w->answer.action = action;
-    assert_ok(ask(w, emk_span_of(NULL, 0), &v), &e);
+    assert_ok(ask(w, &v), &e);
     return v;
 }
 
@@ -141,7 +140,7 @@ static void nobody_passes_when_the_engine_fails(void **state)
     emk_verdict v;
 
     w->status = EMK_E_BUSY;
-    assert_int_equal(ask(w, emk_span_of(NULL, 0), &v), EMK_E_BUSY);
+    assert_int_equal(ask(w, &v), EMK_E_BUSY);
     assert_false(v.pass);
 }
 
@@ -168,7 +167,7 @@ static void bans_and_lists_go_before_the_engine(void **state)
     emk_error e = {0};
     emk_verdict v;
 
-    assert_ok(emk_user_owner(w->crypto, w->device.gate.user, owner, &e), &e);
+    assert_ok(emk_user_owner(w->crypto, w->device.gate.tenant, w->device.gate.user, owner, &e), &e);
     assert_ok(emk_entity_store(&w->api.records, &put, NULL, &e), &e);
     v = asked(w, EMK_FRAUD_ALLOW);
     assert_false(v.pass);
@@ -212,15 +211,6 @@ static void events_name_nobody(void **state)
     assert_null(strstr(w->user, "jane"));
 }
 
-static void a_guard_raises_risk_and_junk_is_refused(void **state)
-{
-    world *w = *state;
-    emk_verdict v;
-
-    assert_int_equal(ask(w, emk_span_str("junk"), &v), EMK_E_FORMAT);
-    assert_int_equal(w->n_asked, 0);
-}
-
 static void refusals_say_what_would_help(void **state)
 {
     world *w = *state;
@@ -243,6 +233,5 @@ int main(void)
     return EMK_RUN(RULE(actions_become_verdicts), RULE(nobody_passes_when_the_engine_fails),
                    RULE(everybody_passes_without_an_engine),
                    RULE(bans_and_lists_go_before_the_engine), RULE(list_entries_end),
-                   RULE(events_name_nobody), RULE(a_guard_raises_risk_and_junk_is_refused),
-                   RULE(refusals_say_what_would_help));
+                   RULE(events_name_nobody), RULE(refusals_say_what_would_help));
 }

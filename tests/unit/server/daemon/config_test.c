@@ -75,10 +75,16 @@ static void complaints_name_place_and_fix(void **state)
     refuses(HEAD "api: {attestation_none: yes}\n", "f:3:25", "");
     refuses(HEAD "keys2: {}\n", "f:3:1", "");
     refuses(HEAD "tls: {certificate: /c}\n", "f:1:1", "come together");
+    refuses(HEAD "tls: {client_ca: /a}\n", "f:1:1", "client_ca needs");
+    refuses(HEAD "tls: {certificate: /c, key: /k, client_required: both}\n", "f:1:1",
+            "client_required needs");
     refuses(HEAD "proxies: {trusted: [10.0.0.1/8]}\n", "f:3:21", "not a network");
     refuses(HEAD "proxies: {trusted: [10.0.0.0/8]}\n", "f:3:10", "proxies.field");
     refuses(HEAD "tokens: {issuers: [{issuer: a, audience: b, tenant: c}]}\n", "f:3:20",
             "jwks_file");
+    refuses(HEAD "tokens: {issuers: [{issuer: a, audience: b, tenant: c, jwks_file: d},"
+                 " {issuer: e, audience: b, tenant: c, jwks_file: d}]}\n",
+            "f:3:71", "tenant of its own");
     refuses(HEAD "limits: {rates: [{name: a, by: moon, unit: cost, quota: 1, window: 1s}]}\n",
             "f:3:32", "");
     refuses(HEAD "limits: {rates: [{name: a, by: net, unit: cost, quota: 1, window: 1ms}]}\n",

@@ -44,6 +44,53 @@ static void counts_connections_of_a_net(void **state)
     emk_conns_free(t);
 }
 
+/* The other side writes on after our end was closed: without lingering that is a reset. */
+static void swallows_what_a_lingering_client_sends_and_ends(void **state)
+{
+    static const uint8_t block[65536];
+    emk_address a = address("192.0.2.1");
+    size_t sent = 0;
+    int pair[2];
+    emk_conns *t;
+    emk_conn *c;
+    emk_error e = {0};
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_ok(emk_conns_new(0, 1, &t, &e), &e);
+    c = emk_conns_add(t, pair[0], &a, false);
+    emk_conn_linger(c);
+    emk_conns_remove(t, c);
+    close(pair[0]);
+    for (ssize_t n; (n = send(pair[1], block, sizeof block, MSG_NOSIGNAL)) > 0;)
+        sent += (size_t)n;
+    assert_true(sent >= EMK_CONNS_LINGER_BYTES);
+    assert_true(sent < EMK_CONNS_LINGER_BYTES + 64 * sizeof block);
+    close(pair[1]);
+    emk_conns_free(t);
+}
+
+static void closes_what_lingers_at_the_end(void **state)
+{
+    emk_address a = address("192.0.2.1");
+    int pair[2];
+    char byte;
+    emk_conns *t;
+    emk_conn *c;
+    emk_error e = {0};
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_ok(emk_conns_new(0, 1, &t, &e), &e);
+    c = emk_conns_add(t, pair[0], &a, false);
+    emk_conn_linger(c);
+    emk_conns_remove(t, c);
+    close(pair[0]);
+    emk_conns_free(t);
+    assert_int_equal(recv(pair[1], &byte, 1, 0), 0);
+    close(pair[1]);
+}
+
 static void breaks_what_is_late_and_nothing_else(void **state)
 {
     emk_address a = address("192.0.2.1");
@@ -104,6 +151,8 @@ static void runs_every_job_before_it_ends(void **state)
 int main(void)
 {
     return EMK_RUN(emk_rule(counts_connections_of_a_net),
+                   emk_rule(swallows_what_a_lingering_client_sends_and_ends),
+                   emk_rule(closes_what_lingers_at_the_end),
                    emk_rule(breaks_what_is_late_and_nothing_else),
                    emk_rule(runs_every_job_before_it_ends));
 }

@@ -2,6 +2,7 @@
 #include "server/daemon/keyholder_internal.h"
 
 #include "core/base/os_file.h"
+#include "core/base/os_thread.h"
 #include "core/proto/device_certificate.h"
 #include "core/proto/ticket.h"
 #include "server/daemon/keys.h"
@@ -107,6 +108,7 @@ static void sealing_certificate_is_the_issuers(void **state)
     emk_sealing_certificate cert;
     emk_verify_key *issuer;
     emk_error e = {0};
+    emk_keyholder_keys keys;
     uint8_t old[32];
 
     assert_ok(emk_cose_verify_key(w->crypto,
@@ -119,13 +121,13 @@ static void sealing_certificate_is_the_issuers(void **state)
               &e);
     assert_memory_equal(cert.public_key, w->hello.sealing_public, 32);
     memcpy(old, w->hello.sealing_public, 32);
-    assert_ok(emk_keyholder_rotate(w->client, &w->hello, &e), &e);
-    assert_memory_not_equal(old, w->hello.sealing_public, 32);
-    assert_ok(emk_sealing_certificate_verify(
-                  w->crypto, emk_span_of(w->hello.certificate, w->hello.certificate_len), issuer,
-                  &cert, &e),
+    assert_ok(emk_keyholder_rotate(w->client, EMK_SIGNING_SEALING, &keys, &e), &e);
+    assert_memory_not_equal(old, keys.sealing_public, 32);
+    assert_ok(emk_sealing_certificate_verify(w->crypto,
+                                             emk_span_of(keys.certificate, keys.certificate_len),
+                                             issuer, &cert, &e),
               &e);
-    assert_memory_equal(cert.public_key, w->hello.sealing_public, 32);
+    assert_memory_equal(cert.public_key, keys.sealing_public, 32);
     emk_verify_key_free(issuer);
 }
 
@@ -259,6 +261,73 @@ static void says_why_it_cannot_start(void **state)
     assert_status(emk_keyholder_start(&w->options, &client, &hello, &e), EMK_E_NOT_FOUND, &e);
 }
 
+#define ASKERS 12u
+#define ASKED  50u
+
+typedef struct asker {
+    world *w;
+    uint8_t number;
+} asker;
+
+/* Each must get the answer to its own question, whichever went with it. */
+static void ask_much(void *self)
+{
+    asker *a = self;
+    uint8_t first[32], again[32], id[16] = {a->number};
+    emk_error e = {0};
+    emk_buf out;
+
+    assert_ok(emk_keyholder_lease_secret(&a->w->table, id, 7, first, &e), &e);
+    for (unsigned i = 0; i < ASKED; i++) {
+        assert_ok(emk_keyholder_lease_secret(&a->w->table, id, 7, again, &e), &e);
+        assert_memory_equal(first, again, sizeof first);
+        if (i % 5 != 0)
+            continue;
+        emk_buf_init(&out, 65536);
+        assert_status(certify(a->w, EMK_KEYHOLDER_TICKET, &out, &e), EMK_E_POLICY, &e);
+        assert_ok(emk_keyholder_ping(a->w->client, &e), &e);
+        emk_buf_done(&out);
+    }
+}
+
+static void answers_many_at_once_each_its_own(void **state)
+{
+    emk_thread *threads[ASKERS] = {0};
+    asker askers[ASKERS];
+    emk_error e = {0};
+
+    for (uint8_t i = 0; i < ASKERS; i++) {
+        askers[i] = (asker){*state, i};
+        assert_ok(emk_thread_start(ask_much, &askers[i], &threads[i], &e), &e);
+    }
+    for (size_t i = 0; i < ASKERS; i++)
+        emk_thread_join(threads[i]);
+}
+
+static void rejects_messages_that_are_cut_or_of_another_version(void **state)
+{
+    uint8_t two[2 * EMK_KEYHOLDER_HEAD_LEN + 3] = {0};
+    emk_keyholder_message m;
+    emk_span in = emk_span_of(two, sizeof two), cut = emk_span_of(two, EMK_KEYHOLDER_HEAD_LEN + 2);
+    emk_error e = {0};
+
+    (void)state;
+    emk_keyholder_head_write(two, 3, 5, 3);
+    emk_keyholder_head_write(two + EMK_KEYHOLDER_HEAD_LEN + 3, 2, 0, 0);
+    assert_ok(emk_keyholder_message_next(&in, &m, &e), &e);
+    assert_int_equal(m.operation, 3);
+    assert_int_equal(m.number, 5);
+    assert_int_equal(m.body.len, 3);
+    assert_ok(emk_keyholder_message_next(&in, &m, &e), &e);
+    assert_int_equal(m.body.len, 0);
+    assert_int_equal(in.len, 0);
+    assert_status(emk_keyholder_message_next(&in, &m, &e), EMK_E_FORMAT, &e);
+    assert_status(emk_keyholder_message_next(&cut, &m, &e), EMK_E_FORMAT, &e);
+    two[0]++;
+    in = emk_span_of(two, sizeof two);
+    assert_status(emk_keyholder_message_next(&in, &m, &e), EMK_E_FORMAT, &e);
+}
+
 #define RULE(fn) cmocka_unit_test_setup_teardown(fn, make, unmake)
 
 int main(void)
@@ -268,5 +337,7 @@ int main(void)
         RULE(sealing_certificate_is_the_issuers), RULE(lease_secrets_depend_on_ticket_and_epoch),
         RULE(storage_keys_open_only_their_object), RULE(checkpoints_and_first_keys_go_to_it),
         RULE(killed_is_busy_for_ever), RULE(signs_so_many_a_second),
-        RULE(rejects_key_files_that_are_not_good), RULE(says_why_it_cannot_start));
+        RULE(rejects_key_files_that_are_not_good), RULE(says_why_it_cannot_start),
+        RULE(answers_many_at_once_each_its_own),
+        emk_rule(rejects_messages_that_are_cut_or_of_another_version));
 }

@@ -117,6 +117,68 @@ static void rejects_texts_outside_the_alphabet(void **state)
     assert_refused(line, EMK_E_LIMIT);
 }
 
+/* Eight bytes are looked at together: each place of each length, each kind of wrong byte. */
+static void finds_the_wrong_byte_wherever_it_stands(void **state)
+{
+    static const char wrong[] = {1, 0x1f, ' ', '\\', 0x7f, (char)0x80, (char)0xff};
+    char line[512];
+
+    (void)state;
+    for (unsigned len = 1; len <= 40; len++) {
+        for (unsigned at = 0; at < len; at++) {
+            int n = snprintf(line, sizeof line, HEAD ",\"id\":\"%0*d\"}", (int)len, 0);
+            size_t place = (size_t)n - 2 - len + at;
+            emk_fraud_event ev;
+            emk_error e;
+
+            for (unsigned i = 0; i < sizeof wrong; i++) {
+                line[place] = wrong[i];
+                assert_refused(line, EMK_E_FORMAT);
+            }
+            line[place] = '~';
+            assert_ok(emk_fraud_event_read(emk_span_str(line), &ev, &e), &e);
+            assert_int_equal(ev.f[EMK_FRAUD_F_ID].text.len, len);
+        }
+    }
+}
+
+static void a_key_is_read_in_any_spacing(void **state)
+{
+    static const char *const forms[] = {
+        "{\"v\":1,\"src\":\"server\",\"type\":\"replay\",\"ts\":5,\"plan\":{\"artifacts_hour\":7}}",
+        " { \"v\" : 1 , \"src\" : \"server\" , \"type\" : \"replay\" , \"ts\" : 5 , \"plan\" : { "
+        "\"artifacts_hour\" : 7 } } ",
+        "{\"plan\":{\"artifacts_hour\":7},\"ts\":5,\"type\":\"replay\",\"src\":\"server\",\"v\":"
+        "1}"};
+    emk_fraud_event ev;
+    emk_error e;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        assert_ok(emk_fraud_event_read(emk_span_str(forms[i]), &ev, &e), &e);
+        assert_int_equal(ev.ts, 5);
+        assert_int_equal(ev.f[EMK_FRAUD_F_PLAN_ARTIFACTS_HOUR].number, 7000);
+    }
+}
+
+/* Compared as words with zeros behind them, a zero in a key must not look like its end. */
+static void rejects_keys_with_zeros_and_keys_that_only_begin_right(void **state)
+{
+    static const char zero[] = HEAD ",\"id\0\":\"abcdefghijklmnop\"}";
+    emk_fraud_event ev;
+    emk_error e;
+
+    (void)state;
+    assert_status(emk_fraud_event_read(emk_span_of(zero, sizeof zero - 1), &ev, &e), EMK_E_FORMAT,
+                  &e);
+    assert_refused(HEAD ",\"idx\":\"abcdefghijklmnop\"}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"i\":\"abcdefghijklmnop\"}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"\":\"abcdefghijklmnop\"}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"plan\":{\"artifacts_hourly\":7}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"plan\":{\"artifacts_hours_of_a_day\":7}}", EMK_E_FORMAT);
+    assert_refused(HEAD ",\"plans\":{\"artifacts_hour\":7}}", EMK_E_FORMAT);
+}
+
 static void rejects_numbers_that_are_out_of_range_or_no_integers(void **state)
 {
     (void)state;
@@ -166,6 +228,8 @@ int main(void)
         emk_rule(rejects_unknown_and_double_keys), emk_rule(rejects_events_without_their_head),
         emk_rule(rejects_a_type_that_its_source_may_not_send),
         emk_rule(rejects_texts_outside_the_alphabet),
+        emk_rule(finds_the_wrong_byte_wherever_it_stands), emk_rule(a_key_is_read_in_any_spacing),
+        emk_rule(rejects_keys_with_zeros_and_keys_that_only_begin_right),
         emk_rule(rejects_numbers_that_are_out_of_range_or_no_integers),
         emk_rule(rejects_what_is_no_object_and_what_follows_it),
         emk_rule(rejects_lines_that_are_too_long), emk_rule(what_an_sdk_may_say_is_a_claim));

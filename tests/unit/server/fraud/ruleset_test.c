@@ -144,6 +144,66 @@ static void refuses_more_than_64_operations(void **state)
     assert_refused(text, "64 operations");
 }
 
+/* What a hostile file could be made of, one after the other; each limit is met before the work. */
+static void append(emk_buf *b, const char *text)
+{
+    emk_error e;
+
+    assert_ok(emk_buf_append(b, emk_span_str(text), &e), &e);
+}
+
+static void assert_too_much(const char *head, const char *each, unsigned n, const char *tail)
+{
+    emk_fraud_ruleset *rs = NULL;
+    char line[512];
+    emk_error e = {0};
+    emk_buf b;
+
+    emk_buf_init(&b, 8u << 20);
+    append(&b, head);
+    for (unsigned i = 0; i < n; i++) {
+        const char *number = strchr(each, '%');
+
+        if (number)
+            snprintf(line, sizeof line, "%.*s%u%s", (int)(number - each), each, i, number + 1);
+        append(&b, number ? line : each);
+    }
+    append(&b, tail);
+    memset(&diag, 0, sizeof diag);
+    assert_int_not_equal(emk_fraud_ruleset_new(crypto, "r.yaml", emk_buf_span(&b), &rs, &diag, &e),
+                         EMK_OK);
+    assert_true(diag.text[0] != 0);
+    emk_buf_done(&b);
+}
+
+static void refuses_enormous_and_deep_sets(void **state)
+{
+    (void)state;
+    assert_too_much(HEAD "features:\n",
+                    "  n%: {kind: count, key: subj.user, window: 1h, on: [model.grant]}\n",
+                    EMK_FRAUD_FEATURES_MAX + 1, "rules: []\n");
+    assert_too_much(HEAD "rules:\n",
+                    "- {id: R%, name: r, family: f, entity: subj.user, on: [model.grant], when: "
+                    "\"true\", score: 1, half_life: 1h, reason: r}\n",
+                    EMK_FRAUD_RULES_MAX + 1, "");
+    assert_too_much(HEAD "lists:\n  l: {of: subj.device, entries: [", "{value: d%},",
+                    EMK_FRAUD_LIST_MAX + 1, "{value: x}]}\nrules: []\n");
+    assert_too_much(HEAD "features:\n",
+                    "  d%: {kind: distinct, of: subj.user, key: subj.device, window: 1h, size: 64, "
+                    "approx: true, on: [model.grant]}\n",
+                    EMK_FRAUD_FEATURES_MAX, "rules: []\n"); /* 8 KiB an entity */
+    assert_too_much(HEAD "rules: ", "[", 100000, "\n");
+    assert_too_much(HEAD "rules: ", "{a: ", 100000, "\n");
+    assert_too_much(HEAD, "# nothing but a remark\n", 60000, "");
+    assert_too_much(HEAD "a: &a [1]\nb: ", "[*a, *a, ", 10, "\n");
+    assert_too_much(HEAD FEATURES "rules:\n- {id: R, name: r, family: f, entity: subj.user, on: "
+                                  "[model.grant], score: 1, half_life: 1h, reason: r, when: \"",
+                    "not ", 4000, "true\"}\n");
+    assert_too_much(HEAD FEATURES "rules:\n- {id: R, name: r, family: f, entity: subj.user, on: "
+                                  "[model.grant], score: 1, half_life: 1h, reason: r, when: \"",
+                    "(", 100, "true\"}\n");
+}
+
 static void refuses_a_set_whose_own_test_fails(void **state)
 {
     (void)state;
@@ -224,7 +284,7 @@ int main(void)
                 emk_rule(refuses_a_debt_that_claims_can_pay),
                 emk_rule(refuses_what_is_unknown_and_names_what_is_near),
                 emk_rule(refuses_expressions_that_make_no_sense),
-                emk_rule(refuses_more_than_64_operations),
+                emk_rule(refuses_more_than_64_operations), emk_rule(refuses_enormous_and_deep_sets),
                 emk_rule(refuses_a_set_whose_own_test_fails), emk_rule(refuses_the_same_id_twice),
                 emk_rule(refuses_needs_that_are_weaker_than_the_law),
                 emk_rule(the_shipped_set_compiles_and_passes_its_tests),

@@ -374,8 +374,8 @@ static void body_and_answer_look_the_same(emk_gate_reason reason, const emk_gate
     for (size_t i = 0; i < d.n_headers; i++)
         assert_string_equal(d.headers[i].name, like->headers[i].name);
     assert_string_equal(answer("WWW-Authenticate"), "Bearer realm=\"earmark\"");
-    emk_gate_problem_body(&d, a, sizeof a, &la);
-    emk_gate_problem_body(like, b, sizeof b, &lb);
+    emk_gate_problem_body(&d, "r", a, sizeof a, &la);
+    emk_gate_problem_body(like, "r", b, sizeof b, &lb);
     assert_int_equal(la, lb);
     memset(strstr(a, d.id), 'x', strlen(d.id));
     memset(strstr(b, like->id), 'x', strlen(like->id));

@@ -276,7 +276,7 @@ static void refuses_rules_that_make_no_sense(void **state)
 
 static void problem_body_names_type_decision_and_limit(void **state)
 {
-    const emk_gate_problem p = {EMK_GATE_PROBLEM_QUOTA_EXCEEDED, "abc", "user"};
+    const emk_gate_problem p = {EMK_GATE_PROBLEM_QUOTA_EXCEEDED, "q-1", "abc", "user"};
     char out[EMK_GATE_PROBLEM_BODY_MAX];
     size_t len;
     emk_error e;
@@ -284,9 +284,10 @@ static void problem_body_names_type_decision_and_limit(void **state)
     (void)state;
     assert_ok(emk_gate_problem_write(&p, out, sizeof out, &len, &e), &e);
     assert_string_equal(
-        out, "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
-             "\"title\":\"Too many requests\",\"status\":429,\"decision\":\"abc\","
-             "\"violated-policies\":[\"user\"]}");
+        out,
+        "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
+        "\"title\":\"Too many requests\",\"status\":429,\"request\":\"q-1\",\"decision\":\"abc\","
+        "\"violated-policies\":[\"user\"]}");
     assert_int_equal(len, strlen(out));
     assert_status(emk_gate_problem_write(&p, out, 100, &len, &e), EMK_E_LIMIT, &e);
     for (int r = 0; r < EMK_GATE_REASONS; r++) {

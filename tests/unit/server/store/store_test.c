@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,6 +82,21 @@ static void blobs_in_a_directory_conform(void **state)
     emk_test_dir_remove(dir);
 }
 
+static void records_in_sqlite_that_is_tidied_conform(void **state)
+{
+    char *dir = emk_test_dir_make(), path[4200];
+    emk_records_sqlite o = {.path = path, .busy_ms = 2000, .tidies = 1};
+    emk_records r = {0};
+    emk_error e = {0};
+
+    (void)state;
+    join(path, dir, "db");
+    assert_ok(emk_records_open_sqlite(&o, &r, &e), &e);
+    conformance_records(&r);
+    emk_records_close(&r);
+    emk_test_dir_remove(dir);
+}
+
 /* ---- sqlite ---- */
 
 static emk_status put_number(const emk_records *r, uint64_t n, emk_error *e)
@@ -129,6 +145,49 @@ static void nothing_committed_is_lost_by_a_kill(void **state)
     print_message("%llu commits over 20 kills\n", (unsigned long long)*acked);
     emk_test_dir_remove(dir);
     munmap((void *)(uintptr_t)acked, 4096);
+}
+
+#define LONG_VALUE 60000u
+#define LONG_STEP  10u
+#define LONG_N     1500u /* records: more than the longest log there is, in pages */
+
+/* The log is carried over beside the commits and begins anew; nothing of it is lost. */
+static void a_long_log_is_carried_over_and_begins_anew(void **state)
+{
+    static uint8_t value[LONG_VALUE];
+    char *dir = emk_test_dir_make(), path[4200], log[4300];
+    emk_records_sqlite o = {.path = path, .tidies = 1};
+    emk_records r = {0};
+    emk_error e = {0};
+    struct stat info;
+
+    (void)state;
+    join(path, dir, "db");
+    assert_ok(emk_records_open_sqlite(&o, &r, &e), &e);
+    for (uint64_t n = 0; n < LONG_N; n += LONG_STEP) {
+        emk_record_change c[LONG_STEP];
+        uint64_t ids[LONG_STEP];
+
+        for (uint64_t i = 0; i < LONG_STEP; i++) {
+            ids[i] = n + i;
+            c[i] = (emk_record_change){.op = EMK_RECORD_PUT,
+                                       .kind = 1,
+                                       .id = emk_span_of(&ids[i], sizeof ids[i]),
+                                       .expect = EMK_RECORD_ABSENT,
+                                       .value = emk_span_of(value, sizeof value)};
+        }
+        assert_ok(emk_records_commit(&r, c, LONG_STEP, NULL, &e), &e);
+    }
+    snprintf(log, sizeof log, "%s-wal", path);
+    assert_int_equal(stat(log, &info), 0);
+    print_message("a log of %lld MB for %u MB\n", (long long)info.st_size >> 20,
+                  LONG_N * LONG_VALUE >> 20);
+    emk_records_close(&r);
+    open_sqlite(path, &r);
+    for (uint64_t n = 0; n < LONG_N; n++)
+        assert_ok(emk_records_get(&r, 1, emk_span_of(&n, sizeof n), NULL, NULL, &e), &e);
+    emk_records_close(&r);
+    emk_test_dir_remove(dir);
 }
 
 static void a_locked_database_is_busy(void **state)
@@ -426,16 +485,17 @@ static void needs_failure_injection(void **state)
 
 int main(void)
 {
-    return EMK_RUN(emk_rule(records_in_memory_conform), emk_rule(records_in_sqlite_conform),
-                   emk_rule(counters_in_memory_conform), emk_rule(blobs_in_a_directory_conform),
-                   emk_rule(nothing_committed_is_lost_by_a_kill),
-                   emk_rule(a_locked_database_is_busy),
-                   emk_rule(a_full_disk_is_an_error_and_got_over),
-                   emk_rule(rejects_what_is_no_database_of_ours),
-                   emk_rule(a_damaged_database_is_said_to_be_damaged),
-                   WITH_FAULTS(every_failing_call_is_told_and_leaks_nothing),
-                   emk_rule(siphash_is_that_of_its_authors),
-                   emk_rule(a_flood_evicts_limits_but_no_live_window),
-                   emk_rule(a_snapshot_is_good_for_one_start),
-                   emk_rule(blobs_keep_their_quota_and_forget_halves));
+    return EMK_RUN(
+        emk_rule(records_in_memory_conform), emk_rule(records_in_sqlite_conform),
+        emk_rule(records_in_sqlite_that_is_tidied_conform), emk_rule(counters_in_memory_conform),
+        emk_rule(blobs_in_a_directory_conform), emk_rule(nothing_committed_is_lost_by_a_kill),
+        emk_rule(a_long_log_is_carried_over_and_begins_anew), emk_rule(a_locked_database_is_busy),
+        emk_rule(a_full_disk_is_an_error_and_got_over),
+        emk_rule(rejects_what_is_no_database_of_ours),
+        emk_rule(a_damaged_database_is_said_to_be_damaged),
+        WITH_FAULTS(every_failing_call_is_told_and_leaks_nothing),
+        emk_rule(siphash_is_that_of_its_authors),
+        emk_rule(a_flood_evicts_limits_but_no_live_window),
+        emk_rule(a_snapshot_is_good_for_one_start),
+        emk_rule(blobs_keep_their_quota_and_forget_halves));
 }

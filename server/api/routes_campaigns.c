@@ -1,0 +1,362 @@
+/* /v1/admin/campaigns: groups of users that took the same artifacts at the same time, proposed by a
+ * job and decided upon by a person.  Approval bans each member by an event of the engine's log, so
+ * that a replay bans them too; withdrawing lifts that. */
+#include "server/api/campaigns.h"
+
+#include "core/base/alloc.h"
+#include "core/base/os_time.h"
+#include "server/api/admin_route.h"
+#include "server/api/decide.h"
+#include "server/api/fraud_engine.h"
+#include "server/api/hooks.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ID_LEN    16u
+#define NEWS_MAX  512u
+#define NO_TENANT "-"
+
+/* ---- the job ---- */
+
+typedef struct job {
+    emk_api *api;
+    uint64_t now_s;
+    size_t n_new;
+    emk_proposal_entity p; /* the one in hand */
+    uint8_t id[32];
+} job;
+
+/* A group is known by the first of its members, so that one which grows stays the same. */
+static emk_status name_group(job *j, const emk_fraud_member *first, emk_error *e)
+{
+    static const char label[] = "earmark/1 campaign";
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_str(first->tenant),
+                        emk_span_of("", 1), emk_span_str(first->user)};
+
+    return emk_sha256(j->api->crypto, parts, 4, j->id, e);
+}
+
+/* "tenant user" lines, as many as there is room for. */
+static void list_members(const emk_fraud_member *m, size_t n, emk_proposal_entity *p)
+{
+    p->members = n;
+    p->users.len = 0;
+    for (size_t i = 0; i < n; i++) {
+        char line[2 * EMK_FRAUD_ID_MAX + 4];
+        int len = snprintf(line, sizeof line, "%s %s\n", m[i].tenant[0] ? m[i].tenant : NO_TENANT,
+                           m[i].user);
+
+        if (len < 0 || p->users.len + (size_t)len > sizeof p->users.p)
+            return;
+        memcpy(p->users.p + p->users.len, line, (size_t)len);
+        p->users.len += (size_t)len;
+    }
+}
+
+static emk_status store_proposal(job *j, emk_error *e)
+{
+    emk_entity_put put = {.shape = &emk_proposal_shape,
+                          .in = &j->p,
+                          .id = emk_span_of(j->id, ID_LEN),
+                          .expect = EMK_RECORD_ANY,
+                          .expires_s = j->now_s + EMK_CAMPAIGN_KEEP_S};
+
+    return emk_entity_store(&j->api->records, &put, NULL, e);
+}
+
+static emk_status tell_proposal(const job *j, emk_error *e)
+{
+    emk_hook_news news = {.kind = EMK_WEBHOOK_CAMPAIGN, .now_s = j->now_s};
+    emk_arena arena;
+    emk_json_out o;
+    emk_status st;
+
+    emk_arena_init(&arena, 2 * (size_t)NEWS_MAX);
+    emk_json_out_init(&o, &arena, NEWS_MAX);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_base64url(&o, "campaign", emk_span_of(j->id, ID_LEN));
+    emk_json_out_uint(&o, "members", j->p.members);
+    emk_json_out_close(&o);
+    st = emk_json_out_finish(&o, &news.data, e);
+    if (st == EMK_OK)
+        st = emk_hooks_post(j->api->hooks, &news, NULL, e);
+    emk_arena_done(&arena);
+    return st;
+}
+
+static emk_status propose(job *j, const emk_fraud_member *m, size_t n, emk_error *e)
+{
+    emk_status st = name_group(j, m, e);
+    bool there;
+
+    if (st != EMK_OK)
+        return st;
+    st = emk_entity_get(&j->api->records, &emk_proposal_shape, emk_span_of(j->id, ID_LEN), &j->p,
+                        NULL, e);
+    there = st == EMK_OK;
+    if (st != EMK_OK && st != EMK_E_NOT_FOUND)
+        return st;
+    if (there && (strcmp(j->p.state, "proposed") != 0 || j->p.members == n))
+        return EMK_OK; /* decided upon, or no news */
+    if (!there) {
+        memset(&j->p, 0, sizeof j->p);
+        snprintf(j->p.state, sizeof j->p.state, "proposed");
+        j->p.created_s = j->now_s;
+    }
+    list_members(m, n, &j->p);
+    st = store_proposal(j, e);
+    if (st != EMK_OK || there)
+        return st;
+    j->n_new++;
+    return tell_proposal(j, e);
+}
+
+emk_status emk_campaigns_run(emk_api *api, uint64_t now_s, size_t *n_new, emk_error *e)
+{
+    emk_fraud_campaigns found = {.n = 0};
+    job *j = emk_alloc(1, sizeof *j);
+    emk_status st;
+
+    if (!j || !api->fraud) {
+        emk_free(j);
+        return emk_fail(e, j ? EMK_E_BUSY : EMK_E_NO_MEMORY, "campaigns: not now", 0);
+    }
+    j->api = api;
+    j->now_s = now_s;
+    st = emk_fraud_host_campaign(api->fraud, (now_s - EMK_CAMPAIGN_SINCE_S) * 1000, &found, e);
+    for (size_t i = 0, next; st == EMK_OK && i < found.n; i = next) {
+        for (next = i; next < found.n && found.member[next].group == found.member[i].group;)
+            next++;
+        st = propose(j, &found.member[i], next - i, e);
+    }
+    *n_new = j->n_new;
+    emk_fraud_campaigns_done(&found);
+    emk_free(j);
+    return st;
+}
+
+/* ---- routes ---- */
+
+static emk_status run_job(emk_call *call, emk_error *e)
+{
+    emk_admin_reason body = {.reason = {0}};
+    emk_admin_change change = {.type = "campaigns.run", .object = "campaigns", .is = "run"};
+    emk_json_out o;
+    size_t n = 0;
+    emk_status st;
+
+    if (!emk_json_body(call, &emk_admin_reason_shape, &body))
+        return EMK_OK;
+    change.why = body.reason;
+    if (!emk_admin_audit(call, &change))
+        return EMK_OK;
+    st = emk_campaigns_run(call->api, emk_api_now(call->api), &n, e);
+    if (st != EMK_OK)
+        return st;
+    emk_json_out_init(&o, &call->arena, NEWS_MAX);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_uint(&o, "proposed", n);
+    emk_json_out_close(&o);
+    return emk_json_out_reply(&o, call, 200, e);
+}
+
+static emk_status list_campaigns(emk_call *call, emk_error *e)
+{
+    emk_admin_listing l = {.shape = &emk_proposal_shape, .id = EMK_ADMIN_ID_BYTES};
+    emk_admin_page page;
+
+    return emk_admin_page_read(call, NULL, &page) ? emk_admin_list(call, &l, &page, e) : EMK_OK;
+}
+
+/* The next "tenant user" of a list. */
+static bool next_member(emk_span *rest, emk_span *tenant, emk_span *user)
+{
+    const uint8_t *end = rest->len ? memchr(rest->p, '\n', rest->len) : NULL;
+    const uint8_t *gap = end ? memchr(rest->p, ' ', (size_t)(end - rest->p)) : NULL;
+
+    if (!gap)
+        return false;
+    *tenant = emk_span_of(rest->p, (size_t)(gap - rest->p));
+    *user = emk_span_of(gap + 1, (size_t)(end - gap) - 1);
+    *rest = emk_span_of(end + 1, rest->len - (size_t)(end + 1 - rest->p));
+    if (emk_span_equal(*tenant, emk_span_str(NO_TENANT)))
+        tenant->len = 0;
+    return true;
+}
+
+static bool find_proposal(emk_call *call, uint8_t id[ID_LEN], emk_proposal_entity **out)
+{
+    emk_record_info info;
+
+    *out = emk_arena_take(&call->arena, sizeof **out);
+    if (!*out) {
+        emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
+        return false;
+    }
+    return emk_admin_param(call, 0, id, ID_LEN) &&
+           emk_admin_find(call, &emk_proposal_shape, emk_span_of(id, ID_LEN), *out, &info);
+}
+
+static emk_status show_campaign(emk_call *call, emk_error *e)
+{
+    emk_proposal_entity *p;
+    emk_span rest, tenant, user;
+    uint8_t id[ID_LEN];
+    emk_json_out o;
+
+    if (!find_proposal(call, id, &p))
+        return EMK_OK;
+    emk_json_out_init(&o, &call->arena, EMK_ADMIN_ANSWER);
+    emk_json_out_open(&o, NULL, '{');
+    emk_json_out_base64url(&o, "id", emk_span_of(id, ID_LEN));
+    emk_entity_json(&emk_proposal_shape, p, &o);
+    emk_json_out_open(&o, "users", '[');
+    rest = emk_span_of(p->users.p, p->users.len);
+    while (next_member(&rest, &tenant, &user)) {
+        emk_json_out_open(&o, NULL, '{');
+        emk_json_out_text(&o, "user", user);
+        if (tenant.len > 0)
+            emk_json_out_text(&o, "tenant", tenant);
+        emk_json_out_close(&o);
+    }
+    emk_json_out_close(&o);
+    emk_json_out_close(&o);
+    return emk_json_out_reply(&o, call, 200, e);
+}
+
+/* One event for each member: the engine's log is where bans by persons are. */
+static emk_status note_members(emk_call *call, const emk_proposal_entity *p, emk_fraud_type type,
+                               emk_error *e)
+{
+    const emk_decider *d = &call->api->decider;
+    emk_span rest = emk_span_of(p->users.p, p->users.len), tenant, user;
+    emk_status st = EMK_OK;
+
+    if (!d->ops || !d->ops->note)
+        return emk_fail(e, EMK_E_BUSY, "campaigns: no engine", 0);
+    while (st == EMK_OK && next_member(&rest, &tenant, &user)) {
+        emk_fraud_event ev;
+
+        emk_fraud_event_init(&ev, type, emk_api_now(call->api) * 1000);
+        ev.src = EMK_FRAUD_SRC_SERVER;
+        emk_fraud_event_text(&ev, EMK_FRAUD_F_ID, emk_span_str(call->id));
+        emk_fraud_event_text(&ev, EMK_FRAUD_F_USER, user);
+        emk_fraud_event_text(&ev, EMK_FRAUD_F_REASON, emk_span_str("campaign"));
+        if (tenant.len > 0)
+            emk_fraud_event_text(&ev, EMK_FRAUD_F_TENANT, tenant);
+        st = d->ops->note(d->self, &ev, e);
+    }
+    return st;
+}
+
+typedef struct verdict {
+    const char *from, *to; /* states */
+    const char *type;      /* of the audit entry */
+    bool acts;
+    emk_fraud_type event;
+} verdict;
+
+static emk_status decide(emk_call *call, const verdict *v, emk_error *e)
+{
+    emk_admin_reason body = {.reason = {0}};
+    emk_admin_change change = {.type = v->type, .was = v->from, .is = v->to};
+    emk_proposal_entity *p;
+    uint8_t id[ID_LEN];
+    emk_entity_put put = {.shape = &emk_proposal_shape, .expect = EMK_RECORD_ANY};
+    emk_status st = EMK_OK;
+
+    if (!emk_json_body(call, &emk_admin_reason_shape, &body) || !find_proposal(call, id, &p))
+        return EMK_OK;
+    if (strcmp(p->state, v->from) != 0) {
+        emk_problem_set(call, EMK_API_CONFLICT, "somebody decided upon it already");
+        return EMK_OK;
+    }
+    change.object =
+        emk_arena_format(&call->arena, "campaign of %llu", (unsigned long long)p->members);
+    change.why = body.reason;
+    if (!emk_admin_audit(call, &change))
+        return EMK_OK;
+    if (v->acts)
+        st = note_members(call, p, v->event, e);
+    if (st != EMK_OK)
+        return st;
+    emk_admin_text(p->state, sizeof p->state, emk_span_str(v->to));
+    emk_admin_text(p->reason, sizeof p->reason, body.reason);
+    emk_admin_text(p->by, sizeof p->by, emk_span_str(emk_admin_who(call)));
+    p->decided_s = emk_api_now(call->api);
+    put.in = p;
+    put.id = emk_span_of(id, ID_LEN);
+    put.expires_s = p->decided_s + EMK_CAMPAIGN_KEEP_S;
+    if (emk_admin_store(call, &put))
+        emk_reply_empty(call, 204);
+    return EMK_OK;
+}
+
+static emk_status approve(emk_call *call, emk_error *e)
+{
+    static const verdict V = {"proposed", "approved", "campaign.approve", true,
+                              EMK_FRAUD_ADMIN_BAN};
+
+    return decide(call, &V, e);
+}
+
+static emk_status refuse(emk_call *call, emk_error *e)
+{
+    static const verdict V = {.from = "proposed", .to = "refused", .type = "campaign.refuse"};
+
+    return decide(call, &V, e);
+}
+
+static emk_status withdraw(emk_call *call, emk_error *e)
+{
+    static const verdict V = {"approved", "withdrawn", "campaign.withdraw", true,
+                              EMK_FRAUD_ADMIN_UNBAN};
+
+    return decide(call, &V, e);
+}
+
+#define OPERATOR(n, s)                                                           \
+    {                                                                            \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = 1, \
+        .klass = EMK_GATE_CLASS_ALWAYS                                           \
+    }
+#define STEP_UP(n, s)                                                            \
+    {                                                                            \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = 1, \
+        .needs_step_up = true, .klass = EMK_GATE_CLASS_ALWAYS                    \
+    }
+#define JSON .content_type = "application/json", .body_max = 4096
+
+static const emk_route ROWS[] = {
+    {.method = EMK_HTTP_GET,
+     .path = "/v1/admin/campaigns",
+     .gate = OPERATOR("listCampaigns", EMK_SCOPE_READ),
+     .handle = list_campaigns},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/campaigns",
+     JSON,
+     .gate = OPERATOR("runCampaigns", EMK_SCOPE_RULES),
+     .handle = run_job},
+    {.method = EMK_HTTP_GET,
+     .path = "/v1/admin/campaigns/{id}",
+     .gate = OPERATOR("getCampaign", EMK_SCOPE_READ),
+     .handle = show_campaign},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/campaigns/{id}/approve",
+     JSON,
+     .gate = STEP_UP("approveCampaign", EMK_SCOPE_MODERATE),
+     .handle = approve},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/campaigns/{id}/refuse",
+     JSON,
+     .gate = OPERATOR("refuseCampaign", EMK_SCOPE_MODERATE),
+     .handle = refuse},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/campaigns/{id}/withdraw",
+     JSON,
+     .gate = STEP_UP("withdrawCampaign", EMK_SCOPE_MODERATE),
+     .handle = withdraw},
+};
+
+const emk_route_table emk_routes_campaigns = {ROWS, sizeof ROWS / sizeof ROWS[0]};

@@ -1,0 +1,44 @@
+/* Sends webhooks: a process of its own that can do nothing else, and the thread that feeds it.
+ *
+ * The HTTP process opens no connection to the outside.  The messenger is forked before anything
+ * listens and before the keyholder: it has no key but those that sign webhooks, and these the HTTP
+ * process forgets.  It cannot open the records or the key files.  A receiver that is slow holds up
+ * nobody but itself: each target has a thread.  When the messenger is gone, messages wait in the
+ * records until the next start. */
+#ifndef EMK_SERVER_DAEMON_MESSENGER_H
+#define EMK_SERVER_DAEMON_MESSENGER_H
+
+#include "server/api/hooks.h"
+
+#define EMK_MESSENGER_TIMEOUT_S 10u /* one try, from the name to the answer's end */
+
+typedef struct emk_messenger_target {
+    const char *url;
+    unsigned allow;          /* emk_webhook_allow */
+    const char *secret_file; /* read before the fork */
+} emk_messenger_target;
+
+typedef struct emk_messenger_options {
+    const emk_messenger_target *targets;
+    size_t n_targets;    /* at most EMK_HOOK_TARGETS_MAX */
+    const char *ca_file; /* instead of the system's store; NULL: that */
+    const char *user;    /* when root: who it becomes; NULL: stays */
+    const char *keys_dir;
+    bool sandbox;
+} emk_messenger_options;
+
+typedef struct emk_messenger emk_messenger;
+
+/* Forks it; before the first thread.  Gives; end with emk_messenger_stop.  What the secret files
+ * say; EMK_E_IO, EMK_E_NO_MEMORY. */
+emk_status emk_messenger_start(const emk_messenger_options *o, emk_messenger **out,
+                               emk_error *e) EMK_MUST_CHECK;
+/* In a child that was forked later: its end of the line is not for it.  NULL is fine. */
+void emk_messenger_forget(void *m);
+/* From now on what waits is sent.  Keeps hooks. */
+emk_status emk_messenger_feed(emk_messenger *m, emk_hooks *hooks, emk_error *e) EMK_MUST_CHECK;
+bool emk_messenger_is_alive(const emk_messenger *m);
+/* What is on its way may arrive and is sent again after the next start.  NULL is fine. */
+void emk_messenger_stop(emk_messenger *m);
+
+#endif

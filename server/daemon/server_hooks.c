@@ -1,0 +1,191 @@
+/* Webhooks as the configuration has them: who is told, and who tells us. */
+#include "server/daemon/server.h"
+
+#include "core/base/os_time.h"
+#include "core/base/writer.h"
+#include "core/codec/cbor.h"
+#include "server/api/campaigns.h"
+
+#include <string.h>
+
+#define NEWS_MAX 512u
+#define NS_PER_S UINT64_C(1000000000)
+
+emk_status emk_server_hook_sources_read(emk_server *s, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < s->config.n_sources; i++) {
+        const emk_config_source *in = &s->config.sources[i];
+
+        s->hook_sources[i].name = in->name;
+        s->hook_sources[i].tenant = in->tenant;
+        st = emk_webhook_keys_load(in->secret_file, &s->hook_sources[i].keys, e);
+        if (st != EMK_OK)
+            emk_log_write(EMK_LOG_ERROR, "a webhook's secret cannot be used", in->secret_file, e);
+        s->api.n_hook_sources += st == EMK_OK;
+    }
+    s->api.hook_sources = s->hook_sources;
+    return st;
+}
+
+emk_status emk_server_hooks_open(emk_server *s, emk_error *e)
+{
+    emk_hook_target targets[EMK_CONFIG_HOOKS_MAX];
+    emk_hooks_config config = {.crypto = s->crypto,
+                               .records = &s->api.records,
+                               .targets = targets,
+                               .n_targets = s->config.n_hooks,
+                               .queue = (uint32_t)s->config.hooks_queue,
+                               .per_minute = (uint32_t)s->config.hooks_per_minute,
+                               .retry_ms = s->config.hooks_retry_ms};
+    emk_status st;
+
+    if (s->config.n_hooks == 0)
+        return EMK_OK;
+    for (size_t i = 0; i < s->config.n_hooks; i++)
+        targets[i] = (emk_hook_target){.name = s->config.hooks[i].name,
+                                       .url = s->config.hooks[i].url,
+                                       .kinds = s->config.hooks[i].kinds};
+    st = emk_hooks_new(&config, &s->hooks, e);
+    s->api.hooks = s->hooks;
+    return st == EMK_OK ? emk_messenger_feed(s->messenger, s->hooks, e) : st;
+}
+
+uint64_t emk_server_now_ms(void *self)
+{
+    (void)self;
+    return emk_os_now_ms();
+}
+
+/* Detail of an entry: what it is about, as text. */
+static void audit_news(emk_server *s, const char *type, const char *object, const char *ruleset)
+{
+    emk_journal_event event = {.time_ms = emk_os_now_ms(),
+                               .type = emk_span_str(type),
+                               .actor = emk_span_str("earmarkd"),
+                               .object = emk_span_str(object),
+                               .outcome = EMK_JOURNAL_DONE};
+    uint8_t detail[NEWS_MAX];
+    emk_error e = {0};
+    emk_writer w;
+
+    emk_writer_init(&w, detail, sizeof detail);
+    emk_cbor_put_map(&w, 1);
+    emk_cbor_put_uint(&w, 2);
+    emk_cbor_put_text(&w, emk_span_str(ruleset));
+    event.detail = emk_writer_span(&w);
+    if (emk_journal_append_always(s->api.journal, &event, NULL, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "news of the fraud engine are not in the audit log", object,
+                      &e);
+}
+
+static void post_news(emk_server *s, emk_webhook_kind kind, const char *key, const char *value,
+                      const char *ruleset)
+{
+    emk_hook_news news = {.kind = kind, .now_s = emk_os_now_s()};
+    emk_arena arena;
+    emk_json_out o;
+    emk_error e = {0};
+    emk_status st;
+
+    emk_arena_init(&arena, NEWS_MAX * 2);
+    emk_json_out_init(&o, &arena, NEWS_MAX);
+    emk_json_out_open(&o, NULL, '{');
+    if (key)
+        emk_json_out_text(&o, key, emk_span_str(value));
+    emk_json_out_text(&o, "ruleset", emk_span_str(ruleset));
+    emk_json_out_close(&o);
+    st = emk_json_out_finish(&o, &news.data, &e);
+    if (st == EMK_OK)
+        st = emk_hooks_post(s->hooks, &news, NULL, &e);
+    emk_arena_done(&arena);
+    if (st != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "a webhook cannot be queued", NULL, &e);
+}
+
+void emk_server_fraud_news(void *self, const emk_fraud_host_news *n)
+{
+    emk_server *s = self;
+
+    if (n->change) {
+        audit_news(s, "rules.change", n->change, n->ruleset);
+        emk_log_write(EMK_LOG_INFO, "fraud rules", n->ruleset, NULL);
+    }
+    if (n->change && (strcmp(n->change, "promote") == 0 || strcmp(n->change, "rollback") == 0))
+        post_news(s, EMK_WEBHOOK_PROMOTED, "change", n->change, n->ruleset);
+    if (n->demoted) {
+        audit_news(s, "rule.demoted", n->demoted, n->ruleset);
+        post_news(s, EMK_WEBHOOK_DEMOTED, "rule", n->demoted, n->ruleset);
+    }
+    if (n->breaker) {
+        audit_news(s, "fraud.breaker", "opened", n->ruleset);
+        post_news(s, EMK_WEBHOOK_BREAKER, NULL, NULL, n->ruleset);
+    }
+}
+
+static void look_for_groups(void *self)
+{
+    emk_server *s = self;
+    emk_error e = {0};
+    size_t n = 0;
+
+    if (emk_campaigns_run(&s->api, emk_os_now_s(), &n, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "the campaign job failed", NULL, &e);
+    else if (n > 0)
+        emk_log_write(EMK_LOG_INFO, "groups that act in lockstep wait for a decision",
+                      "/v1/admin/campaigns", NULL);
+    atomic_store(&s->campaigns_over, true);
+}
+
+void emk_server_campaigns_tick(emk_server *s, uint64_t now_ns)
+{
+    emk_error e = {0};
+
+    if (s->campaigns && atomic_load(&s->campaigns_over)) {
+        emk_thread_join(s->campaigns);
+        s->campaigns = NULL;
+    }
+    if (s->campaigns || s->config.fraud_campaigns_s == 0 ||
+        now_ns - s->last_campaigns_ns < s->config.fraud_campaigns_s * NS_PER_S)
+        return;
+    s->last_campaigns_ns = now_ns;
+    atomic_store(&s->campaigns_over, false);
+    if (emk_thread_start(look_for_groups, s, &s->campaigns, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "the campaign job does not start", NULL, &e);
+}
+
+/* Before the records, which the messenger's thread uses. */
+void emk_server_hooks_close(emk_server *s)
+{
+    if (s->campaigns)
+        emk_thread_join(s->campaigns);
+    s->campaigns = NULL;
+    emk_messenger_stop(s->messenger);
+    s->messenger = NULL;
+    s->api.hooks = NULL;
+    emk_hooks_free(s->hooks);
+    s->hooks = NULL;
+}
+
+void emk_server_hooks_collect(emk_server *s)
+{
+    uint64_t waiting = 0, dead = 0, sent = 0, failed = 0, dropped = 0;
+
+    for (size_t i = 0; i < emk_hooks_targets(s->hooks); i++) {
+        emk_hook_state state;
+
+        emk_hooks_state(s->hooks, i, &state);
+        waiting += state.waiting;
+        dead += state.dead;
+        sent += state.sent;
+        failed += state.failed;
+        dropped += state.dropped;
+    }
+    emk_metric_set(s->metrics.hooks_waiting, 0, 0, waiting);
+    emk_metric_set(s->metrics.hooks_dead, 0, 0, dead);
+    emk_metric_set(s->metrics.hooks_results, 0, 0, sent);
+    emk_metric_set(s->metrics.hooks_results, 1, 0, failed);
+    emk_metric_set(s->metrics.hooks_results, 2, 0, dropped);
+    emk_metric_set(s->metrics.messenger, 0, 0, emk_messenger_is_alive(s->messenger));
+}

@@ -1,0 +1,415 @@
+#!/usr/bin/env python3
+"""The keys that sign: rotation without downtime, kills in the middle of it, tokens, TPMs.
+EARMARKD=bin/earmarkd EARMARK=bin/earmark keys_test.py"""
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../scenario"))
+import earmarkd
+from earmarkd import Server
+
+try:
+    from device import Device, b64, payload, ticket_id, unb64
+except ImportError:
+    print("SKIP python3-cryptography is not here")
+    sys.exit(77)
+
+EARMARK = os.environ.get("EARMARK", "")
+ADMIN = "/v1/admin/"
+SOFTHSM = next((p for p in ("/usr/lib/softhsm/libsofthsm2.so",
+                            "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so") if os.path.exists(p)), "")
+OPEN = {"api": {"attestation_none": True, "ticket_without_token": True}}
+
+
+class Case(unittest.TestCase):
+    config = OPEN
+
+    def setUp(self):
+        self.devices = []
+        self.home = tempfile.mkdtemp(prefix="earmark-keys-")
+        self.addCleanup(shutil.rmtree, self.home, True)
+        self.env = {"PATH": os.environ["PATH"], "HOME": self.home, "TERM": "dumb",
+                    "EARMARK_DEVICE": os.path.join(self.home, "phone")}
+        self.env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
+        self.server = Server(self.make_config())
+        self.addCleanup(self.server.close)
+        self.sign_in()
+
+    def make_config(self):
+        return self.config
+
+    def sign_in(self):
+        made = subprocess.run([earmarkd.BINARY, "operator", "add", "ann", "--config",
+                               self.server.config_path(), "--generate", "--replace"],
+                              capture_output=True, check=True)
+        self.password = made.stdout.decode().strip()
+        self.login()
+
+    def login(self):
+        token = self.server.ask("POST", ADMIN + "sessions", {"name": "ann", "password": self.password})
+        self.token = token.json()["token"]
+        raised = self.ask("POST", "sessions/step-up", {"password": self.password})
+        self.token = raised.json()["token"]
+
+    def ask(self, method, path, body=None):
+        return self.server.ask(method, path if path.startswith("/") else ADMIN + path, body,
+                               {"Authorization": "Bearer " + self.token})
+
+    def ok(self, method, path, body=None, status=200):
+        answer = self.ask(method, path, body)
+        self.assertEqual(answer.status, status, (path, answer.body))
+        return answer.json() if answer.body else None
+
+    def rotate(self, which="issuer"):
+        return self.ok("POST", f"signing-keys/{which}/rotate", {"reason": "a test"})
+
+    def keys(self, which="issuer"):
+        return [k for k in self.ok("GET", "signing-keys")["items"] if k["key"] == which]
+
+    def issuer(self):
+        return self.server.ask("GET", "/.well-known/earmark").json()["issuer"]["public_key"]
+
+    def publish(self, name, query=""):
+        answer = self.server.ask("PUT", f"/v1/models/{name}/1{query}", os.urandom(5000),
+                                 {"Authorization": "Bearer " + self.token,
+                                  "Content-Type": "application/octet-stream"})
+        self.assertEqual(answer.status, 201, answer.body)
+
+    def device(self, user="alice"):
+        device = Device(self.server, user)
+        self.devices.append(device)
+        self.addCleanup(device.wire.close)
+        self.assertEqual(device.enrol(self.token).status, 201)
+        return device
+
+    def restart(self, how=signal.SIGTERM):
+        for device in self.devices:
+            device.wire.close()
+        self.server.stop(how)
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+        self.server.start()
+
+    # ---- the command line ----
+
+    def earmark(self, *words, code=0):
+        run = subprocess.run([EARMARK, *words], env=self.env, capture_output=True, timeout=120)
+        self.assertEqual(run.returncode, code, (words, run.stdout, run.stderr))
+        return run.stdout.decode()
+
+    def enrol(self, code=0):
+        path = os.path.join(self.home, "token")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(self.token)
+        self.env["EMK_SERVER"] = f"http://127.0.0.1:{self.server.port}"
+        self.earmark("enrol", "--token", path, "--user", "alice", code=code)
+
+
+class Rotate(Case):
+    def test_old_certificates_and_tickets_go_on_and_new_ones_are_by_the_new_key(self):
+        self.publish("m", "?lease_s=600")
+        device, before = self.device(), self.issuer()
+        old = unb64(device.ticket(model="m").json()["ticket"])
+        answer = self.rotate()
+        self.assertNotEqual(self.issuer(), before)
+        self.assertEqual([k["state"] for k in answer["items"] if k["key"] == "issuer"],
+                         ["taken", "signs"])
+        self.assertEqual(device.ticket(model="m").status, 201)  # with the old certificate
+        lease = device.ask("POST", "/v1/leases", {"request": b64(device.lease_request(old))})
+        self.assertEqual(lease.status, 200, lease.body)
+        receipt = device.ask("POST", "/v1/receipts", {"receipt": b64(device.receipt(old))})
+        self.assertEqual(receipt.status, 204)
+        self.assertEqual(self.device("bob").ticket(model="m").status, 201)
+        self.restart(signal.SIGKILL)
+        self.assertEqual([k["state"] for k in self.keys()], ["taken", "signs"])
+        self.assertEqual(device.ticket(model="m").status, 201)
+
+    def test_a_retired_keys_certificates_are_refused(self):
+        device = self.device()
+        first = self.keys()[0]["id"]
+        self.assertEqual(self.ask("POST", f"signing-keys/{first}/retire", {"reason": "x"}).status, 409)
+        self.rotate()
+        self.assertEqual(self.ask("POST", f"signing-keys/{first}/retire", {"reason": "x"}).status, 409)
+        self.assertEqual(self.ask("POST", "signing-keys/AAAAAAAAAAA/retire", {"reason": "x"}).status, 404)
+        self.ok("POST", f"signing-keys/{first}/retire", {"reason": "stolen", "force": True})
+        self.assertEqual(self.keys()[0]["state"], "retired")
+        self.assertEqual(device.ticket(use="u").status, 422)
+        new = self.device("bob")
+        self.restart(signal.SIGKILL)
+        self.assertEqual(device.ticket(use="u").status, 422)
+        new.wire.close()
+        self.assertEqual(new.ticket(use="u").status, 201)
+
+    def test_each_change_is_in_the_log_before_it_is_made(self):
+        was = self.keys()[0]["id"]
+        self.rotate()
+        self.rotate("sealing")
+        entries = [e for e in self.ok("GET", "audit?limit=100&type=signing.")["items"]]
+        self.assertEqual([(e["type"], e["object"]) for e in entries],
+                         [("signing.rotate", "key:issuer"), ("signing.rotate", "key:sealing")])
+        self.assertEqual(entries[0]["was"], was)
+        self.assertEqual(self.ask("POST", "signing-keys/audit/rotate", {"reason": "x"}).status, 404)
+
+    def test_nobody_is_refused_while_keys_are_rotated(self):
+        self.publish("m")
+        device, bad, stop = self.device(), [], threading.Event()
+
+        def work():
+            while not stop.is_set():
+                answer = device.ticket(model="m")
+                if answer.status != 201:
+                    bad.append((answer.status, answer.body))
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            for which in ("issuer", "sealing") * 7 + ("sealing",) * 5:
+                self.rotate(which)
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(bad, [])
+        self.assertEqual(len(self.keys()), 8)
+        # The oldest would be forgotten, and devices have certificates of it.
+        answer = self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"})
+        self.assertEqual(answer.status, 409, answer.body)
+        self.ok("POST", f"signing-keys/{self.keys()[0]['id']}/retire", {"reason": "x", "force": True})
+        self.rotate()
+        self.assertEqual(len(self.keys()), 8)
+
+    def test_the_key_files_are_the_new_ones(self):
+        self.rotate()
+        keys = os.path.join(self.server.dir, "keys")
+        with open(os.path.join(keys, "issuer.pub"), encoding="utf-8") as f:
+            self.assertEqual(f.read().split()[1], self.issuer())
+        for name in ("issuer.key", "sealing.key"):
+            self.assertEqual(os.stat(os.path.join(keys, name)).st_mode & 0o777, 0o600)
+
+    def test_the_scopes_and_the_step_up_are_asked_for(self):
+        self.ok("POST", "operators", {"name": "reader", "password": "correct horse reader",
+                                      "scopes": ["read"]}, 201)
+        token = self.server.ask("POST", ADMIN + "sessions",
+                                {"name": "reader", "password": "correct horse reader"}).json()["token"]
+        auth = {"Authorization": "Bearer " + token}
+        self.assertEqual(self.server.ask("GET", ADMIN + "signing-keys", None, auth).status, 200)
+        self.assertIn(self.server.ask("POST", ADMIN + "signing-keys/issuer/rotate", {"reason": "x"},
+                                      auth).status, (401, 403))
+
+
+@unittest.skipUnless(EARMARK, "EARMARK is not set")
+class Device_(Case):
+    """With --dev: what a server's URLs say is where it is."""
+    config = None
+
+    def sign_in(self):
+        dev = self.server.dev()
+        self.token, self.password = dev["operator_token"], dev["operator_password"]
+
+    def test_a_device_learns_the_new_key_and_keeps_what_it_has(self):
+        self.publish("one", "?lease_s=600")
+        self.publish("two")
+        self.publish("three")
+        self.enrol()
+        self.earmark("fetch", "one", "--user", "alice")
+        self.rotate()
+        self.earmark("fetch", "two", "--user", "alice")
+        self.earmark("open", "one", "--user", "alice", "--sha256")
+        self.earmark("open", "two", "--user", "alice", "--sha256")
+        self.earmark("renew", "--all")
+        self.rotate()
+        self.rotate()
+        self.earmark("enrol")  # a new certificate, by the newest key
+        self.earmark("fetch", "three", "--user", "alice")
+        for name in ("one", "two", "three"):
+            self.earmark("open", name, "--user", "alice", "--sha256")
+
+    def test_a_renewal_alone_is_enough_to_learn(self):
+        self.publish("one", "?lease_s=600")
+        self.enrol()
+        self.earmark("fetch", "one", "--user", "alice")
+        self.rotate()
+        self.earmark("renew", "--all")
+        self.earmark("open", "one", "--user", "alice", "--sha256")
+
+    def test_a_chain_that_does_not_lead_on_is_no_way_in(self):
+        """A server with a key of its own, and a chain of its own, is another issuer."""
+        self.enrol()
+        other = Server()
+        self.addCleanup(other.close)
+        mine, self.server = self.server, other
+        self.sign_in()
+        self.rotate()
+        self.env["EMK_SERVER"] = f"http://127.0.0.1:{other.port}"
+        path = os.path.join(self.home, "token")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(self.token)
+        self.earmark("enrol", "--server", self.env["EMK_SERVER"], "--token", path, "--user", "alice",
+                     code=7)
+        self.server = mine
+
+    def test_the_command_lists_rotates_and_retires(self):
+        password = os.path.join(self.home, "password")
+        with open(password, "w", encoding="utf-8") as f:
+            f.write(self.password)
+        with_password = ("--password-file", password)
+        self.earmark("admin", "login", "dev", "--server", f"http://127.0.0.1:{self.server.port}",
+                     *with_password)
+        self.assertIn("signs", self.earmark("admin", "signing", "list"))
+        first = self.keys()[0]["id"]
+        self.earmark("admin", "signing", "rotate", "issuer", "--reason", "monthly", *with_password)
+        self.earmark("admin", "signing", "rotate", "sealing", "--reason", "monthly")
+        self.earmark("admin", "signing", "retire", first, "--reason", "x", code=10)
+        self.earmark("admin", "signing", "retire", first, "--reason", "x", "--force")
+        self.assertIn("retired", self.earmark("admin", "signing", "list"))
+        self.earmark("admin", "signing", "rotate", "moon", "--reason", "x", code=12)
+
+
+class Killed(Case):
+    def test_a_kill_leaves_the_old_key_or_the_new_one(self):
+        self.publish("m")
+        device = self.device()
+        seen = {self.issuer()}
+        for delay in (0, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016):
+            known = [k["public_key"] for k in self.keys()]
+            s = self.server.connect()
+            body = json.dumps({"reason": "x"}).encode()
+            s.sendall(f"POST {ADMIN}signing-keys/issuer/rotate HTTP/1.1\r\nHost: x\r\n"
+                      f"Authorization: Bearer {self.token}\r\nContent-Type: application/json\r\n"
+                      f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            time.sleep(delay)
+            self.kill_all()
+            s.close()
+            device.wire.close()
+            self.server.start()
+            after = [k["public_key"] for k in self.keys()]
+            self.assertEqual(after[:len(known)] if len(after) <= 8 else after, known)
+            self.assertLessEqual(len(after), len(known) + 1)
+            self.assertEqual(self.issuer(), after[-1])
+            self.assertEqual(device.ticket(model="m").status, 201)
+            seen.add(after[-1])
+        self.assertGreaterEqual(len(seen), 1)
+
+    def kill_all(self):
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.server.process.pid)],
+                                  capture_output=True).stdout.split()
+        self.server.stop(signal.SIGKILL)
+        for pid in children:
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+
+
+class Renewal(Case):
+    config = {**OPEN, "keys": {"sealing_life": "1h"}}
+
+    def test_the_certificates_end_is_shown_and_lies_ahead(self):
+        sealing = self.keys("sealing")[0]
+        self.assertIn("certificate_until", sealing)
+        self.rotate("sealing")
+        self.assertNotEqual(self.keys("sealing")[0]["id"], sealing["id"])
+        left = self.server.metric("earmark_sealing_certificate_seconds_left")
+        self.assertTrue(3000 < left <= 3600, left)
+        self.assertEqual(self.server.ask("GET", "/readyz", internal=True).status, 200)
+
+
+@unittest.skipUnless(SOFTHSM and shutil.which("softhsm2-util"), "SoftHSM is not here")
+class Token(Case):
+    """The issuer's key in a PKCS#11 token."""
+
+    def make_config(self):
+        self.hsm = tempfile.mkdtemp(prefix="earmark-hsm-")
+        self.addCleanup(shutil.rmtree, self.hsm, True)
+        conf = os.path.join(self.hsm, "softhsm2.conf")
+        os.mkdir(os.path.join(self.hsm, "tokens"))
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(f"directories.tokendir = {self.hsm}/tokens\nobjectstore.backend = file\n")
+        os.environ["SOFTHSM2_CONF"] = conf
+        self.addCleanup(os.environ.pop, "SOFTHSM2_CONF", None)
+        run = dict(check=True, capture_output=True)
+        subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "earmark", "--so-pin", "1234",
+                        "--pin", "5678"], **run)
+        for n, label in ((1, "first"), (2, "second")):
+            pem = os.path.join(self.hsm, label + ".pem")
+            subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
+                            "ec_paramgen_curve:P-256", "-out", pem], **run)
+            subprocess.run(["softhsm2-util", "--import", pem, "--token", "earmark", "--label", label,
+                            "--id", f"0{n}", "--pin", "5678"], **run)
+        self.pin = os.path.join(self.hsm, "pin")
+        with open(self.pin, "w", encoding="utf-8") as f:
+            f.write("5678\n")
+        os.chmod(self.pin, 0o600)
+        return {**OPEN, "keys": {"issuer": "pkcs11", "module": SOFTHSM, "pin_file": self.pin,
+                                 "uri": "pkcs11:token=earmark;object=first",
+                                 "next_uri": "pkcs11:token=earmark;object=second"}}
+
+    def test_a_token_signs_and_is_rotated_to_its_next_key(self):
+        self.publish("m", "?lease_s=600")
+        device, first = self.device(), self.issuer()
+        self.assertEqual(len(unb64(first)), 65)
+        self.assertEqual(device.ticket(model="m").status, 201)
+        self.rotate()
+        second = self.issuer()
+        self.assertNotEqual(second, first)
+        self.assertEqual(device.ticket(model="m").status, 201)
+        self.assertEqual(self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"}).status, 501)
+        self.restart(signal.SIGKILL)
+        self.assertEqual(self.issuer(), second)
+        self.assertEqual(device.ticket(model="m").status, 201)
+        self.assertEqual([k["state"] for k in self.keys()], ["taken", "signs"])
+        # Later the configuration names the new one, and the chain stays.
+        config = self.make_config_again()
+        self.server.stop()
+        self.server.write_config(config)
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+        self.server.start()
+        self.assertEqual(self.issuer(), second)
+        self.assertEqual(len(self.keys()), 2)
+
+    def make_config_again(self):
+        return {**OPEN, "keys": {"issuer": "pkcs11", "module": SOFTHSM, "pin_file": self.pin,
+                                 "uri": "pkcs11:token=earmark;object=second"}}
+
+
+@unittest.skipUnless(EARMARK and shutil.which("swtpm"), "swtpm is not here")
+class Tpm(Case):
+    """The issuer's key in a TPM: it signs, and cannot be rotated in place."""
+
+    def make_config(self):
+        import keystore_test
+        self.tpm = keystore_test.Tpm(os.path.join(self.home, "tpm"))
+        self.addCleanup(self.tpm.stop)
+        doctor = json.loads(self.earmark("doctor", "--json", "--tcti", self.tpm.tcti))
+        if not doctor["device_keys"]["tpm2"]["usable"]:
+            self.skipTest("no TPM holder in this build")
+        self.earmark("issuer", "init", "--issuer", os.path.join(self.home, "anyone"))
+        self.earmark("device", "init", "--device", os.path.join(self.home, "keys"), "--issuer",
+                     os.path.join(self.home, "anyone"), "--keystore", "tpm2", "--tcti", self.tpm.tcti)
+        return {**OPEN, "keys": {"issuer": "tpm2", "tpm_dir": os.path.join(self.home, "keys", "keys"),
+                                 "tcti": self.tpm.tcti}}
+
+    def test_a_tpm_signs_and_says_that_it_stays(self):
+        self.publish("m", "?lease_s=600")
+        first = self.issuer()
+        self.assertEqual(len(unb64(first)), 65)
+        self.assertEqual(self.device().ticket(model="m").status, 201)
+        self.assertEqual(self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"}).status, 501)
+        self.rotate("sealing")
+        self.assertEqual(self.device("bob").ticket(model="m").status, 201)
+        self.restart()
+        self.assertEqual(self.issuer(), first)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,225 @@
+#include "server/webhook/webhook.h"
+#include "tests/support/test.h"
+
+#define NOW UINT64_C(1767225600)
+
+/* 24 and 32 bytes. */
+#define KEY     "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz\n"
+#define OTHER   "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=\n"
+#define TOO_FEW "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=\n" /* 23 */
+
+static emk_crypto *crypto;
+
+static emk_webhook_keys keys_of(const char *text)
+{
+    emk_webhook_keys k = {.n = 0};
+    emk_error e;
+
+    assert_ok(emk_webhook_keys_read(emk_span_str(text), &k, &e), &e);
+    return k;
+}
+
+static emk_webhook_message message(const char *id, uint64_t time_s, const char *body)
+{
+    return (emk_webhook_message){emk_span_str(id), time_s, emk_span_str(body)};
+}
+
+static emk_status verify(const char *keys, const emk_webhook_message *m, const char *signatures,
+                         uint64_t now)
+{
+    emk_webhook_keys k = keys_of(keys);
+    emk_error e;
+    emk_status st = emk_webhook_verify(crypto, &k, m, emk_span_str(signatures), now, &e);
+
+    emk_webhook_keys_done(&k);
+    return st;
+}
+
+static void sign(const char *keys, const emk_webhook_message *m,
+                 char out[EMK_WEBHOOK_SIGNATURE_CAP])
+{
+    emk_webhook_keys k = keys_of(keys);
+    emk_error e;
+
+    assert_ok(emk_webhook_sign(crypto, &k, m, out, &e), &e);
+    emk_webhook_keys_done(&k);
+}
+
+static void signs_as_the_scheme_says(void **state)
+{
+    emk_webhook_message m =
+        message("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, "{\"test\": 2432232314}");
+    char out[EMK_WEBHOOK_SIGNATURE_CAP];
+
+    (void)state;
+    /* The example of the scheme's own libraries. */
+    sign("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", &m, out);
+    assert_string_equal(out, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+}
+
+static void either_of_two_keys_is_enough_and_both_sign(void **state)
+{
+    emk_webhook_message m = message("m1", NOW, "{}");
+    char both[EMK_WEBHOOK_SIGNATURE_CAP], one[EMK_WEBHOOK_SIGNATURE_CAP];
+
+    (void)state;
+    sign(KEY OTHER, &m, both);
+    assert_int_equal(verify(KEY, &m, both, NOW), EMK_OK);
+    assert_int_equal(verify(OTHER, &m, both, NOW), EMK_OK);
+    sign(OTHER, &m, one);
+    assert_int_equal(verify(KEY OTHER, &m, one, NOW), EMK_OK);
+    assert_int_equal(verify(KEY, &m, one, NOW), EMK_E_SIGNATURE);
+}
+
+static void refuses_what_was_changed(void **state)
+{
+    emk_webhook_message m = message("m1", NOW, "{}"), x;
+    char s[EMK_WEBHOOK_SIGNATURE_CAP];
+
+    (void)state;
+    sign(KEY, &m, s);
+    x = message("m2", NOW, "{}");
+    assert_int_equal(verify(KEY, &x, s, NOW), EMK_E_SIGNATURE);
+    x = message("m1", NOW + 1, "{}");
+    assert_int_equal(verify(KEY, &x, s, NOW), EMK_E_SIGNATURE);
+    x = message("m1", NOW, "{ }");
+    assert_int_equal(verify(KEY, &x, s, NOW), EMK_E_SIGNATURE);
+    x = message("m1.1767225600", NOW, "{}"); /* a dot would let the parts run into one another */
+    assert_int_equal(verify(KEY, &x, s, NOW), EMK_E_FORMAT);
+    for (size_t i = 0; s[i]; i++) {
+        char was = s[i];
+
+        s[i] = was == 'A' ? 'B' : 'A';
+        assert_int_not_equal(verify(KEY, &m, s, NOW), EMK_OK);
+        s[i] = was;
+    }
+    assert_int_equal(verify(KEY, &m, "", NOW), EMK_E_SIGNATURE);
+    assert_int_equal(verify(KEY, &m, "v1a,AAAA v2,BBBB v1, v1", NOW), EMK_E_SIGNATURE);
+}
+
+static void refuses_what_is_old_or_from_the_future(void **state)
+{
+    emk_webhook_message m = message("m1", NOW, "{}");
+    char s[EMK_WEBHOOK_SIGNATURE_CAP];
+
+    (void)state;
+    sign(KEY, &m, s);
+    assert_int_equal(verify(KEY, &m, s, NOW + EMK_WEBHOOK_TOLERANCE_S), EMK_OK);
+    assert_int_equal(verify(KEY, &m, s, NOW + EMK_WEBHOOK_TOLERANCE_S + 1), EMK_E_STALE);
+    assert_int_equal(verify(KEY, &m, s, NOW - EMK_WEBHOOK_TOLERANCE_S), EMK_OK);
+    assert_int_equal(verify(KEY, &m, s, NOW - EMK_WEBHOOK_TOLERANCE_S - 1), EMK_E_STALE);
+}
+
+static void refuses_files_that_hold_no_keys(void **state)
+{
+    static const char *const BAD[] = {"",           "\n\n",
+                                      "hello\n",    "whsec_\n",
+                                      TOO_FEW,      "whsec_MDEy MzQ1Njc4OTAxMjM0NTY3ODkwMTIz\n",
+                                      KEY KEY OTHER};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        emk_webhook_keys k = {.n = 0};
+        emk_error e;
+
+        assert_int_equal(emk_webhook_keys_read(emk_span_str(BAD[i]), &k, &e), EMK_E_FORMAT);
+        assert_int_equal(k.n, 0);
+    }
+}
+
+static void pauses_grow_threefold_to_a_limit_and_are_never_below_what_was_asked(void **state)
+{
+    uint64_t most = 0;
+
+    (void)state;
+    for (unsigned tries = 1; tries <= EMK_WEBHOOK_TRIES; tries++) {
+        uint64_t whole = tries == 1 ? 5000 : most * 3;
+
+        most = whole < EMK_WEBHOOK_PAUSE_MAX_MS ? whole : EMK_WEBHOOK_PAUSE_MAX_MS;
+        for (uint32_t r = 0; r < 100000; r += 997)
+            assert_in_range(emk_webhook_pause_ms(5000, tries, 0, r), most / 2, most);
+    }
+    assert_int_equal(emk_webhook_pause_ms(5000, 1, 60, 0), 60000);
+    assert_int_equal(emk_webhook_pause_ms(5000, 1, UINT64_MAX, 0), EMK_WEBHOOK_PAUSE_MAX_MS);
+}
+
+static void takes_https_and_this_machine_and_nothing_else(void **state)
+{
+    static const char *const GOOD[] = {"https://example.com/hook", "https://example.com:8443/a?b=c",
+                                       "http://127.0.0.1:8080/", "http://[::1]/x",
+                                       "http://localhost/"};
+    static const char *const BAD[] = {"http://example.com/",
+                                      "ftp://example.com/",
+                                      "https://",
+                                      "https:///x",
+                                      "https://u:p@example.com/",
+                                      "https://example.com/#f",
+                                      "https://example.com/ x",
+                                      "http://127.0.0.1.example.com/",
+                                      "http://localhost.example/",
+                                      "//example.com/",
+                                      "HTTPS://example.com/",
+                                      "http://[::1].example.com@x/"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++)
+        assert_null(emk_webhook_url_check(GOOD[i], 0));
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        assert_non_null(emk_webhook_url_check(BAD[i], 0));
+    assert_null(emk_webhook_url_check("http://example.com/", EMK_WEBHOOK_PLAIN));
+}
+
+static void a_name_that_points_inside_is_not_reached(void **state)
+{
+    static const char *const INSIDE[] = {"127.0.0.1",
+                                         "127.9.9.9",
+                                         "::1",
+                                         "10.1.2.3",
+                                         "172.16.0.1",
+                                         "172.31.255.255",
+                                         "192.168.1.1",
+                                         "169.254.169.254",
+                                         "100.64.0.1",
+                                         "0.0.0.0",
+                                         "224.0.0.1",
+                                         "255.255.255.255",
+                                         "::",
+                                         "fe80::1",
+                                         "fd00::1",
+                                         "::ffff:10.0.0.1",
+                                         "::ffff:127.0.0.1",
+                                         "64:ff9b::a00:1",
+                                         "2002:a00:1::",
+                                         "not an address",
+                                         ""};
+    static const char *const OUTSIDE[] = {"203.0.114.9", "8.8.8.8", "172.32.0.1", "2600::1"};
+    const char *url = "https://hooks.example.com/";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof INSIDE / sizeof INSIDE[0]; i++)
+        assert_false(emk_webhook_may_reach(url, 0, INSIDE[i]));
+    for (size_t i = 0; i < sizeof OUTSIDE / sizeof OUTSIDE[0]; i++)
+        assert_true(emk_webhook_may_reach(url, 0, OUTSIDE[i]));
+    assert_true(emk_webhook_may_reach(url, EMK_WEBHOOK_PRIVATE, "10.1.2.3"));
+    assert_false(emk_webhook_may_reach(url, EMK_WEBHOOK_PRIVATE, "127.0.0.1"));
+    assert_true(emk_webhook_may_reach("http://localhost:1/", 0, "::1"));
+    assert_false(emk_webhook_may_reach("http://localhost:1/", 0, "203.0.114.9"));
+}
+
+int main(void)
+{
+    emk_error e;
+    int r;
+
+    if (emk_crypto_new(NULL, NULL, &crypto, &e) != EMK_OK)
+        return 1;
+    r = EMK_RUN(
+        emk_rule(signs_as_the_scheme_says), emk_rule(either_of_two_keys_is_enough_and_both_sign),
+        emk_rule(refuses_what_was_changed), emk_rule(refuses_what_is_old_or_from_the_future),
+        emk_rule(refuses_files_that_hold_no_keys),
+        emk_rule(pauses_grow_threefold_to_a_limit_and_are_never_below_what_was_asked),
+        emk_rule(takes_https_and_this_machine_and_nothing_else),
+        emk_rule(a_name_that_points_inside_is_not_reached));
+    emk_crypto_free(crypto);
+    return r;
+}
