@@ -308,13 +308,13 @@ emk_status emk_cli_admin_run(emk_cli *cli, emk_cli_admin *a, const emk_cli_admin
 }
 
 static emk_status text_once(emk_cli *cli, emk_cli_admin *a, const emk_cli_admin_call *call,
-                            emk_http_response *http)
+                            emk_fetch_response *http)
 {
     char url[EMK_CLI_URL_MAX + 1024], *line;
     emk_span token = emk_secret_span(a->token);
     size_t cap = token.len + 32;
     const char *headers[] = {NULL, call->body.len > 0 ? "Content-Type: text/plain" : NULL, NULL};
-    emk_http_request request = {.method = call->method,
+    emk_fetch_request request = {.method = call->method,
                                 .url = url,
                                 .headers = headers,
                                 .body = call->body,
@@ -332,14 +332,14 @@ static emk_status text_once(emk_cli *cli, emk_cli_admin *a, const emk_cli_admin_
     (void)snprintf(line, cap, "Authorization: Bearer %.*s", (int)token.len, (const char *)token.p);
     headers[0] = line;
     http->body.len = 0;
-    st = emk_http_run(&request, http, &cli->error);
+    st = emk_fetch_run(&request, http, &cli->error);
     emk_wipe(line, cap);
     emk_free(line);
     return emk_cli_about(cli, st, a->profile.url);
 }
 
 /* A refusal, as emk_cli_problem has it. */
-static emk_status refused(emk_cli *cli, const emk_http_response *http, bool *step_up)
+static emk_status refused(emk_cli *cli, const emk_fetch_response *http, bool *step_up)
 {
     emk_cli_answer answer = {.code = http->code};
     emk_status st;
@@ -356,7 +356,7 @@ static emk_status refused(emk_cli *cli, const emk_http_response *http, bool *ste
 emk_status emk_cli_admin_text(emk_cli *cli, emk_cli_admin *a, const emk_cli_admin_call *call,
                               emk_buf *out)
 {
-    emk_http_response *http = emk_alloc(1, sizeof *http);
+    emk_fetch_response *http = emk_alloc(1, sizeof *http);
     bool step_up = false;
     emk_status st;
 

@@ -2,7 +2,8 @@
  *
  * A verb is a call: method, path, which words go where, which members of the answer make a table.
  * Places in a path: %p a word as it is, %u a user (an id, or subject:NAME), %b a word whose
- * base64url is the id, %l the id of a value (this word) on a list (the word before). */
+ * base64url is the id, %l the id of a value (this word) on a list (the word before), %o users/ and
+ * a USER, or devices/ and an id where --device says so. */
 #include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/text.h"
@@ -16,9 +17,20 @@
 #define BODY_MAX     65536u
 #define ID_CHARS     44u
 
-typedef enum member_kind { NONE, TEXT, TIME, NUMBER, FLAG, WORDS, PASSWORD, NOT_NEW } member_kind;
+typedef enum member_kind {
+    NONE,
+    TEXT,
+    TIME,
+    NUMBER,
+    FLAG,
+    WORDS,
+    PASSWORD,
+    NOT_NEW,
+    FIXED
+} member_kind;
 
-/* A member of the body: from an option, or from word number `word` behind the verb. */
+/* A member of the body: from an option, or from word number `word` behind the verb; FIXED: the
+ * text in `option` itself. */
 typedef struct member {
     const char *name;
     member_kind kind;
@@ -126,12 +138,21 @@ static const verb DEVICES[] = {
      "GET",
      "/v1/admin/devices",
      {{0}},
-     {"user", "subject", PAGE},
+     {"user", "subject", "tenant", PAGE},
      {"id", "subject", "platform", "attestation_level", "revoked", "enrolled"},
      0,
      NULL},
     {"show", 1, "GET", "/v1/admin/devices/%p", {{0}}, {0}, {0}, 0, NULL},
     {"revoke", 1, "POST", "/v1/admin/devices/%p/revoke", {REASON}, {0}, {0}, 0, "revoked"},
+    {"erase",
+     1,
+     "POST",
+     "/v1/admin/devices/%p/erase",
+     {{"basis", TEXT, 0, "basis", true}},
+     {0},
+     {0},
+     0,
+     NULL},
     {0},
 };
 
@@ -156,11 +177,54 @@ static const verb DECISIONS[] = {
      "GET",
      "/v1/admin/decisions",
      {{0}},
-     {"user", "subject", PAGE},
+     {"user", "subject", "tenant", PAGE},
      {"id", "point", "action", "score", "reasons", "model", "time_ms"},
      0,
      NULL},
     {"show", 1, "GET", "/v1/admin/decisions/%p", {{0}}, {0}, {0}, 0, NULL},
+    {0},
+};
+
+static const verb RISK[] = {
+    {"show", 1, "GET", "/v1/admin/%o/risk", {{0}}, {0}, {0}, 0, NULL},
+    {"label",
+     2,
+     "POST",
+     "/v1/admin/%o/labels",
+     {{"label", TEXT, 2, NULL, true}, REASON},
+     {0},
+     {0},
+     0,
+     "said"},
+    {"review",
+     1,
+     "POST",
+     "/v1/admin/%o/risk",
+     {{"do", FIXED, 0, "review", true}, REASON},
+     {0},
+     {0},
+     0,
+     "to be looked at"},
+    {"clear",
+     1,
+     "POST",
+     "/v1/admin/%o/risk",
+     {{"do", FIXED, 0, "clear", true}, REASON},
+     {0},
+     {0},
+     0,
+     "nothing is held against it any more"},
+    {"forget", 1, "DELETE", "/v1/admin/%o/risk", {{0}}, {0}, {0}, 0, "forgotten"},
+    {"engine", 0, "GET", "/v1/admin/fraud", {{0}}, {0}, {0}, 0, NULL},
+    {"switch",
+     1,
+     "POST",
+     "/v1/admin/fraud/switch",
+     {{"to", TEXT, 1, NULL, true}, REASON},
+     {0},
+     {0},
+     0,
+     "switched"},
     {0},
 };
 
@@ -268,6 +332,77 @@ static const verb KEYS[] = {
      0,
      NULL},
     {"revoke", 1, "DELETE", "/v1/admin/keys/%p", {{0}}, {0}, {0}, 0, "revoked"},
+    {0},
+};
+
+static const verb SIGNING[] = {
+    {"list",
+     0,
+     "GET",
+     "/v1/admin/signing-keys",
+     {{0}},
+     {0},
+     {"key", "id", "state", "since", "needed_until", "certificate_until"},
+     0,
+     NULL},
+    {"rotate",
+     1,
+     "POST",
+     "/v1/admin/signing-keys/%p/rotate",
+     {REASON},
+     {0},
+     {"key", "id", "state", "since", "needed_until", "certificate_until"},
+     0,
+     NULL},
+    {"retire",
+     1,
+     "POST",
+     "/v1/admin/signing-keys/%p/retire",
+     {REASON, {"force", FLAG, 0, "force", false}},
+     {0},
+     {"key", "id", "state", "since", "needed_until", "certificate_until"},
+     0,
+     NULL},
+    {0},
+};
+
+static const verb WEBHOOKS[] = {
+    {"list",
+     0,
+     "GET",
+     "/v1/admin/webhooks",
+     {{0}},
+     {0},
+     {"name", "url", "disabled", "waiting", "dead", "sent", "failed", "dropped"},
+     0,
+     NULL},
+    {"test", 1, "POST", "/v1/admin/webhooks/%p/test", {REASON}, {0}, {0}, 0, "queued"},
+    {"disable", 1, "POST", "/v1/admin/webhooks/%p/disable", {REASON}, {0}, {0}, 0, "disabled"},
+    {"enable", 1, "POST", "/v1/admin/webhooks/%p/enable", {REASON}, {0}, {0}, 0, "enabled"},
+    {0},
+};
+
+static const verb CAMPAIGNS[] = {
+    {"list",
+     0,
+     "GET",
+     "/v1/admin/campaigns",
+     {{0}},
+     {PAGE},
+     {"id", "state", "members", "created", "by", "reason"},
+     0,
+     NULL},
+    {"show", 1, "GET", "/v1/admin/campaigns/%p", {{0}}, {0}, {0}, 0, NULL},
+    {"run", 0, "POST", "/v1/admin/campaigns", {REASON}, {0}, {0}, 0, NULL},
+    {"approve", 1, "POST", "/v1/admin/campaigns/%p/approve", {REASON}, {0}, {0}, 0, "banned"},
+    {"refuse", 1, "POST", "/v1/admin/campaigns/%p/refuse", {REASON}, {0}, {0}, 0, "refused"},
+    {"withdraw", 1, "POST", "/v1/admin/campaigns/%p/withdraw", {REASON}, {0}, {0}, 0, "lifted"},
+    {0},
+};
+
+static const verb RELOAD[] = {
+    {"show", 0, "GET", "/v1/admin/reload", {{0}}, {0}, {0}, 0, NULL},
+    {"now", 0, "POST", "/v1/admin/reload", {REASON}, {0}, {0}, 0, "files are read again"},
     {0},
 };
 
@@ -393,11 +528,35 @@ static emk_status add_hash(job *j, const char *label, const char *a, const char 
     return st == EMK_OK ? add_encoded(j, emk_span_of(id, sizeof id)) : st;
 }
 
+static bool has_option(const emk_cli *cli, const char *name)
+{
+    for (const emk_cli_option *o = cli->command->options; o->name; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
 static emk_status add_user(job *j, const char *word)
 {
+    const char *tenant =
+        has_option(j->cli, "tenant") ? emk_cli_option_value(j->cli, "tenant") : NULL;
+
     if (strncmp(word, "subject:", 8) == 0 && word[8])
-        return add_hash(j, "earmark/1 owner", word + 8, NULL);
+        return add_hash(j, "earmark/1 owner", tenant ? tenant : "", word + 8);
+    if (tenant)
+        return emk_cli_usage(j->cli, "--tenant goes with subject:NAME");
     return add_plain(j, word);
+}
+
+static emk_status add_one(job *j, const char *word)
+{
+    bool device = emk_cli_option_given(j->cli, "device");
+    const char *folder = device ? "devices/" : "users/";
+    emk_status st = add_path(j, folder, strlen(folder));
+
+    if (st != EMK_OK)
+        return st;
+    return device ? add_plain(j, word) : add_user(j, word);
 }
 
 static emk_status make_path(job *j)
@@ -416,6 +575,8 @@ static emk_status make_path(job *j)
         p++;
         if (*p == 'u')
             st = add_user(j, w);
+        else if (*p == 'o')
+            st = add_one(j, w);
         else if (*p == 'b')
             st = add_encoded(j, emk_span_str(w));
         else if (*p == 'l')
@@ -425,14 +586,6 @@ static emk_status make_path(job *j)
         word++;
     }
     return st;
-}
-
-static bool has_option(const emk_cli *cli, const char *name)
-{
-    for (const emk_cli_option *o = cli->command->options; o->name; o++)
-        if (strcmp(o->name, name) == 0)
-            return true;
-    return false;
 }
 
 static emk_status make_query(job *j)
@@ -526,6 +679,9 @@ static emk_status put_value(job *j, const member *m, const char *value)
         return EMK_OK;
     case PASSWORD:
         return put_password(j);
+    case FIXED:
+        emk_cli_piece_text(&j->body, emk_span_str(m->option));
+        return EMK_OK;
     case NONE:
         break;
     }
@@ -732,6 +888,14 @@ static emk_status run_logout(emk_cli *cli)
     {                                                                                            \
         "subject", 0, EMK_CLI_WORD, "NAME", "of the user with this subject in the tokens", false \
     }
+#define O_BASIS                                                                        \
+    {                                                                                  \
+        "basis", 0, EMK_CLI_WORD, "TEXT", "the legal ground, for the audit log", false \
+    }
+#define O_TENANT                                                                            \
+    {                                                                                       \
+        "tenant", 0, EMK_CLI_WORD, "NAME", "whose users subjects are, if configured", false \
+    }
 #define O_SCOPES                                                                   \
     {                                                                              \
         "scopes", 0, EMK_CLI_WORD, "LIST",                                         \
@@ -773,26 +937,35 @@ static const emk_cli_operand VERB[] = {
         .run = run_##word,                                                         \
     }
 
-COMMAND(USERS, users, "looks at users, exports and erases them", "list",
-        "list; show USER; plan USER PLAN; export USER (a JSON object a line); erase USER --basis "
-        "TEXT; hold USER and release USER --reason TEXT (a legal hold blocks erasing). USER is an "
-        "id, or subject:NAME with the subject of the user's tokens.",
-        {"banned", 0, EMK_CLI_FLAG, NULL, "only those that are banned now", false},
-        {"basis", 0, EMK_CLI_WORD, "TEXT", "the legal ground, for the audit log", false}, O_REASON,
-        O_LIMIT, O_CURSOR);
+COMMAND(
+    USERS, users, "looks at users, exports and erases them", "list",
+    "list; show USER; plan USER PLAN; export USER (a JSON object a line); erase USER --basis "
+    "TEXT; hold USER and release USER --reason TEXT (a legal hold blocks erasing). USER is an "
+    "id, or subject:NAME with the subject of the user's tokens and --tenant with their issuer's "
+    "tenant.",
+    {"banned", 0, EMK_CLI_FLAG, NULL, "only those that are banned now", false}, O_BASIS, O_TENANT,
+    O_REASON, O_LIMIT, O_CURSOR);
 COMMAND(BANS, bans, "bans users and lifts bans", "list",
         "list; add USER --reason TEXT [--expires TIME]; remove USER. From then on the user gets no "
         "tickets and no leases.",
-        O_REASON, O_EXPIRES, O_LIMIT, O_CURSOR);
-COMMAND(DEVICES, devices, "looks at devices and revokes them", "list --subject alice",
-        "list; show ID; revoke ID --reason TEXT.", O_USER, O_SUBJECT, O_REASON, O_LIMIT, O_CURSOR);
+        O_TENANT, O_REASON, O_EXPIRES, O_LIMIT, O_CURSOR);
+COMMAND(DEVICES, devices, "looks at devices, revokes and erases them", "list --subject alice",
+        "list; show ID; revoke ID --reason TEXT; erase ID --basis TEXT: all that is known of it, "
+        "while its user stays.",
+        O_BASIS, O_USER, O_SUBJECT, O_TENANT, O_REASON, O_LIMIT, O_CURSOR);
 COMMAND(TICKETS, tickets, "looks at tickets and revokes them", "list",
         "list [--device ID]; show ID; revoke ID --reason TEXT.",
         {"device", 0, EMK_CLI_WORD, "ID", "of this device only", false}, O_REASON, O_LIMIT,
         O_CURSOR);
 COMMAND(DECISIONS, decisions, "shows what was decided, and why", "list --subject alice",
         "list; show ID: the decision with its reasons, and the event as the engine saw it.", O_USER,
-        O_SUBJECT, O_LIMIT, O_CURSOR);
+        O_SUBJECT, O_TENANT, O_LIMIT, O_CURSOR);
+COMMAND(
+    RISK, risk, "shows and changes what the fraud engine thinks", "show subject:alice",
+    "show USER: score, rules and the newest decisions; label USER fraud|ok|unsure --reason TEXT; "
+    "review USER, clear USER --reason TEXT; forget USER; with --device the word is a device's "
+    "id. engine: its rule set; switch normal|open|closed --reason TEXT: the emergency switch.",
+    {"device", 0, EMK_CLI_FLAG, NULL, "about a device, not a user", false}, O_TENANT, O_REASON);
 COMMAND(MODELS, models, "lists the catalogue, withdrawn models included", "list",
         "list [--name NAME].", {"name", 0, EMK_CLI_WORD, "NAME", "versions of this model", false},
         O_LIMIT, O_CURSOR);
@@ -815,6 +988,25 @@ COMMAND(
 COMMAND(KEYS, keys, "makes and revokes keys of services", "list",
         "list; add NAME --scopes LIST [--expires TIME]: the key is shown this once; revoke ID.",
         O_SCOPES, O_EXPIRES, O_LIMIT, O_CURSOR);
+COMMAND(
+    SIGNING, signing, "shows and rotates the keys that sign", "list",
+    "list; rotate issuer|sealing --reason TEXT: a new key from now on, which devices learn by a "
+    "certificate of the old one; retire ID --reason TEXT: what that former issuer key signed is "
+    "not taken any more. Before the last certificate of it is over that takes --force.",
+    O_REASON, {"force", 0, EMK_CLI_FLAG, NULL, "retire a key that is still needed", false});
+COMMAND(WEBHOOKS, webhooks, "shows where webhooks go, tests and stops them", "list",
+        "list; test NAME, disable NAME, enable NAME --reason TEXT. Targets are configured in "
+        "earmarkd.yaml; a disabled one gets nothing, and what waits for it goes on waiting.",
+        O_REASON);
+COMMAND(CAMPAIGNS, campaigns, "decides upon groups that act in lockstep", "list",
+        "list; show ID: its members; run --reason TEXT: look for groups now; approve ID --reason "
+        "TEXT bans each member, withdraw ID --reason TEXT lifts that again; refuse ID --reason "
+        "TEXT leaves them alone.",
+        O_REASON, O_LIMIT, O_CURSOR);
+COMMAND(RELOAD, reload, "reads the server's files again", "show",
+        "show: how old roots, token keys, firewall, rules and certificates are; now --reason TEXT: "
+        "reads them again, as SIGHUP does. What is not good stays as it was.",
+        O_REASON);
 COMMAND(OPERATORS, operators, "makes, changes and disables operators", "list",
         "list; add NAME --scopes LIST; change NAME --scopes LIST [--disable], which ends that "
         "operator's sessions. Nobody gives scopes that they do not have.",

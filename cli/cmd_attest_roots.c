@@ -2,7 +2,7 @@
 #include "cli/attest_input.h"
 #include "cli/commands.h"
 #include "cli/files.h"
-#include "cli/http.h"
+#include "core/fetch/fetch.h"
 #include "cli/os_files.h"
 #include "cli/text.h"
 #include "core/base/os_file.h"
@@ -210,11 +210,11 @@ static emk_status from_file(update *u, const char *path)
  * can only refuse devices, a root that was swapped lets anybody in. */
 static emk_status from_url(update *u, const char *url)
 {
-    emk_http_request get = {.method = "GET",
+    emk_fetch_request get = {.method = "GET",
                             .url = url,
                             .max_response = FILE_MAX,
                             .ca_file = emk_cli_option_value(u->cli, "ca-file")};
-    emk_http_response got = {0};
+    emk_fetch_response got = {0};
     emk_roots_row row = u->given;
     emk_status st;
 
@@ -229,7 +229,7 @@ static emk_status from_url(update *u, const char *url)
     if (!u->has_age)
         row.max_age_s = emk_roots_default_age(row.role);
     emk_buf_init(&got.body, FILE_MAX);
-    st = emk_cli_about(u->cli, emk_http_run(&get, &got, &u->cli->error), url);
+    st = emk_cli_about(u->cli, emk_fetch_run(&get, &got, &u->cli->error), url);
     if (st == EMK_OK && got.code != 200)
         st = emk_cli_about(
             u->cli, emk_fail(&u->cli->error, EMK_E_IO, "attest: the server's answer", got.code),

@@ -71,6 +71,8 @@ static emk_status run_init(emk_cli *cli)
     if (st == EMK_OK)
         st = write_enrolment(cli, &device, path);
     if (st == EMK_OK)
+        st = emk_cli_device_made(cli, &device);
+    if (st == EMK_OK)
         show_made(cli, &device, path);
     emk_cli_device_close(&device);
     return st;
@@ -141,6 +143,8 @@ static const char *const init_paragraphs[] = {
     "signed: see `earmark device pcr-policy`. pkcs11: keys made in the token, which asks for its "
     "own PIN; counters and waiting requests are kept in software beside it. auto: tpm2 where this "
     "user can use one, else soft; earmark says which.",
+    "Where it was cut short, give the command again: it removes what was left, in TPM and token "
+    "too, and makes the device anew. Until then no other command opens it.",
     NULL};
 
 static const emk_cli_option init_options[] = {
@@ -180,6 +184,7 @@ static const emk_cli_exit init_exits[] = {
     {EMK_E_UNSUPPORTED, "this build has no such key holder, or the token cannot do it"},
     {EMK_E_IO, "there is no TPM, or no such token"},
     {EMK_E_SEALED, "the token refused the PIN"},
+    {EMK_E_BUSY, "another `device init` is at work there, or the token is locked"},
     {0},
 };
 

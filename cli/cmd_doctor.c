@@ -226,17 +226,18 @@ static const char *const paragraphs[] = {
     "could be made with, and for each that cannot be used, why not; and what to do about what is "
     "missing.",
     "With --guard it says instead what a guard finds here: debuggers, hooks, instrumentation, "
-    "rooted "
-    "devices; for each signal what it sees, what honest thing looks like it, and what each level "
-    "would do about it.",
+    "rooted devices; for each signal that was found what it sees, what honest thing looks like it, "
+    "what to do, and what each level would do about it. A model's policy names the least level; "
+    "what is allowed, and what single signals do, is the app's: --allow and --override try it.",
     NULL};
 
 static const emk_cli_option options[] = {
     {"for", 0, EMK_CLI_FILE, "MODEL", "judge the memory limits for this model's size", false},
-    {"guard", 0, EMK_CLI_FLAG, NULL, "say what a guard finds here, and explain every signal",
-     false},
+    {"guard", 0, EMK_CLI_FLAG, NULL, "say what a guard finds here, and what to do about it", false},
+    {"all", 0, EMK_CLI_FLAG, NULL, "with --guard: explain every signal, found or not", false},
     EMK_CLI_OPTION_ALLOW,
     EMK_CLI_OPTION_ENGINE,
+    EMK_CLI_OPTION_OVERRIDE,
     EMK_CLI_OPTION_TCTI,
     {"module", 0, EMK_CLI_FILE, "FILE", "pkcs11: try this token's library", false},
     {"token", 0, EMK_CLI_WORD, "NAME", "pkcs11: the token's label, or a pkcs11: URI", false},
@@ -257,7 +258,7 @@ static const emk_cli_exit exits[] = {
 const emk_cli_command EMK_CLI_DOCTOR = {
     .name = "doctor",
     .summary = "says what this machine offers",
-    .synopsis = "[--for MODEL | --guard] [--tcti NAME] [--module FILE --token NAME]",
+    .synopsis = "[--for MODEL | --guard [--all]] [--tcti NAME] [--module FILE --token NAME]",
     .paragraphs = paragraphs,
     .options = options,
     .examples = examples,

@@ -69,6 +69,11 @@ static emk_status compare(emk_cli *cli, const enrolling *x, const char *path)
     return emk_cli_about(cli, st, path);
 }
 
+static bool knows_server(const enrolling *x)
+{
+    return emk_client_knows_key(x->device.client, emk_span_of(x->issuer.bytes, x->issuer.len));
+}
+
 static emk_status choose_keys(emk_cli *cli, emk_cli_keys *keys)
 {
     const char *kind = emk_cli_option_value(cli, "keystore");
@@ -103,6 +108,8 @@ static emk_status make_device(emk_cli *cli, enrolling *x, const char *dir)
         st = compare(cli, x, issuer);
     if (st == EMK_OK)
         st = emk_cli_device_make(cli, &in, &x->device);
+    if (st == EMK_OK) /* what fails from here on, the next enrol goes on with */
+        st = emk_cli_device_made(cli, &x->device);
     if (st == EMK_OK && !issuer)
         emk_cli_remark(cli, "the issuer's key is the one that %s gave; to pin it: --issuer FILE",
                        x->profile.url);
@@ -136,7 +143,10 @@ static emk_status open_device(emk_cli *cli, enrolling *x)
         st = emk_cli_device_open(cli, &x->device);
     if (st == EMK_OK)
         st = emk_cli_join(cli, dir, "issuer.pub", pinned);
-    return st == EMK_OK ? compare(cli, x, pinned) : st;
+    if (st != EMK_OK || knows_server(x))
+        return st;
+    st = emk_cli_issuer_learn(cli, &x->profile, &x->device); /* the issuer may have a newer key */
+    return st == EMK_OK && !knows_server(x) ? compare(cli, x, pinned) : st;
 }
 
 /* ---- who asks ---- */

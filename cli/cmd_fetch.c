@@ -221,6 +221,8 @@ static emk_status accept_from(emk_cli *cli, fetching *x, const emk_source *seale
     st = emk_cli_delivery_get(cli, &x->delivery, "ticket", &ticket);
     if (st == EMK_OK && emk_cli_delivery_has(cli, &x->delivery, "lease"))
         st = emk_cli_delivery_get(cli, &x->delivery, "lease", &lease);
+    if (st == EMK_OK)
+        st = emk_cli_issuer_catch_up(cli, &x->on, emk_buf_span(&ticket));
     if (st == EMK_OK) {
         in.ticket = emk_buf_span(&ticket);
         in.lease = emk_buf_span(&lease);

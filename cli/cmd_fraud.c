@@ -1,10 +1,12 @@
 /* check, replay, diff and explain; simulate is in cmd_fraud_simulate.c. */
+#include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/files.h"
 #include "cli/fraud.h"
 #include "cli/text.h"
 #include "core/base/alloc.h"
 #include "core/base/os_parallel.h"
+#include "server/fraud/explore.h"
 
 #include <string.h>
 
@@ -127,14 +129,57 @@ static void finish(job *j)
     emk_fraud_ruleset_free(j->baseline);
 }
 
+/* What the explore arm learnt, with the labels of users. */
+typedef struct learning {
+    const emk_fraud_labels *labels;
+    emk_fraud_explored explored;
+} learning;
+
+static void learn(void *self, uint64_t line, const emk_fraud_event *ev, const emk_fraud_decision *d)
+{
+    learning *l = self;
+    const emk_fraud_case *c = NULL;
+
+    (void)line;
+    if (d->explore_ppm && l->labels && emk_fraud_has(ev, EMK_FRAUD_F_USER))
+        c = emk_fraud_case_find(l->labels,
+                                emk_fraud_case_key("user", ev->f[EMK_FRAUD_F_USER].text));
+    emk_fraud_explored_add(&l->explored, d, c ? c->label : EMK_FRAUD_UNSURE_LABEL, c && c->key);
+}
+
+static void put_learnt(emk_cli *cli, const learning *l)
+{
+    emk_cli_begin_list(&cli->out, "explore");
+    for (unsigned a = 0; a < EMK_FRAUD_ACTIONS; a++) {
+        const emk_fraud_explored_row *row = &l->explored.of[a];
+
+        if (!row->eligible)
+            continue;
+        emk_cli_begin(&cli->out, NULL);
+        emk_cli_put_string(&cli->out, "would", EMK_FRAUD_ACTION_NAME[a]);
+        emk_cli_put_number(&cli->out, "eligible", row->eligible);
+        emk_cli_put_number(&cli->out, "let_through", row->taken);
+        emk_cli_put_number(&cli->out, "labelled", row->labelled);
+        if (row->labelled)
+            emk_cli_put_number(&cli->out, "precision_ppm", emk_fraud_explored_precision(row));
+        emk_cli_end(&cli->out);
+    }
+    emk_cli_end(&cli->out);
+}
+
 static emk_status run_replay(emk_cli *cli)
 {
     const emk_crypto *c = NULL;
+    learning learnt;
     job j;
     emk_status st;
 
     memset(&j, 0, sizeof j);
+    memset(&learnt, 0, sizeof learnt);
     st = prepare(cli, &j);
+    learnt.labels = j.o.labels;
+    j.o.watch = learn;
+    j.o.watch_self = &learnt;
     if (st == EMK_OK)
         st = emk_cli_crypto(cli, &c);
     if (st == EMK_OK)
@@ -149,6 +194,8 @@ static emk_status run_replay(emk_cli *cli)
     }
     if (st == EMK_OK)
         emk_cli_fraud_report(cli, j.rules, j.report, &j.o);
+    if (st == EMK_OK)
+        put_learnt(cli, &learnt);
     finish(&j);
     return st;
 }
@@ -193,11 +240,38 @@ static void put_reason(emk_cli *cli, const emk_fraud_ruleset *rs, const emk_frau
     emk_cli_end(&cli->out);
 }
 
-/* What would have had to be different for the next milder answer. */
+/* "ID-101 (n >= 3: 5, not 3)" for each of the first n rules. */
+static void name_rules(const emk_fraud_ruleset *rs, const emk_fraud_decision *d, unsigned n,
+                       char *out, size_t cap)
+{
+    emk_fraud_rule_info info;
+    size_t len = 0;
+
+    for (unsigned i = 0; n > 0 && i < d->n_reasons && len < cap; i++) {
+        const emk_fraud_reason *r = &d->reason[i];
+
+        if (r->shadow)
+            continue;
+        emk_fraud_ruleset_rule(rs, r->rule, &info);
+        len +=
+            (size_t)snprintf(out + len, cap - len, "%s%s (%s", len ? ", " : "", info.id, info.when);
+        if (len < cap && r->now)
+            len += (size_t)snprintf(out + len, cap - len, ": it was %lld, the limit is %lld",
+                                    (long long)r->value / EMK_FRAUD_MILLI,
+                                    (long long)r->limit / EMK_FRAUD_MILLI);
+        if (len < cap)
+            len += (size_t)snprintf(out + len, cap - len, ")");
+        n--;
+    }
+}
+
+/* What would have had to be different for a milder answer. */
 static void put_change(emk_cli *cli, const emk_fraud_ruleset *rs, const emk_fraud_decision *d)
 {
-    int64_t over = d->score - emk_fraud_ruleset_enter(rs, d->action);
-    emk_fraud_rule_info info;
+    int64_t adds[EMK_FRAUD_REASONS];
+    char rules[512] = "", text[640];
+    emk_fraud_action then = EMK_FRAUD_ALLOW;
+    unsigned n = 0;
 
     if (d->action == EMK_FRAUD_ALLOW)
         return;
@@ -206,20 +280,21 @@ static void put_change(emk_cli *cli, const emk_fraud_ruleset *rs, const emk_frau
                            "a ban was there before: its end, or admin.unban");
         return;
     }
-    put_milli(cli, "score_over_limit", over);
-    for (unsigned i = 0; i < d->n_reasons; i++) {
-        emk_fraud_ruleset_rule(rs, d->reason[i].rule, &info);
-        if (!d->reason[i].shadow && d->reason[i].add > over) {
-            char text[160];
-
-            snprintf(text, sizeof text, "without %s (%s) it would have been milder", info.id,
-                     info.when);
-            emk_cli_put_string(&cli->out, "would_change", text);
-            return;
-        }
-    }
-    emk_cli_put_string(&cli->out, "would_change",
-                       "no single rule: several would have to fall away");
+    put_milli(cli, "score_over_limit", d->score - emk_fraud_ruleset_enter(rs, d->action));
+    for (unsigned i = 0; i < d->n_reasons; i++)
+        if (!d->reason[i].shadow)
+            adds[n++] = d->reason[i].add;
+    n = emk_fraud_counterfactual(rs, d->action, d->score, adds, n, &then);
+    name_rules(rs, d, n, rules, sizeof rules);
+    if (d->flags & EMK_FRAUD_IS_HELD)
+        snprintf(text, sizeof text, "an earlier %s still holds: %s",
+                 EMK_FRAUD_ACTION_NAME[d->action], "its time, a passed challenge, or admin.clear");
+    else if (n)
+        snprintf(text, sizeof text, "without %s it would have been %s", rules,
+                 EMK_FRAUD_ACTION_NAME[then]);
+    else
+        snprintf(text, sizeof text, "%s", "no rule alone or together: the emergency switch");
+    emk_cli_put_string(&cli->out, "would_change", text);
 }
 
 static void watch(void *self, uint64_t line, const emk_fraud_event *ev, const emk_fraud_decision *d)
@@ -250,7 +325,33 @@ static void watch(void *self, uint64_t line, const emk_fraud_event *ev, const em
     emk_cli_end(&cli->out);
 }
 
-static emk_status run_explain(emk_cli *cli)
+/* A decision that a server stored, with the rules that counted. */
+static emk_status explain_stored(emk_cli *cli)
+{
+    char path[256];
+    emk_cli_admin_call call = {.method = "GET", .path = path};
+    emk_cli_answer answer;
+    emk_cli_admin a;
+    const char *id = emk_cli_operand_at(cli, 0);
+    emk_status st;
+
+    if (strlen(id) == 0 || strlen(id) > 128 ||
+        strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") !=
+            strlen(id))
+        return emk_cli_usage(cli, "this is not the id of a decision");
+    (void)snprintf(path, sizeof path, "/v1/admin/decisions/%s", id);
+    st = emk_cli_admin_open(cli, true, &a);
+    if (st == EMK_OK) {
+        st = emk_cli_admin_run(cli, &a, &call, &answer);
+        if (st == EMK_OK && answer.json)
+            emk_cli_admin_show(cli, NULL, answer.json);
+        emk_cli_answer_done(&answer);
+    }
+    emk_cli_admin_close(&a);
+    return st;
+}
+
+static emk_status explain_event(emk_cli *cli)
 {
     const emk_crypto *c = NULL;
     asked a = {.cli = cli, .id = emk_span_str(emk_cli_operand_at(cli, 0))};
@@ -270,6 +371,18 @@ static emk_status run_explain(emk_cli *cli)
         st = emk_fail(&cli->error, EMK_E_NOT_FOUND, "fraud explain: no event has this id", 0);
     finish(&j);
     return st;
+}
+
+/* From a log of events, or from a server that decided. */
+static emk_status run_explain(emk_cli *cli)
+{
+    bool rules = emk_cli_option_given(cli, "rules"), events = emk_cli_option_given(cli, "events");
+
+    if (!rules && !events)
+        return explain_stored(cli);
+    if (!rules || !events || emk_cli_option_given(cli, "server"))
+        return emk_cli_usage(cli, "--rules and --events together, or --server");
+    return explain_event(cli);
 }
 
 /* ---- tables ---- */
@@ -400,30 +513,43 @@ const emk_cli_command EMK_CLI_FRAUD_DIFF = {
 };
 
 static const emk_cli_operand explain_operands[] = {
-    {"EVENT", EMK_CLI_WORD, "the id of the event that was decided", false},
+    {"EVENT", EMK_CLI_WORD, "the id of the event; with --server, of the decision", false},
     {0},
 };
 static const char *const explain_paragraphs[] = {
     "Replays the log up to one event and shows its decision: every reason with the value it saw "
     "and the limit, and what would have had to be different for a milder answer.",
+    "Without --rules and --events it asks the server of `earmark admin login` (or --server) for a "
+    "decision that it stored.",
     NULL};
 static const emk_cli_option explain_options[] = {
-    RULES, EVENTS, UNTIL, THREADS, {0},
+    {"rules", 0, EMK_CLI_FILE, "FILE", "the rule set", false},
+    {"events", 0, EMK_CLI_FILE, "FILE", "the events, JSON lines; - is standard input", false},
+    UNTIL,
+    THREADS,
+    EMK_CLI_OPTION_SERVER,
+    EMK_CLI_OPTION_CA,
+    EMK_CLI_OPTION_PIN,
+    EMK_CLI_OPTION_SESSION,
+    EMK_CLI_OPTION_PASSWORD,
+    {0},
 };
 static const emk_cli_example explain_examples[] = {
     {"Why was this refused?",
      "earmark fraud explain 01K3ABC --rules rules/base.yaml --events e.jsonl"},
+    {"And what did the server say?",
+     "earmark fraud explain hE3kq0aVt8s9mB2c --server https://models.example.com"},
     {0},
 };
 static const emk_cli_exit explain_exits[] = {
-    {EMK_E_NOT_FOUND, "no event of the log has this id"},
+    {EMK_E_NOT_FOUND, "no event of the log, or no decision of the server, has this id"},
     {EMK_E_FORMAT, "the rule set does not compile"},
     {0},
 };
 const emk_cli_command EMK_CLI_FRAUD_EXPLAIN = {
     .name = "fraud explain",
     .summary = "says why an event was decided as it was",
-    .synopsis = "EVENT --rules FILE --events FILE",
+    .synopsis = "EVENT (--rules FILE --events FILE | --server URL)",
     .paragraphs = explain_paragraphs,
     .operands = explain_operands,
     .options = explain_options,

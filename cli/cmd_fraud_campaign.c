@@ -51,6 +51,8 @@ static void put_group(emk_cli *cli, const emk_fraud_campaigns *c, size_t from, s
     for (size_t i = from; i < to; i++) {
         emk_cli_begin(&cli->out, NULL);
         emk_cli_put_string(&cli->out, "user", c->member[i].user);
+        if (c->member[i].tenant[0])
+            emk_cli_put_string(&cli->out, "tenant", c->member[i].tenant);
         emk_cli_put_number(&cli->out, "acted_with", c->member[i].links);
         emk_cli_end(&cli->out);
     }

@@ -88,6 +88,8 @@ static emk_status exchange_and_take(emk_cli *cli, emk_cli_online *x, const char 
     emk_buf_init(&answer, EMK_MESSAGE_MAX);
     st = exchange(cli, x, name, &answer);
     if (st == EMK_OK)
+        st = emk_cli_issuer_catch_up(cli, x, emk_buf_span(&answer));
+    if (st == EMK_OK)
         st = emk_client_lease_accept(x->device.client, emk_buf_span(&answer), lease, &cli->error);
     emk_buf_done(&answer);
     return st;
@@ -101,7 +103,7 @@ static emk_status renew(emk_cli *cli, emk_cli_online *x, const char *name)
     /* Leases are told apart by their second: two in one are one. */
     if (st == EMK_E_STALE) {
         cli->error = (emk_error){.status = EMK_OK};
-        emk_http_pause(1, 1);
+        emk_fetch_pause(1, 1);
         st = exchange_and_take(cli, x, name, &lease);
     }
     if (st == EMK_OK)

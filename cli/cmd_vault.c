@@ -26,6 +26,15 @@ static void show_details(emk_cli_out *o, const emk_client_entry *entry)
     }
 }
 
+static void show_why(emk_cli_out *o, const emk_client_entry *entry)
+{
+    const char *advice = emk_cli_guard_entry_advice(entry->status, entry->why);
+
+    if (entry->why)
+        emk_cli_put_string(o, "why", entry->why);
+    emk_cli_put_string(o, "advice", advice ? advice : emk_status_fix(entry->status));
+}
+
 static emk_status show_entry(void *self, const emk_client_entry *entry, emk_error *e)
 {
     emk_cli_out *o = self;
@@ -37,6 +46,8 @@ static emk_status show_entry(void *self, const emk_client_entry *entry, emk_erro
     emk_cli_put_string(o, "status", emk_status_name(entry->status));
     if (entry->status == EMK_OK)
         show_details(o, entry);
+    else
+        show_why(o, entry);
     emk_cli_end(o);
     return EMK_OK;
 }
@@ -60,6 +71,7 @@ emk_status emk_cli_vault_list(emk_cli *cli)
 typedef struct verdict {
     emk_cli_out *out;
     size_t good, bad;
+    size_t elsewhere; /* bound to another program, which alone can say */
     emk_status worst; /* the first that was found */
 } verdict;
 
@@ -69,6 +81,8 @@ static emk_status judge_entry(void *self, const emk_client_entry *entry, emk_err
 
     if (entry->status == EMK_OK) {
         v->good++;
+    } else if (emk_cli_guard_entry_advice(entry->status, entry->why)) {
+        v->elsewhere++;
     } else {
         v->bad++;
         v->worst = v->worst == EMK_OK ? entry->status : v->worst;
@@ -92,6 +106,11 @@ static emk_status run_verify(emk_cli *cli)
         return st;
     emk_cli_put_number(&cli->out, "good", v.good);
     emk_cli_put_number(&cli->out, "bad", v.bad);
+    if (v.elsewhere) {
+        emk_cli_put_number(&cli->out, "not_checked", v.elsewhere);
+        emk_cli_remark(cli, "what is bound to another program's guard was not checked: only that "
+                            "program can");
+    }
     if (v.bad) { /* the list is the result, and the exit code says that it is not all good */
         cli->exit_code = (int)v.worst;
         emk_cli_remark(cli,
@@ -238,10 +257,10 @@ static emk_status run_rewrap(emk_cli *cli)
 /* ---- tables ---- */
 
 static const emk_cli_option options[] = {
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
-    {0},
+    EMK_CLI_OPTION_GUARD,         EMK_CLI_OPTION_ALLOW,
+    EMK_CLI_OPTION_ENGINE,        EMK_CLI_OPTION_OVERRIDE,
+    EMK_CLI_OPTION_DEVICE_DIR,    EMK_CLI_OPTION_PASSPHRASE_FILE,
+    EMK_CLI_OPTION_PASSPHRASE_FD, {0},
 };
 
 static const char *const list_paragraphs[] = {
@@ -268,7 +287,8 @@ const emk_cli_command EMK_CLI_VAULT_LIST = {
 static const char *const verify_paragraphs[] = {
     "Reads every byte of every model in the vault and checks it: form, seals, counters. Opens "
     "nothing for use and counts nothing. The exit code is 0 when all is good, else that of the "
-    "first entry that is not; the list names them all.",
+    "first entry that is not; the list names them all. What is bound to the guard of another "
+    "program (or another build of it) is no damage, and cannot be checked here.",
     NULL};
 
 static const emk_cli_example verify_examples[] = {
@@ -331,6 +351,7 @@ static const emk_cli_option rewrap_options[] = {
     EMK_CLI_OPTION_GUARD,
     EMK_CLI_OPTION_ALLOW,
     EMK_CLI_OPTION_ENGINE,
+    EMK_CLI_OPTION_OVERRIDE,
     EMK_CLI_OPTION_DEVICE_DIR,
     EMK_CLI_OPTION_PASSPHRASE_FILE,
     EMK_CLI_OPTION_PASSPHRASE_FD,

@@ -121,7 +121,7 @@ void emk_cli_delivery_clear(emk_cli *cli, const emk_cli_delivery *d, bool keep)
         emk_cli_delivery_drop(cli, d, *name);
 }
 
-static bool parse_blob(const char *text, emk_cli_blob *out)
+bool emk_cli_blob_parse(const char *text, emk_cli_blob *out)
 {
     emk_cli_scan s = {text, false};
 
@@ -149,7 +149,7 @@ emk_status emk_cli_blob_get(emk_cli *cli, const emk_cli_delivery *d, emk_cli_blo
     if (st == EMK_OK) {
         memcpy(text, b.p, b.len);
         text[b.len] = 0;
-        if (!parse_blob(text, out))
+        if (!emk_cli_blob_parse(text, out))
             st = emk_fail(&cli->error, EMK_E_FORMAT, "fetch: its file `blob` is damaged", 0);
     }
     emk_buf_done(&b);

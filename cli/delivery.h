@@ -47,6 +47,8 @@ void emk_cli_delivery_drop(emk_cli *cli, const emk_cli_delivery *d, const char *
 /* Removes all but the receipt (and the sealed file, ticket and lease when `keep`). */
 void emk_cli_delivery_clear(emk_cli *cli, const emk_cli_delivery *d, bool keep);
 
+/* Fills *out from the text of `blob`; false when it is damaged. */
+bool emk_cli_blob_parse(const char *text, emk_cli_blob *out) EMK_MUST_CHECK;
 emk_status emk_cli_blob_get(emk_cli *cli, const emk_cli_delivery *d,
                             emk_cli_blob *out) EMK_MUST_CHECK;
 emk_status emk_cli_blob_put(emk_cli *cli, const emk_cli_delivery *d,

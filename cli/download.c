@@ -17,7 +17,7 @@ typedef struct getting {
     emk_cli *cli;
     const emk_cli_remote *remote;
     const emk_cli_blob *blob;
-    emk_http_response http;
+    emk_fetch_response http;
     emk_cli_progress bar;
     int fd;
     uint64_t have; /* bytes in the file */
@@ -87,7 +87,7 @@ static emk_status one_try(getting *g)
     const emk_cli_profile *p = g->remote->profile;
     char range[64], if_range[EMK_CLI_ETAG_MAX + 16];
     const char *headers[] = {g->have > 0 ? range : NULL, if_range, NULL};
-    emk_http_request request = {.method = "GET",
+    emk_fetch_request request = {.method = "GET",
                                 .url = g->blob->url,
                                 .headers = headers,
                                 .write = take,
@@ -108,7 +108,7 @@ static emk_status one_try(getting *g)
     g->http.body.len = 0;
     g->http.code = 0;
     g->http.retry_after_s = 0;
-    return emk_http_run(&request, &g->http, &g->cli->error);
+    return emk_fetch_run(&request, &g->http, &g->cli->error);
 }
 
 /* An answer that is no part of the file. */
@@ -133,14 +133,14 @@ static emk_status judge(getting *g, emk_status st)
     if (g->http.code / 100 != 2)
         return refusal(g);
     if (g->have < g->blob->size) /* the server ended in order, and too early */
-        return emk_fail(&g->cli->error, EMK_E_IO, "fetch: the file ended early", EMK_HTTP_WHERE);
+        return emk_fail(&g->cli->error, EMK_E_IO, "fetch: the file ended early", EMK_FETCH_WHERE);
     return EMK_OK;
 }
 
 static bool may_wait(const getting *g, emk_status st)
 {
     if (st == EMK_E_IO)
-        return g->cli->error.where >= EMK_HTTP_WHERE;
+        return g->cli->error.where >= EMK_FETCH_WHERE;
     return st == EMK_E_BUSY && g->http.retry_after_s <= EMK_CLI_WAIT_MAX_S;
 }
 
@@ -166,9 +166,9 @@ static emk_status run(getting *g)
         if (!may_wait(g, st) || empty >= TRIES)
             break;
         forget_failure(g->cli);
-        emk_http_pause(empty + 1, g->http.retry_after_s);
+        emk_fetch_pause(empty + 1, g->http.retry_after_s);
     }
-    if (st == EMK_E_IO && g->cli->error.where >= EMK_HTTP_WHERE)
+    if (st == EMK_E_IO && g->cli->error.where >= EMK_FETCH_WHERE)
         st = emk_cli_advise(g->cli, st,
                             "Run this again: it goes on where it stopped, while the server keeps "
                             "the sealed model (some minutes).");

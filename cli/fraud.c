@@ -21,8 +21,10 @@ emk_status emk_cli_fraud_rules(emk_cli *cli, const char *path, emk_fraud_ruleset
     if (st == EMK_OK)
         st = emk_fraud_ruleset_new(c, path, emk_buf_span(&text), out, &d, &cli->error);
     emk_buf_done(&text);
-    if (st != EMK_OK && d.text[0])
+    if (st != EMK_OK && d.text[0]) {
+        st = emk_cli_advise(cli, st, "The language of rule sets: docs/spec/fraud-rules.md.");
         snprintf(cli->message, sizeof cli->message, "%.250s", d.text);
+    }
     return st == EMK_OK ? st : emk_cli_about(cli, st, path);
 }
 

@@ -21,6 +21,14 @@
         "engine", 0, EMK_CLI_WORD, "NAMES", "engines whose calls it watches, too", 0 \
     }
 
+#define EMK_CLI_OPTION_OVERRIDE                                                                    \
+    {                                                                                              \
+        "override", 0, EMK_CLI_WORD, "SIGNAL=ACTION",                                              \
+            "report, degrade, refuse or wipe for single signals, whatever the level says; commas " \
+            "between",                                                                             \
+            0                                                                                      \
+    }
+
 /* Gives the guard that --guard asks for, looking by itself from now on; *out is NULL where the
  * command has no such option or it says off.  EMK_E_USAGE and what the guard says. */
 emk_status emk_cli_guard_open(emk_cli *cli, emk_guard **out) EMK_MUST_CHECK;
@@ -28,6 +36,10 @@ emk_status emk_cli_guard_open(emk_cli *cli, emk_guard **out) EMK_MUST_CHECK;
 /* Adds advice to a refusal of the guard's, or of a policy that wants one; others pass. */
 emk_status emk_cli_guard_advise(emk_cli *cli, emk_status st);
 bool emk_cli_guard_refused(const emk_cli *cli, emk_status st);
+
+/* What to do about an entry that this program may not open for the guard's sake, though nothing is
+ * wrong with it; NULL for another reason. */
+const char *emk_cli_guard_entry_advice(emk_status st, const char *why);
 
 /* `doctor --guard`. */
 emk_status emk_cli_guard_show(emk_cli *cli) EMK_MUST_CHECK;

@@ -62,12 +62,13 @@ static emk_status pkcs11_make(emk_cli *cli, emk_cli_keys *k)
     return st;
 }
 
-static emk_status pkcs11_clear(emk_cli *cli, const emk_cli_keys_config *config)
+static emk_status pkcs11_clear(emk_cli *cli, const char *dir, const emk_cli_keys_config *config)
 {
     const emk_crypto *c = NULL;
     token t;
     emk_status st = emk_cli_crypto(cli, &c);
 
+    (void)dir;
     if (st != EMK_OK)
         return st;
     take_token(cli, config, &t);

@@ -35,6 +35,18 @@ static emk_status tpm2_make(emk_cli *cli, emk_cli_keys *k)
     return st;
 }
 
+static emk_status tpm2_clear(emk_cli *cli, const char *dir, const emk_cli_keys_config *config)
+{
+    const emk_tpm2_options o = options_of(config);
+    const emk_crypto *c = NULL;
+    emk_status st = emk_cli_crypto(cli, &c);
+
+    hush();
+    if (st == EMK_OK)
+        st = emk_tpm2_destroy(c, dir, &o, &cli->error);
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
 static emk_status tpm2_open(emk_cli *cli, const emk_cli_keys *k, emk_keystore *out)
 {
     emk_tpm2_options o = options_of(&k->config);
@@ -90,4 +102,4 @@ static emk_status tpm2_probe(emk_cli *cli, const emk_cli_keys_config *config)
 }
 
 const emk_cli_holder EMK_CLI_HOLDER_TPM2 = {
-    .name = "tpm2", .make = tpm2_make, .open = tpm2_open, .probe = tpm2_probe};
+    .name = "tpm2", .make = tpm2_make, .open = tpm2_open, .clear = tpm2_clear, .probe = tpm2_probe};

@@ -146,6 +146,8 @@ emk_status emk_cli_pin(emk_cli *cli, const char *whose, uint8_t *pin, size_t cap
     } else {
         st = emk_cli_passphrase(cli, whose, &typed);
         if (st != EMK_OK)
+            cli->fix[0] = '\0'; /* it spoke of a passphrase */
+        if (st != EMK_OK)
             return emk_cli_advise(cli, st,
                                   "These keys need a PIN: --passphrase-file FILE, EARMARK_PIN, or "
                                   "run this on a terminal.");
@@ -170,7 +172,8 @@ typedef struct advice {
 static const advice ADVICE[] = {
     {"tpm2: there is no TPM", EMK_E_IO,
      "No TPM answers: enable it in the firmware, see that /dev/tpmrm0 is there and that this user "
-     "is in its group (tss), or correct `tcti` in the device's file `keystore`."},
+     "is in its group (tss), or correct --tcti (of a device that is made: `tcti` in its file "
+     "`keystore`)."},
     {"tpm2:", EMK_E_IO, "The TPM failed: try again; if it stays so, restart the machine."},
     {"tpm2:", EMK_E_BUSY,
      "The TPM is locked after wrong PINs, or in use: it unlocks by itself (`tpm2_getcap "
@@ -189,7 +192,9 @@ static const advice ADVICE[] = {
      "device and fetch its models again."},
     {"tpm2:", EMK_E_LIMIT, "The TPM has no room: remove devices (or other indexes) it holds."},
     {"pkcs11: the module", EMK_E_IO,
-     "The token's library cannot be loaded: correct `module` in the device's file `keystore`."},
+     "The token's library cannot be loaded: correct --module (of a device that is made: `module` "
+     "in "
+     "its file `keystore`)."},
     {"pkcs11:", EMK_E_IO,
      "The token is not there or does not answer: plug it in, or see that its service runs and "
      "its configuration (for SoftHSM: SOFTHSM2_CONF) is found; then try again."},

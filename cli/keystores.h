@@ -39,8 +39,9 @@ typedef struct emk_cli_holder {
     const char *absent; /* why this build has none, and what to do; NULL: it has */
     emk_status (*make)(emk_cli *cli, emk_cli_keys *k);
     emk_status (*open)(emk_cli *cli, const emk_cli_keys *k, emk_keystore *out);
-    /* Removes what a `make` that was cut short left outside of the directory.  NULL: nothing. */
-    emk_status (*clear)(emk_cli *cli, const emk_cli_keys_config *config);
+    /* Removes what a `make`, also one that was cut short, left outside of the directory.  NULL:
+     * nothing. */
+    emk_status (*clear)(emk_cli *cli, const char *dir, const emk_cli_keys_config *config);
     /* EMK_OK when this machine has what it needs; else the error says what is the matter.
      * NULL: nothing is needed. */
     emk_status (*probe)(emk_cli *cli, const emk_cli_keys_config *config);

@@ -22,7 +22,7 @@
 #define STATE_FILE   "server.state"
 #define STATE_FIRST  "earmark-server-state-1\n"
 #define STATE_MAX    256u
-#define NONCE_MAX    64u
+#define NONCE_MAX    EMK_CLI_NONCE_MAX
 #define HEADERS      16u
 #define ARENA_MAX    (4u << 20)
 #define UNAUTHORIZED 401u
@@ -32,13 +32,10 @@ static const char *const WANTED[] = {"Earmark-Nonce", "Earmark-Counter", NULL};
 
 /* ---- what a device counts ---- */
 
-typedef struct counted {
-    uint64_t counter; /* used last */
-    char nonce[NONCE_MAX + 1];
-} counted;
+typedef emk_cli_counted counted;
 
 /* A state that is damaged or absent costs a round trip, no more. */
-static void state_parse(emk_span text, counted *out)
+void emk_cli_counted_parse(emk_span text, emk_cli_counted *out)
 {
     char copy[STATE_MAX + 1], nonce[NONCE_MAX + 1] = "";
     emk_cli_scan s = {NULL, false};
@@ -80,7 +77,7 @@ static emk_status state_update(emk_cli *cli, const char *dir, counted *seen, boo
     emk_buf_init(&old, STATE_MAX);
     if (emk_os_exists(path) && emk_os_read_file(path, STATE_MAX, &old, NULL) != EMK_OK)
         old.len = 0;
-    state_parse(emk_buf_span(&old), &now);
+    emk_cli_counted_parse(emk_buf_span(&old), &now);
     emk_buf_done(&old);
     if (seen->counter > now.counter)
         now.counter = seen->counter;
@@ -96,7 +93,7 @@ static emk_status state_update(emk_cli *cli, const char *dir, counted *seen, boo
 }
 
 /* A nonce or counter that came with an answer. */
-static emk_status state_learn(emk_cli *cli, const emk_cli_remote *r, const emk_http_response *http)
+static emk_status state_learn(emk_cli *cli, const emk_cli_remote *r, const emk_fetch_response *http)
 {
     const char *nonce = http->field[WANT_NONCE], *counter = http->field[WANT_COUNTER];
     counted seen = {.counter = 0};
@@ -127,7 +124,7 @@ typedef struct work {
     const char *header[HEADERS + 1];
     size_t n;
     uint8_t body_sha256[32];
-    emk_http_response http;
+    emk_fetch_response http;
 } work;
 
 static void forget_headers(work *w)
@@ -237,21 +234,21 @@ static emk_status add_headers(work *w)
 static emk_status one_try(work *w)
 {
     const emk_cli_profile *p = w->remote->profile;
-    emk_http_request request = {.method = w->call->method,
-                                .url = w->url,
-                                .headers = w->header,
-                                .body = w->call->body,
-                                .read = w->call->read,
-                                .rewind = w->call->rewind,
-                                .read_self = w->call->read_self,
-                                .body_len = w->call->body_len,
-                                .progress = w->call->progress,
-                                .progress_self = w->call->progress_self,
-                                .max_response = EMK_CLI_ANSWER_MAX,
-                                .ca_file = p->ca[0] ? p->ca : NULL,
-                                .pin = p->pin[0] ? p->pin : NULL,
-                                .want = WANTED,
-                                .allow_http = strncmp(p->url, "http:", 5) == 0};
+    emk_fetch_request request = {.method = w->call->method,
+                                 .url = w->url,
+                                 .headers = w->header,
+                                 .body = w->call->body,
+                                 .read = w->call->read,
+                                 .rewind = w->call->rewind,
+                                 .read_self = w->call->read_self,
+                                 .body_len = w->call->body_len,
+                                 .progress = w->call->progress,
+                                 .progress_self = w->call->progress_self,
+                                 .max_response = EMK_CLI_ANSWER_MAX,
+                                 .ca_file = p->ca[0] ? p->ca : NULL,
+                                 .pin = p->pin[0] ? p->pin : NULL,
+                                 .want = WANTED,
+                                 .allow_http = strncmp(p->url, "http:", 5) == 0};
     emk_status st;
 
     w->http.body.len = 0;
@@ -260,7 +257,7 @@ static emk_status one_try(work *w)
     w->http.field[WANT_NONCE][0] = w->http.field[WANT_COUNTER][0] = 0;
     st = add_headers(w);
     if (st == EMK_OK)
-        st = emk_http_run(&request, &w->http, &w->cli->error);
+        st = emk_fetch_run(&request, &w->http, &w->cli->error);
     forget_headers(w);
     return st;
 }
@@ -307,14 +304,14 @@ static bool again(const work *w, emk_status st, const emk_cli_answer *a, unsigne
     const emk_cli_call *c = w->call;
     bool may = c->again || c->once || strcmp(c->method, "GET") == 0;
     bool passing = st == EMK_OK ? is_passing(a->code)
-                                : st == EMK_E_IO && w->cli->error.where >= EMK_HTTP_WHERE && may;
+                                : st == EMK_E_IO && w->cli->error.where >= EMK_FETCH_WHERE && may;
 
     if (!passing || tries >= EMK_CLI_RETRIES ||
         (st == EMK_OK && a->retry_after_s > EMK_CLI_WAIT_MAX_S))
         return false;
     emk_cli_remark(w->cli, "%s; trying again",
                    st == EMK_OK ? "the server asks to wait" : "the server cannot be reached");
-    emk_http_pause(tries + 1, st == EMK_OK ? a->retry_after_s : 0);
+    emk_fetch_pause(tries + 1, st == EMK_OK ? a->retry_after_s : 0);
     return true;
 }
 
@@ -331,7 +328,7 @@ static emk_status explain_network(emk_cli *cli, const emk_cli_remote *r, emk_sta
             emk_cli_advise(cli, st,
                            "This is not the server that is expected, or its certificate is from "
                            "an authority of your own: name that with --ca FILE. Nothing was sent.");
-    if (st == EMK_E_IO && cli->error.where >= EMK_HTTP_WHERE)
+    if (st == EMK_E_IO && cli->error.where >= EMK_FETCH_WHERE)
         st = emk_cli_advise(cli, st,
                             "See that the server runs and that its name, port and https are right; "
                             "then run this again: it goes on where it stopped.");
@@ -390,7 +387,12 @@ emk_status emk_cli_remote_call(emk_cli *cli, const emk_cli_remote *r, const emk_
 
 emk_status emk_cli_member_bytes(emk_cli *cli, const emk_dom *object, const char *name, emk_buf *out)
 {
-    const emk_dom *node = emk_dom_get_kind(object, name, EMK_DOM_STRING);
+    return emk_cli_dom_bytes(cli, emk_dom_get(object, name), out);
+}
+
+emk_status emk_cli_dom_bytes(emk_cli *cli, const emk_dom *text, emk_buf *out)
+{
+    const emk_dom *node = text && text->kind == EMK_DOM_STRING ? text : NULL;
     size_t cap = node ? node->text.len / 4 * 3 + 3 : 0, len = 0;
     uint8_t *room;
     emk_status st;

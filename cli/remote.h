@@ -11,11 +11,12 @@
 
 #include "cli/arena.h"
 #include "cli/device.h"
-#include "cli/http.h"
 #include "cli/json_dom.h"
+#include "core/fetch/fetch.h"
 #include "core/seal/cose.h"
 
 #define EMK_CLI_URL_MAX    256u
+#define EMK_CLI_NONCE_MAX  64u
 #define EMK_CLI_TOKEN_MAX  8192u
 #define EMK_CLI_ANSWER_MAX (256u << 10) /* bytes of a JSON answer */
 #define EMK_CLI_RETRIES    5u           /* after failures that pass */
@@ -54,9 +55,19 @@ typedef struct emk_cli_profile {
     char attestation[16];        /* what it showed, and shows again unless told otherwise */
 } emk_cli_profile;
 
+/* What a device counts for one server. */
+typedef struct emk_cli_counted {
+    uint64_t counter; /* used last */
+    char nonce[EMK_CLI_NONCE_MAX + 1];
+} emk_cli_counted;
+/* Fills out from the text of its file; one that is damaged is as none: that costs a round trip. */
+void emk_cli_counted_parse(emk_span text, emk_cli_counted *out);
+
 /* Fills out from --server, --ca and --pin, all of them in the command's table, and EMK_SERVER.
  * EMK_E_USAGE for a URL with more than host and port, and for http: to another machine. */
 emk_status emk_cli_profile_from_options(emk_cli *cli, emk_cli_profile *out) EMK_MUST_CHECK;
+/* Fills out from the text of a device's file.  EMK_E_FORMAT. */
+emk_status emk_cli_profile_parse(emk_span text, emk_cli_profile *out, emk_error *e) EMK_MUST_CHECK;
 /* The device's.  EMK_E_NOT_FOUND, with advice, when it has none. */
 emk_status emk_cli_profile_read(emk_cli *cli, const char *device_dir,
                                 emk_cli_profile *out) EMK_MUST_CHECK;
@@ -88,12 +99,12 @@ typedef struct emk_cli_call {
     const char *method;
     const char *path; /* with the query */
     emk_span body;    /* JSON; or: */
-    emk_http_read_fn read;
-    emk_http_rewind_fn rewind;
+    emk_fetch_read_fn read;
+    emk_fetch_rewind_fn rewind;
     void *read_self;
     uint64_t body_len;
     const char *const *headers; /* "Name: value", besides those that are made here; may be NULL */
-    emk_http_progress_fn progress;
+    emk_fetch_progress_fn progress;
     void *progress_self;
     const emk_secret *bearer; /* of a user, service or operator; NULL: none */
     const char *once;         /* Idempotency-Key; NULL: none */
@@ -124,6 +135,17 @@ emk_span emk_cli_problem_type(const emk_cli_answer *a);
  */
 emk_status emk_cli_member_bytes(emk_cli *cli, const emk_dom *object, const char *name,
                                 emk_buf *out) EMK_MUST_CHECK;
+
+/* The same for a value in hand; NULL is not there. */
+emk_status emk_cli_dom_bytes(emk_cli *cli, const emk_dom *text, emk_buf *out) EMK_MUST_CHECK;
+
+/* Learns what newer keys the issuer has, as far as the chain that the server publishes leads on
+ * from those the device knows, and keeps them.  EMK_OK also when there is nothing new. */
+emk_status emk_cli_issuer_learn(emk_cli *cli, const emk_cli_profile *profile,
+                                const emk_cli_device *device) EMK_MUST_CHECK;
+/* The same where this ticket or lease is by a key that the device does not know. */
+emk_status emk_cli_issuer_catch_up(emk_cli *cli, const emk_cli_online *on,
+                                   emk_span message) EMK_MUST_CHECK;
 
 /* The secret of an option, a file, or an environment variable; gives it, free with
  * emk_secret_free.  EMK_E_NOT_FOUND with advice when there is none and `must`; else *out is NULL.

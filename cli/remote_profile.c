@@ -134,7 +134,7 @@ static bool take_line(emk_cli_profile *p, emk_span line)
     return false;
 }
 
-static emk_status parse(emk_span text, emk_cli_profile *out, emk_error *e)
+emk_status emk_cli_profile_parse(emk_span text, emk_cli_profile *out, emk_error *e)
 {
     emk_cli_profile p = {.url = ""};
     bool first = true;
@@ -170,7 +170,7 @@ emk_status emk_cli_profile_read(emk_cli *cli, const char *device_dir, emk_cli_pr
     emk_buf_init(&text, TEXT_MAX);
     st = emk_os_read_file(path, TEXT_MAX, &text, &cli->error);
     if (st == EMK_OK)
-        st = parse(emk_buf_span(&text), out, &cli->error);
+        st = emk_cli_profile_parse(emk_buf_span(&text), out, &cli->error);
     emk_buf_done(&text);
     if (st == EMK_OK)
         st = check_url(cli, out->url);

@@ -304,6 +304,47 @@ class Times(Case):
         self.ok("ticket", "r", "-o", "t")       # none of them used the request up
 
 
+class Guard(Case):
+    def test_single_signals_are_overridden_by_name(self):
+        plain = self.json("doctor", "--guard")
+        self.assertIn("memory_read", [s["signal"] for s in plain["signals"]])
+        name = "developer"      # nothing here finds it
+        self.assertEqual(self.json("doctor", "--guard", "--override", name + "=wipe")["guard"]["strict"],
+                         plain["guard"]["strict"])
+        for wrong in (name, name + "=", "=wipe", name + "=explode", "no_such=wipe", name + "=nothing"):
+            self.usage("doctor", "--guard", "--override", wrong)
+
+    def test_a_preloaded_library_does_what_the_override_says_unless_it_is_allowed(self):
+        library = subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, check=False).stdout.decode().split()
+        path = next((w for w in library if w.endswith("/libz.so.1")), None)
+        if not path or os.environ.get("LD_PRELOAD"):
+            self.skipTest("no library to preload")
+        self.env["LD_PRELOAD"] = path
+        found = {s["signal"]: s for s in self.json("doctor", "--guard", "--override", "preload=wipe")["signals"]}
+        if found["preload"]["found"] == "no":
+            self.skipTest("this program is not loaded as programs are")
+        self.assertEqual([found["preload"][level] for level in ("report", "careful", "strict")], ["wipe"] * 3)
+        found = {s["signal"]: s for s in self.json("doctor", "--guard", "--allow", "libz.so.1")["signals"]}
+        self.assertEqual(found["preload"]["found"], "no")
+
+    def test_an_entry_bound_to_a_guard_is_no_damage(self):
+        self.make_issuer()
+        self.make_device()
+        self.deliver("bound", "--min-guard", "2")
+        p = self.run_earmark("accept", "bound.emk", "-t", "bound.ticket", "--device", "phone", "--guard", "careful")
+        if p.returncode != 0:
+            self.skipTest("a guard refuses here: " + p.stderr.decode())
+        listed = self.json("vault", "list", "--device", "phone")["models"][0]
+        self.assertEqual(listed["status"], "E_POLICY")
+        self.assertIn("guard", listed["why"])
+        self.assertIn("--guard", listed["advice"])
+        self.assertEqual(self.json("device", "list", "--device", "phone")["models"][0]["why"], listed["why"])
+        verdict = self.json("vault", "verify", "--device", "phone")
+        self.assertEqual((verdict["good"], verdict["bad"], verdict["not_checked"]), (0, 0, 1))
+        verdict = self.json("vault", "verify", "--device", "phone", "--guard", "careful")
+        self.assertEqual((verdict["good"], verdict["bad"]), (1, 0))
+
+
 class Life(Case):
     def setUp(self):
         super().setUp()

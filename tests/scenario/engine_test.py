@@ -61,6 +61,13 @@ class Engine(Case):
         self.assertEqual(p.returncode, 0, p.stderr)
         self.assertRegex(p.stdout, rb"GGUF version 3, \d+ tensors")
 
+    def test_llama_cpp_runs_it(self):
+        p = self.run_engine("llama", os.path.join(SHARED, "models/gguf/stories260K.gguf"))
+        if p.returncode == SKIP:
+            self.skipTest(p.stdout.decode())
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertIn(b"llama.cpp ran the model", p.stdout)
+
     def test_an_engine_that_is_absent_is_a_skip(self):
         p = self.run_engine("onnx", os.path.join(ROOT, "examples/cat-ears/cat-ears.tflite"),
                             "/no/such/library.so")

@@ -4,6 +4,7 @@ real SoftHSM, both started here with a state of their own.
 
 usage: EARMARK=build/bin/earmark keystore_test.py [unittest options]"""
 import contextlib
+import fcntl
 import glob
 import hashlib
 import os
@@ -16,10 +17,12 @@ import threading
 import time
 import unittest
 
-from cli_test import Case, read, write
+from cli_test import COMMAND, STATUS, Case, read, write
+from plaintext_test import may_trace
 
 SOFTHSM = next(iter(glob.glob("/usr/lib/softhsm/libsofthsm2.so") +
                     glob.glob("/usr/lib/*/softhsm/libsofthsm2.so")), None)
+SLOW_PKCS11 = os.environ.get("SLOW_PKCS11")
 PIN = "2486"
 
 
@@ -78,6 +81,15 @@ class Tpm:
     def clear(self):
         self.command(0x126, 0x4000000A)
 
+    def indexes(self):
+        """How many there are for an owner's use (TPM2_GetCapability)."""
+        with socket.create_connection(("127.0.0.1", self.port)) as s:
+            s.sendall(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 1, 0x01800000, 64))
+            answer = s.recv(4096)
+        n = struct.unpack(">I", answer[15:19])[0]
+        handles = struct.unpack(">%dI" % n, answer[19:19 + 4 * n])
+        return sum(0x01800000 <= h < 0x01C00000 for h in handles)
+
     def extend(self, pcr):
         self.command(0x182, pcr, struct.pack(">IH", 1, 0x000B) + b"\xAA" * 32)
 
@@ -120,7 +132,80 @@ class Life(Case):
         self.refused("E_NOT_FOUND", *self.open_args(), **more)
 
 
+    # --- `device init`, killed
+
+    STEPS = (("mkdir", 9), ("pwrite64", 9), ("fsync", 40), ("rename", 19), ("unlink", 9))
+    FILES = ["device.enrolment", "issuer.pub", "keys", "keystore", "vault"]
+
+    def killed_everywhere(self, options, check, steps=STEPS):
+        """Kills an init before each of these calls; the same command then makes the device, and
+        `check` sees that nothing is left of the first try."""
+        if not may_trace():
+            self.skipTest("strace is not here, or may not trace")
+        command = ["device", "init", *options, "--device"]
+        kills = 0
+        for call, most in steps:
+            for n in range(1, most + 1):
+                name = "%s-%d" % (call, n)
+                p = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+                                    "inject=%s:signal=KILL:when=%d" % (call, n), *COMMAND, *command,
+                                    name], cwd=self.dir, env=self.no_leaks(), capture_output=True,
+                                   timeout=120)
+                if p.returncode == 0:
+                    check(name)
+                    break
+                self.assertEqual(p.returncode, -signal.SIGKILL, p.stderr)
+                kills += 1
+                self.after_a_kill()
+                self.finish_init(command, name, check)
+            else:
+                self.fail("more than %d of %s" % (most, call))
+        self.assertGreater(kills, 15)
+
+    def after_a_kill(self):
+        pass
+
+    def finish_init(self, command, name, check):
+        p = self.run_earmark("device", "list", "--device", name)
+        if p.returncode == 0:  # it was complete, but for the last sync
+            self.refused("E_USED", *command, name)
+        else:
+            self.assertEqual(p.returncode, STATUS["E_NOT_FOUND"], (name, p.stderr))
+            self.ok(*command, name)
+        self.assertEqual(sorted(os.listdir(self.path(name))), self.FILES)
+        self.ok("issuer", "enrol", "--device", name)
+        check(name)
+
+    def no_leaks(self):
+        return dict(self.env, ASAN_OPTIONS="detect_leaks=0")  # they are looked for by tracing
+
+
 class Soft(Life):
+    def test_an_init_that_is_killed_anywhere_is_finished_by_the_next(self):
+        self.killed_everywhere(
+            [], lambda name: self.assertEqual(sorted(os.listdir(self.path(name + "/keys"))),
+                                              ["keys", "lock"]))
+
+    def test_an_init_empties_nothing_through_a_link(self):
+        self.ok("device", "init", "--device", "phone")
+        os.rename(self.path("phone/keys"), self.path("elsewhere"))
+        os.symlink(self.path("elsewhere"), self.path("phone/keys"))
+        write(self.path("phone/unfinished"), b"")
+        self.refused("E_IO", "device", "init", "--device", "phone")
+        self.assertIn("keys", os.listdir(self.path("elsewhere")))
+
+    def test_a_second_init_does_not_take_the_first_for_a_dead_one(self):
+        fd = os.open(self.make_folder("phone"), os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        self.refused("E_BUSY", "device", "init", "--device", "phone")
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        self.ok("device", "init", "--device", "phone")
+
+    def make_folder(self, name):
+        os.mkdir(self.path(name))
+        return self.path(name)
+
     def test_is_what_one_gets_without_asking(self):
         out = self.json("device", "init", "--device", "phone")
         self.assertIs(out["hardware"], False)
@@ -189,6 +274,31 @@ class Tpm2(Life):
         self.assertIs(out["hardware"], True)
         self.whole_life()
 
+    def after_a_kill(self):
+        self.tpm.stop()  # what the killed one had loaded goes; a resource manager does that
+        self.tpm.start()
+
+    def test_an_init_that_is_killed_anywhere_is_finished_by_the_next(self):
+        def check(name):
+            self.assertEqual(self.tpm.indexes(), 1)
+            self.assertEqual(sorted(os.listdir(self.path(name + "/keys"))), ["keys", "lock", "state"])
+            self.tpm.clear()
+
+        self.killed_everywhere(["--keystore", "tpm2", "--tcti", self.tpm.tcti], check,
+                               (("rename", 19), ("fsync", 40)))
+
+    def test_an_init_that_was_killed_needs_its_tpm_to_begin_again(self):
+        init = ["device", "init", "--device", "phone", "--keystore", "tpm2", "--tcti", self.tpm.tcti]
+        self.init()
+        write(self.path("phone/unfinished"), b"")
+        self.assertIn("device init", self.refused("E_NOT_FOUND", "device", "list", "--device",
+                                                  "phone"))
+        self.tpm.stop()
+        self.refused("E_IO", *init)
+        self.tpm.start()
+        self.ok(*init)
+        self.assertEqual(self.tpm.indexes(), 1)
+
     def test_auto_takes_it(self):
         self.ok("device", "init", "--device", "phone", "--keystore", "auto", "--tcti",
                 self.tpm.tcti)
@@ -251,7 +361,8 @@ class Tpm2(Life):
         more = {"env": {"EARMARK_PIN": PIN}}
         out = self.init("--passphrase-file", "pin")
         self.assertIn("PIN", out["keys"])
-        self.refused("E_NOT_FOUND", "device", "list", "--device", "phone")  # no terminal to ask on
+        text = self.refused("E_NOT_FOUND", "device", "list", "--device", "phone")  # no terminal
+        self.assertIn("EARMARK_PIN", text)
         self.ok("device", "list", "--device", "phone", "--passphrase-file", "pin")
         self.whole_life(**more)
         self.assertIn("the TPM counts", self.refused("E_SEALED", "device", "list", "--device", "phone",
@@ -315,6 +426,8 @@ class Tpm2(Life):
 
 @unittest.skipUnless(SOFTHSM and shutil.which("softhsm2-util"), "SoftHSM is not here")
 class Pkcs11(Life):
+    module = SOFTHSM
+
     def setUp(self):
         super().setUp()
         self.conf = self.path("softhsm2.conf")
@@ -330,7 +443,7 @@ class Pkcs11(Life):
 
     def init(self, *options, name="phone"):
         p = self.run_earmark("device", "init", "--device", name, "--keystore", "pkcs11", "--module",
-                             SOFTHSM, "--token", "my phone", *options, "--json")
+                             self.module, "--token", "my phone", *options, "--json")
         if b"libp11-kit-dev" in p.stdout:
             self.skipTest("this build has no PKCS#11 support")
         self.assertEqual(p.returncode, 0, p.stderr)
@@ -338,6 +451,34 @@ class Pkcs11(Life):
     def test_the_life_of_a_model(self):
         self.init()
         self.whole_life()
+
+    def object_files(self):
+        """A private and a public one for each key."""
+        return [p for p in glob.glob(self.path("tokens/*/*.object"))
+                if not p.endswith("token.object")]
+
+    def test_an_init_that_is_killed_anywhere_is_finished_by_the_next(self):
+        def check(_name):
+            self.assertEqual(len(self.object_files()), 4)
+            for path in self.object_files():
+                os.remove(path)
+
+        self.init()
+        for path in self.object_files():
+            os.remove(path)
+        self.killed_everywhere(["--keystore", "pkcs11", "--module", SOFTHSM, "--token", "my phone"],
+                               check, (("rename", 19), ("fsync", 40), ("mkdir", 9)))
+
+    def test_an_init_that_fails_leaves_no_trace(self):
+        command = ["device", "init", "--device", "tablet", "--keystore", "pkcs11", "--token"]
+        self.init()
+        for status, *how in (("E_IO", "my phone", "--module", "/no/such.so"),
+                             ("E_IO", "another", "--module", SOFTHSM),
+                             ("E_SEALED", "my phone", "--module", SOFTHSM)):
+            more = {"env": {"EARMARK_PIN": "9999"}} if status == "E_SEALED" else {}
+            self.refused(status, *command, *how, **more)
+            self.assertEqual(os.listdir(self.path("tablet")), [])
+        self.ok("device", "init", "--device", "tablet")
 
     def test_two_devices_share_a_token(self):
         self.init()
@@ -379,12 +520,103 @@ class Pkcs11(Life):
                          "--module", module, "--token", "my phone")
         self.refused("E_IO", "device", "init", "--device", "phone2", "--keystore", "pkcs11",
                      "--module", SOFTHSM, "--token", "another")
-        text = read(self.path("phone2/keystore"), "r")
-        self.assertNotIn(PIN, text)
 
     def test_doctor_finds_the_token(self):
         keys = self.json("doctor", "--module", SOFTHSM, "--token", "my phone")["device_keys"]
         self.assertIs(keys["pkcs11"]["usable"], True)
+
+
+class SlowToken(Pkcs11):
+    """A token that takes its time for one process: what the others can do meanwhile.  Runs the
+    token's tests no second time: see load_tests."""
+
+    def setUp(self):
+        super().setUp()
+        if not SLOW_PKCS11 or not os.path.exists(SLOW_PKCS11):
+            self.skipTest("the slow module is not here: SLOW_PKCS11")
+        self.env["SLOW_PKCS11_BEHIND"] = SOFTHSM
+        self.gate = self.path("gate")
+        self.module = SLOW_PKCS11
+        self.init()
+        self.enrol()
+
+    def wait_for(self, what, p):
+        for _ in range(3000):
+            if what():
+                return
+            if p.poll() is not None:
+                break
+            time.sleep(0.02)
+        p.kill()
+        self.fail((what, p.communicate()))
+
+    def begin(self, *args):
+        """Starts what will wait for the token, and waits until it does."""
+        with contextlib.suppress(OSError):
+            os.remove(self.gate + ".waiting")
+        write(self.gate, b"")
+        p = subprocess.Popen([*COMMAND, *args], cwd=self.dir, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=dict(self.env, SLOW_PKCS11_GATE=self.gate))
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        self.wait_for(lambda: os.path.exists(self.gate + ".waiting"), p)
+        return p
+
+    def end(self, p):
+        """Lets it go on; gives what it said."""
+        self.assertIsNone(p.poll())  # it waited all the time
+        os.remove(self.gate)
+        out, err = p.communicate(timeout=60)
+        self.assertEqual(p.returncode, 0, err)
+        return out
+
+    def test_other_models_do_not_wait_for_a_slow_token(self):
+        first = self.receive("nose")["name"]
+        slow = self.receive("ears")["name"]  # the later one, so the one that is looked at first
+        digest = hashlib.sha256(read(self.path("model.bin"))).hexdigest()
+        p = self.begin(*self.open_args(slow))
+        behind = subprocess.Popen([*COMMAND, *self.open_args(slow)], cwd=self.dir, env=self.env,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        self.addCleanup(behind.wait)
+        self.addCleanup(behind.kill)
+        self.assertEqual(self.json(*self.open_args("nose"))["sha256"], digest)
+        self.assertEqual(self.json(*self.open_args(first))["sha256"], digest)
+        third = self.receive("mouth")["name"]
+        self.ok("vault", "rewrap", third, "--device", "phone")
+        self.ok("device", "remove", third, "--device", "phone")
+        self.assertIsNone(behind.poll())  # the same entry is waited for
+        self.assertIn(digest.encode(), self.end(p))
+        out, err = behind.communicate(timeout=60)
+        self.assertEqual(behind.returncode, 0, err)
+        self.assertIn(digest.encode(), out)
+
+    def test_a_request_and_an_accept_that_wait_hold_up_nobody(self):
+        self.receive("nose")
+        p = self.begin("request", "--device", "phone", "-m", "ears", "-u", "alice", "-o", "ears.request")
+        self.ok(*self.open_args("nose"))
+        self.receive("mouth")
+        self.end(p)
+        self.ok("ticket", "ears.request", "-o", "ears.ticket")
+        self.ok("seal", "model.bin", "-t", "ears.ticket", "-o", "ears.emk")
+        p = self.begin("accept", "ears.emk", "-t", "ears.ticket", "--device", "phone")
+        self.ok(*self.open_args("nose"))
+        self.receive("brow")
+        self.refused("E_BUSY", "accept", "ears.emk", "-t", "ears.ticket", "--device", "phone")
+        self.end(p)
+        self.ok(*self.open_args("ears"))
+
+    def test_who_waits_for_a_slow_token_can_be_ended_and_nothing_is_used_up(self):
+        self.receive("ears")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            p = self.begin(*self.open_args())
+            p.send_signal(number)
+            p.communicate(timeout=60)
+            self.assertNotEqual(p.returncode, 0)
+        os.remove(self.gate)
+        self.assertEqual(self.json(*self.open_args())["opens_left"], 8)
+        self.ok("vault", "verify", "--device", "phone")
 
 
 class IssuerInToken(Pkcs11):
@@ -401,11 +633,6 @@ class IssuerInToken(Pkcs11):
             self.skipTest("this build has no PKCS#11 support")
         self.assertEqual(p.returncode, 0, p.stderr)
         self.env["EARMARK_ISSUER"] = self.path("company")
-
-    def object_files(self):
-        """A private and a public one for each key."""
-        return [p for p in glob.glob(self.path("tokens/*/*.object"))
-                if not p.endswith("token.object")]
 
     def objects(self):
         return len(self.object_files())
@@ -492,10 +719,13 @@ class IssuerInToken(Pkcs11):
         before = self.objects()
         self.ok(*command)
         self.assertEqual(self.objects(), before + 4)
-        shutil.rmtree(self.path("phone/keys"))
-        os.remove(self.path("phone/issuer.pub"))
-        self.ok(*command)
-        self.assertEqual(self.objects(), before + 4)
+        for cut in ((), ("issuer.pub",), ("issuer.pub", "device.enrolment", "keys")):
+            write(self.path("phone/unfinished"), b"")
+            for name in cut:
+                shutil.rmtree(self.path("phone/" + name)) if name == "keys" else \
+                    os.remove(self.path("phone/" + name))
+            self.ok(*command)
+            self.assertEqual(self.objects(), before + 4)
         shutil.rmtree(self.path("phone/keys"))  # no cut leaves this: the keys may be wanted yet
         self.refused("E_USED", *command)
         self.assertEqual(self.objects(), before + 4)
@@ -505,9 +735,10 @@ def load_tests(loader, _tests, _pattern):
     suite = unittest.TestSuite()
     for case in (Soft, Tpm2, Pkcs11):
         suite.addTests(loader.loadTestsFromTestCase(case))
-    for name in vars(IssuerInToken):
-        if name.startswith("test_"):
-            suite.addTest(IssuerInToken(name))
+    for case in (SlowToken, IssuerInToken):
+        for name in vars(case):
+            if name.startswith("test_"):
+                suite.addTest(case(name))
     return suite
 
 

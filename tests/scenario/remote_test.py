@@ -26,7 +26,7 @@ if not os.environ.get("EARMARKD"):
 
 from cli_test import Case, COMMAND, read, write
 from earmarkd import Server
-from keystore_test import Tpm
+from keystore_test import PIN, SOFTHSM, Tpm
 
 MINT = os.environ.get("EARMARK_MINT", "")
 LARGE = 3 << 20  # bytes: more than the sockets' buffers hold
@@ -187,6 +187,22 @@ class Way(Online):
             self.skipTest(doctor["why"])
         out = self.enrol("alice", "phone", "--keystore", "tpm2", "--tcti", tpm.tcti)
         self.assertIn("TPM", out["keys"])
+        self.whole_way()
+
+    @unittest.skipUnless(SOFTHSM and shutil.which("softhsm2-util"), "SoftHSM is not here")
+    def test_keys_in_a_pkcs11_token(self):
+        write(self.path("softhsm2.conf"), b"directories.tokendir = %s\nobjectstore.backend = file\n"
+              b"log.level = ERROR\n" % self.path("tokens").encode())
+        os.mkdir(self.path("tokens"))
+        self.env.update(SOFTHSM2_CONF=self.path("softhsm2.conf"), EARMARK_PIN=PIN)
+        subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "my phone", "--pin", PIN,
+                        "--so-pin", "12345678"], env=self.env, check=True, capture_output=True)
+        doctor = self.json("doctor", "--module", SOFTHSM, "--token", "my phone")["device_keys"]["pkcs11"]
+        if not doctor["usable"]:
+            self.skipTest(doctor["why"])
+        self.ok("device", "init", "--device", "phone", "--keystore", "pkcs11", "--module", SOFTHSM,
+                "--token", "my phone", "--issuer", os.path.join(self.server.dir, "dev/keys/issuer.pub"))
+        self.assertIn("PKCS#11", self.enrol()["keys"])
         self.whole_way()
 
     @unittest.skipUnless(shutil.which("swtpm_setup") and shutil.which("swtpm_localca"),

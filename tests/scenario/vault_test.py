@@ -2,12 +2,14 @@
 """The vault and leases, as a device's owner and its issuer meet them on the command line.
 
 usage: EARMARK=build/bin/earmark vault_test.py [unittest options]"""
+import contextlib
 import os
 import shutil
+import subprocess
 import time
 import unittest
 
-from cli_test import Case, read, write
+from cli_test import COMMAND, STATUS, Case, read, write
 
 
 class Vault(Case):
@@ -44,6 +46,22 @@ class Vault(Case):
         for line in (good, bad, b"E_SEALED"):
             self.assertIn(line if isinstance(line, bytes) else line.encode(), p.stdout)
         self.open("one")
+
+    def test_opens_are_exact_under_64_processes(self):
+        self.receive("ears", "--max-opens", "40")
+        ways = (["open", "ears", "-u", "alice"],
+                ["run", "ears", "-u", "alice", "--", "sh", "-c", "test -s $0", "{}"])
+        started = [subprocess.Popen([*COMMAND, *ways[i % 2]], cwd=self.dir, env=self.env,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE) for i in range(64)]
+        ends = []
+        for p in started:
+            _, err = p.communicate(timeout=300)
+            ends.append(p.returncode)
+            self.assertIn(p.returncode, (0, STATUS["E_POLICY"]), err)
+        self.assertEqual(ends.count(0), 40)
+        self.assertEqual(self.json("vault", "list")["models"][0]["opens"], 40)
+        self.refused("E_POLICY", "open", "ears", "-u", "alice")
 
     def test_purge_removes_what_is_over_and_nothing_else(self):
         self.receive("short", "--expires", "6s")
@@ -91,6 +109,41 @@ class Vault(Case):
         for data, status in ((b"x", "E_FORMAT"), (b"x" * 999, "E_LIMIT")):
             write(self.path("phone/former"), data)
             self.refused(status, "vault", "list")
+
+
+class FullDisk(Case):
+    """The device on a disk of its own that is full."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_issuer()
+        os.mkdir(self.path("phone"))
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs",
+                           self.path("phone")], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no disk can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", self.path("phone")], check=False)
+        self.make_device()
+
+    def fill(self):
+        with open(self.path("phone/filler"), "wb", buffering=0) as f, \
+                contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(4096))
+
+    def test_nothing_is_lost_on_a_full_disk(self):
+        command = ["accept", "m.emk", "-t", "m.ticket", "--device", "phone"]
+        self.deliver("m", "--max-opens", "3")
+        self.fill()
+        self.refused("E_IO", *command)
+        self.assertEqual([n for n in os.listdir(self.path("phone/vault"))
+                          if ".tmp-" in n or n.endswith(".emkv")], [])
+        os.remove(self.path("phone/filler"))
+        self.ok(*command)  # the request key still waited
+        self.fill()
+        self.refused("E_IO", "open", "m", "-u", "alice", "--device", "phone")
+        os.remove(self.path("phone/filler"))
+        out = self.json("open", "m", "-u", "alice", "--device", "phone")
+        self.assertIn(out["opens_left"], (1, 2))  # one open at most went with it
 
 
 class Lease(Vault):
@@ -175,6 +228,7 @@ class Lease(Vault):
 def load_tests(loader, _tests, _pattern):
     suite = unittest.TestSuite()
     suite.addTests(loader.loadTestsFromTestCase(Vault))
+    suite.addTests(loader.loadTestsFromTestCase(FullDisk))
     for name in vars(Lease):
         if name.startswith("test_"):
             suite.addTest(Lease(name))
