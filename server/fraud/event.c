@@ -178,6 +178,7 @@ static bool take_value(scan *s, emk_fraud_field f)
 {
     const emk_fraud_field_row *row = &EMK_FRAUD_FIELD[f];
     emk_fraud_value *v = &s->ev.f[f];
+    int64_t number = 0;
 
     if (emk_fraud_has(&s->ev, f))
         return fail(s, "event: this key is here twice");
@@ -187,7 +188,10 @@ static bool take_value(scan *s, emk_fraud_field f)
     case EMK_FRAUD_TEXT:
         return take_text(s, &v->text) && (v->text.len > 0 || fail(s, "event: an empty text"));
     case EMK_FRAUD_NUMBER:
-        return take_number(s, row->fraction, &v->number) && in_range(s, f, v->number);
+        if (!take_number(s, row->fraction, &number) || !in_range(s, f, number))
+            return false;
+        v->number = number;
+        return true;
     default:
         v->number = take_word(s, "true") ? EMK_FRAUD_MILLI : 0;
         return v->number || take_word(s, "false") || fail(s, "event: true or false was expected");

@@ -62,6 +62,7 @@ typedef void (*trace_attack)(trace *t, uint64_t start);
 extern const trace_attack TRACE_DEVELOP[];  /* NULL ends them */
 extern const trace_attack TRACE_KNOWN[];    /* NULL ends them */
 extern const trace_attack TRACE_HELD_OUT[]; /* NULL ends them */
+extern const trace_attack TRACE_BLIND[];    /* NULL ends them */
 void trace_benign(trace *t);
 
 #endif
