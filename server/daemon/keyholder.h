@@ -5,11 +5,10 @@
  * side is gone.  It signs only what it has parsed and found to be of the purpose named, and only so
  * many a second.  What it never gives: a private key.
  *
- * A message is at most EMK_KEYHOLDER_MESSAGE_MAX bytes, kept apart by the socket, and has one or more
- *     questions   version 1, operation 1, purpose 2, length 4, body
- * which are answered one after the other, by one message with as many
- *     answers     version 1, operation 1, status 2, length 4, body
- * numbers big-endian.  Whatever does not fit ends the keyholder: its only client is ours.
+ * A message is at most EMK_KEYHOLDER_MESSAGE_MAX bytes, kept apart by the socket, and has one or
+ * more questions   version 1, operation 1, purpose 2, length 4, body which are answered one after
+ * the other, by one message with as many answers     version 1, operation 1, status 2, length 4,
+ * body numbers big-endian.  Whatever does not fit ends the keyholder: its only client is ours.
  *
  * Thread rule of the client: any number of threads. */
 #ifndef EMK_SERVER_DAEMON_KEYHOLDER_H

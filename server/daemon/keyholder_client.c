@@ -191,14 +191,14 @@ static void lead(emk_keyholder_client *k)
 {
     sharing s = {.most = k->share};
     question *first;
-    uint64_t n = 0, start, each;
+    uint64_t n = 1, start, each;
 
     share(&s, question_of(k->turns.first));
     first = question_of(emk_turns_take(&k->turns, fits_message, &s));
     emk_lock_give(k->lock);
     start = emk_os_monotonic_ns();
     ask_group(k, first);
-    for (const question *q = first; q; q = next_question(q))
+    for (const question *q = next_question(first); q; q = next_question(q))
         n++;
     each = (emk_os_monotonic_ns() - start) / n + 1;
     k->share = SHARE_NS / each < 1 ? 1 : SHARE_NS / each;

@@ -89,7 +89,7 @@ static void post_news(emk_server *s, emk_webhook_kind kind, const char *key, con
     emk_error e = {0};
     emk_status st;
 
-    emk_arena_init(&arena, NEWS_MAX * 2);
+    emk_arena_init(&arena, 2 * (size_t)NEWS_MAX);
     emk_json_out_init(&o, &arena, NEWS_MAX);
     emk_json_out_open(&o, NULL, '{');
     if (key)

@@ -1,7 +1,7 @@
 /* What was found true once and cannot become untrue: that these bytes were signed by that key, that
- * a download was let begin, and what a public key is as an object that verifies.  Names are hashes over all that the truth
- * depends on, so nothing here has to be forgotten when a device is revoked or a key changes:
- * whether somebody is still welcome is asked elsewhere, each time.
+ * a download was let begin, and what a public key is as an object that verifies.  Names are hashes
+ * over all that the truth depends on, so nothing here has to be forgotten when a device is revoked
+ * or a key changes: whether somebody is still welcome is asked elsewhere, each time.
  *
  * A table of fixed size in sets of four; a full set gives up what was not used for longest.  Only
  * what was verified gets in, so a stranger cannot push anybody out.

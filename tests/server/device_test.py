@@ -773,6 +773,40 @@ class Killed(unittest.TestCase):
                 return found
             at = page["next"]
 
+    def test_a_killed_keyholder_gives_nothing_and_loses_nothing(self):
+        """Grants are 503 until both are started anew; what was granted is there."""
+        server = Server()
+        try:
+            token = server.dev()["operator_token"]
+            self.devices = [Device(server, f"load-{i}") for i in range(2)]
+            for device in self.devices:
+                self.assertEqual(device.enrol(token).status, 201)
+            stop, threads, known = self.load(server, token, 2)
+            end = time.monotonic() + 60
+            while len(known["tickets"]) < 10 and time.monotonic() < end:
+                time.sleep(0.02)
+            os.kill(server.dev()["keyholder"], signal.SIGKILL)
+            while (server.ask("GET", "/readyz", internal=True).status != 503 and
+                   time.monotonic() < end):
+                time.sleep(0.02)
+            stop.set()
+            for t in threads:
+                t.join()
+            answer = self.devices[0].ticket(use="u")
+            self.assertEqual(answer.status, 503, answer.body)
+            self.assertEqual(server.stop(), 0)
+            tickets = {ticket_id(t) for _, t in known["tickets"]}
+            self.assertGreater(len(tickets), 0)
+            self.assertEqual(tickets - set(self.records(server, 9)), set())
+            for device in self.devices:
+                device.wire.close()
+            os.remove(server.log_path)
+            server.start()
+            self.assertEqual(self.devices[0].ticket(use="u").status, 201)
+            self.devices[0].wire.close()
+        finally:
+            server.close()
+
     def test_nothing_that_was_answered_is_lost(self):
         server = Server()
         try:
