@@ -37,7 +37,10 @@ static void take(bench *b, char *line)
     row.ratio = strtod(f[5], NULL);
     row.ratio_min = strtod(f[6], NULL);
     row.ratio_max = strtod(f[7], NULL);
-    row.goal = strcmp(f[8], "at least") == 0 ? BENCH_AT_LEAST : BENCH_NO_GOAL;
+    if (strcmp(f[8], "at least") == 0)
+        row.goal = BENCH_AT_LEAST;
+    if (strcmp(f[8], "at most") == 0)
+        row.goal = BENCH_AT_MOST;
     row.limit = strtod(f[9], NULL);
     snprintf(row.note, sizeof row.note, "%s", f[10]);
     bench_add(b, &row);

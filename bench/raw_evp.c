@@ -80,6 +80,13 @@ void raw_gcm_open(raw_gcm *g, const uint8_t *in, uint8_t *out, size_t len, uint8
          EVP_CipherFinal_ex(g->ctx, out + len, &n) == 1);
 }
 
+void raw_sha256(const uint8_t *in, size_t len)
+{
+    uint8_t out[EVP_MAX_MD_SIZE];
+
+    need(EVP_Digest(in, len, out, NULL, EVP_sha256(), NULL) == 1);
+}
+
 struct raw_exchange {
     EVP_PKEY *group; /* P-256 without a key */
     EVP_PKEY_CTX *x25519_keygen, *p256_keygen;

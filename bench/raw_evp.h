@@ -13,6 +13,9 @@ void raw_gcm_seal(raw_gcm *g, const uint8_t *in, uint8_t *out, size_t len, uint8
 /* The message that was sealed last. */
 void raw_gcm_open(raw_gcm *g, const uint8_t *in, uint8_t *out, size_t len, uint8_t tag[16]);
 
+/* SHA-256 of len bytes. */
+void raw_sha256(const uint8_t *in, size_t len);
+
 /* The public-key operations behind one device's file. */
 typedef struct raw_exchange raw_exchange;
 raw_exchange *raw_exchange_new(void);

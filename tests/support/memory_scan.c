@@ -1,5 +1,6 @@
 #include "tests/support/memory_scan.h"
 
+#include "core/base/secret.h"
 #include "tests/support/test.h"
 
 #include <pthread.h>
@@ -36,16 +37,14 @@ bool emk_scan_works(void)
 
 static void add_window(const uint8_t *p, bool reversed)
 {
-    window w = {0, 0};
+    uint8_t bytes[WINDOW];
+    window w;
 
-    for (size_t i = 0; i < WINDOW; i++) {
-        uint8_t b = p[reversed ? WINDOW - 1 - i : i];
-
-        if (i < 8)
-            w.head |= (uint64_t)b << (8 * i);
-        else
-            w.tail |= (uint32_t)b << (8 * (i - 8));
-    }
+    for (size_t i = 0; i < WINDOW; i++)
+        bytes[i] = p[reversed ? WINDOW - 1 - i : i];
+    memcpy(&w.head, bytes, sizeof w.head); /* as hits_in takes them */
+    memcpy(&w.tail, bytes + sizeof w.head, sizeof w.tail);
+    emk_wipe(bytes, sizeof bytes);
     w.head ^= MASK;
     w.tail ^= (uint32_t)MASK;
     assert_true(n_windows < WINDOWS_MAX);
