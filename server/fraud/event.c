@@ -238,7 +238,7 @@ static word16 word_of(emk_span key)
 {
     uint8_t bytes[16] = {0};
 
-    if (key.len < sizeof bytes)
+    if (key.p && key.len < sizeof bytes)
         memcpy(bytes, key.p, key.len);
     return (word16){emk_load_u64le(bytes), emk_load_u64le(bytes + 8)};
 }
@@ -307,7 +307,7 @@ static bool take_member(scan *s, emk_fraud_group group)
 {
     const uint8_t *from = s->p;
     emk_fraud_field f;
-    emk_span key;
+    emk_span key = {NULL, 0};
     word16 w;
 
     if (take_short_key(s, &w) && find(s, group, w, &f))
@@ -355,7 +355,7 @@ static bool take_version(scan *s)
 static bool take_top(scan *s)
 {
     emk_fraud_field f;
-    emk_span key;
+    emk_span key = {NULL, 0};
     word16 w;
 
     if (!take_short_key(s, &w)) {

@@ -253,7 +253,7 @@ static emk_status load_explore(loader *l, const emk_yaml_node *m)
     st = emk_yaml_need(m, "percent", &percent, l->d, l->e);
     if (st == EMK_OK)
         st = emk_yaml_milli(percent, &milli, l->d, l->e);
-    if (st == EMK_OK && (milli <= 0 || milli > EXPLORE_PERCENT_MAX * 1000))
+    if (st == EMK_OK && (milli <= 0 || milli > EXPLORE_PERCENT_MAX * INT64_C(1000)))
         st = emk_yaml_refuse(percent, l->d, l->e, "rules: explore",
                              "percent is above 0, up to %d: so many of the soft refusals are let "
                              "through",

@@ -1,0 +1,200 @@
+#include "server/fraud/trace.h"
+#include "tests/support/test.h"
+
+#include <string.h>
+
+#define START_MS   UINT64_C(1767225600000)
+#define DAYS       14u
+#define DAY_MS     UINT64_C(86400000)
+#define LABELS_MAX 4096u
+
+typedef struct label {
+    char user[40], by[40];
+    bool fraud;
+    uint64_t at;
+    unsigned events, asked_since;
+} label;
+
+static void make(uint64_t seed, unsigned sets, bool adaptive, emk_buf *events, emk_buf *labels)
+{
+    emk_fraud_trace_options o = {.seed = seed,
+                                 .users = 20,
+                                 .days = DAYS,
+                                 .attacks = 1,
+                                 .sets = sets,
+                                 .adaptive = adaptive,
+                                 .start_ms = START_MS};
+    emk_error e;
+
+    emk_buf_init(events, EMK_FRAUD_TRACE_LEN_MAX);
+    emk_buf_init(labels, EMK_FRAUD_TRACE_LEN_MAX);
+    assert_ok(emk_fraud_trace(&o, events, labels, &e), &e);
+}
+
+/* Cuts the next line off *rest. */
+static bool next_line(emk_span *rest, emk_span *line)
+{
+    const uint8_t *end = rest->len ? memchr(rest->p, '\n', rest->len) : NULL;
+
+    if (!end)
+        return false;
+    *line = emk_span_of(rest->p, (size_t)(end - rest->p));
+    *rest = emk_span_of(end + 1, rest->len - line->len - 1);
+    return true;
+}
+
+/* Labels of users, in the order they were written. */
+static size_t read_labels(const emk_buf *labels, label *out)
+{
+    emk_span rest = emk_span_of(labels->p, labels->len), line;
+    size_t n = 0;
+
+    while (next_line(&rest, &line)) {
+        char text[256], word[8];
+        unsigned long long at = 0;
+        label *l = &out[n++];
+
+        assert_true(n <= LABELS_MAX && line.len < sizeof text);
+        memcpy(text, line.p, line.len);
+        text[line.len] = 0;
+        memset(l, 0, sizeof *l);
+        assert_int_equal(sscanf(text,
+                                "{\"entity\":\"user:%39[^\"]\",\"label\":\"%7[^\"]\",\"source\":"
+                                "\"analyst\",\"at\":%llu,\"by\":\"%39[^\"]\"}",
+                                l->user, word, &at, l->by),
+                         4);
+        assert_true(strcmp(word, "fraud") == 0 || strcmp(word, "ok") == 0);
+        l->fraud = word[0] == 'f';
+        l->at = at;
+    }
+    return n;
+}
+
+static label *find(label *all, size_t n, emk_span user)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (emk_span_equal(user, emk_span_str(all[i].user)))
+            return &all[i];
+    }
+    return NULL;
+}
+
+/* Counts the events of every labelled user; all lines are of the schema and in order of time. */
+static void count_events(const emk_buf *events, label *all, size_t n)
+{
+    emk_span rest = emk_span_of(events->p, events->len), line;
+    uint64_t last = START_MS;
+    emk_fraud_event ev;
+    emk_error e;
+
+    while (next_line(&rest, &line)) {
+        label *l;
+
+        assert_ok(emk_fraud_event_read(line, &ev, &e), &e);
+        assert_true(ev.ts >= last && ev.ts < START_MS + DAYS * DAY_MS);
+        last = ev.ts;
+        l = find(all, n, ev.f[EMK_FRAUD_F_USER].text);
+        assert_non_null(l);
+        l->events++;
+        if (ev.ts >= l->at && EMK_FRAUD_TYPE[ev.type].decides)
+            l->asked_since++;
+    }
+}
+
+static bool is_blind_family(const label *l)
+{
+    return l->by[0] == 'b' && l->by[1] >= '0' && l->by[1] <= '9';
+}
+
+static void blind_families_are_the_same_for_the_same_seed(void **state)
+{
+    emk_buf events[4], labels[4];
+
+    (void)state;
+    make(5, EMK_FRAUD_TRACE_BLIND, false, &events[0], &labels[0]);
+    make(5, EMK_FRAUD_TRACE_BLIND, false, &events[1], &labels[1]);
+    make(6, EMK_FRAUD_TRACE_BLIND, false, &events[2], &labels[2]);
+    make(5, EMK_FRAUD_TRACE_BLIND, true, &events[3], &labels[3]);
+    assert_bytes(emk_buf_span(&events[1]), emk_buf_span(&events[0]));
+    assert_bytes(emk_buf_span(&labels[1]), emk_buf_span(&labels[0]));
+    assert_false(emk_span_equal(emk_buf_span(&events[2]), emk_buf_span(&events[0])));
+    /* They know no thresholds to stay below. */
+    assert_bytes(emk_buf_span(&events[3]), emk_buf_span(&events[0]));
+    for (size_t i = 0; i < 4; i++) {
+        emk_buf_done(&events[i]);
+        emk_buf_done(&labels[i]);
+    }
+}
+
+static void blind_labels_say_who_misuses_and_from_when(void **state)
+{
+    static label all[LABELS_MAX];
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        emk_buf events, labels;
+        size_t n;
+
+        make(seed, EMK_FRAUD_TRACE_BLIND, false, &events, &labels);
+        n = read_labels(&labels, all);
+        count_events(&events, all, n);
+        for (size_t i = 0; i < n; i++) {
+            assert_ptr_equal(find(all, n, emk_span_str(all[i].user)), &all[i]); /* one label each */
+            assert_int_equal(all[i].fraud, is_blind_family(&all[i]));
+            assert_true(all[i].at >= START_MS && all[i].at < START_MS + DAYS * DAY_MS);
+            if (all[i].fraud)
+                assert_true(all[i].asked_since > 0);
+        }
+        emk_buf_done(&events);
+        emk_buf_done(&labels);
+    }
+}
+
+static void the_number_of_families(unsigned sets, size_t *blind, size_t *other)
+{
+    emk_buf events, labels;
+    emk_span rest, line;
+    char last[8] = "";
+
+    *blind = *other = 0;
+    make(9, sets, false, &events, &labels);
+    rest = emk_buf_span(&labels);
+    while (next_line(&rest, &line)) {
+        char text[256], by[40] = "";
+        const char *at;
+
+        assert_true(line.len < sizeof text);
+        memcpy(text, line.p, line.len);
+        text[line.len] = 0;
+        at = strstr(text, "\"by\":\"");
+        assert_non_null(at);
+        assert_int_equal(sscanf(at, "\"by\":\"%39[^\"]\"", by), 1);
+        if (!strstr(text, "\"fraud\"") || strncmp(last, by, 3) == 0)
+            continue;
+        snprintf(last, sizeof last, "%.3s", by);
+        *blind += by[0] == 'b' ? 1 : 0;
+        *other += by[0] == 'b' ? 0 : 1;
+    }
+    emk_buf_done(&events);
+    emk_buf_done(&labels);
+}
+
+static void blind_families_are_kept_apart_from_those_rules_were_made_with(void **state)
+{
+    size_t blind, other;
+
+    (void)state;
+    the_number_of_families(EMK_FRAUD_TRACE_BLIND, &blind, &other);
+    assert_int_equal(blind, 10);
+    assert_int_equal(other, 0);
+    the_number_of_families(EMK_FRAUD_TRACE_DEVELOP | EMK_FRAUD_TRACE_HELD_OUT, &blind, &other);
+    assert_int_equal(blind, 0);
+    assert_true(other > 20);
+}
+
+int main(void)
+{
+    return EMK_RUN(emk_rule(blind_families_are_the_same_for_the_same_seed),
+                   emk_rule(blind_labels_say_who_misuses_and_from_when),
+                   emk_rule(blind_families_are_kept_apart_from_those_rules_were_made_with));
+}
