@@ -193,7 +193,7 @@ static double slow_decision(fraud_world *w, double *each)
         each[i] = cpu_now() - begin;
     }
     qsort(each, SAMPLES, sizeof *each, by_size);
-    return each[SAMPLES / 100 * 99] * 1e6;
+    return each[(size_t)SAMPLES / 100 * 99] * 1e6;
 }
 
 static void measure_decisions(bench *b, fraud_world *w)
