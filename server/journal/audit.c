@@ -214,12 +214,33 @@ static emk_status next_in_log(emk_audit_entries *x, emk_span *entry, emk_error *
                : emk_fail(e, EMK_E_NOT_FOUND, "audit: no more entries", x->next);
 }
 
+/* Whether the checkpoint has gone on since this reader was made: then partial bundles have become
+ * full ones, and log files that are published are gone. */
+static bool has_grown(emk_audit_entries *x)
+{
+    emk_log_files files = {0};
+    emk_tree_head head;
+
+    if (read_checkpoint(x->dir, &head, NULL) != EMK_OK || head.size <= x->size ||
+        emk_log_list(x->dir, &files, NULL) != EMK_OK)
+        return false;
+    emk_free(x->files.first);
+    x->files = files;
+    x->size = head.size;
+    x->buf_end = 0;
+    x->in_log = false;
+    return true;
+}
+
 emk_status emk_audit_entries_next(emk_audit_entries *x, emk_span *entry, uint64_t *seq,
                                   emk_error *e)
 {
     emk_span found = {0};
-    emk_status st = x->next < x->size ? next_in_bundle(x, &found, e) : next_in_log(x, &found, e);
+    emk_status st;
 
+    do
+        st = x->next < x->size ? next_in_bundle(x, &found, e) : next_in_log(x, &found, e);
+    while (st == EMK_E_NOT_FOUND && has_grown(x));
     if (st != EMK_OK)
         return st;
     *entry = found;

@@ -71,7 +71,7 @@ typedef struct emk_audit_entries emk_audit_entries;
 
 /* Gives a reader that begins with entry `from`; free with emk_audit_entries_free.  Keeps dir.
  * A log without a checkpoint, or with something else in its place, is read from its log files
- * alone. */
+ * alone.  The log may be written meanwhile: the reader follows its checkpoint. */
 emk_status emk_audit_entries_new(const char *dir, uint64_t from, emk_audit_entries **out,
                                  emk_error *e) EMK_MUST_CHECK;
 /* Entries under the checkpoint. */

@@ -435,6 +435,41 @@ static void proves_entries_and_growth_from_files(void **state)
     scene_close(&s);
 }
 
+/* Meanwhile a partial bundle becomes a full one and log files that are published go away. */
+static void a_reader_follows_a_log_that_is_written(void **state)
+{
+    emk_audit_entries *x = NULL;
+    emk_span entry;
+    emk_error e = {0};
+    uint64_t seq, want = 0;
+    scene s;
+
+    (void)state;
+    scene_open(&s);
+    scene_start(&s);
+    scene_append(&s, 100);
+    scene_stop(&s); /* a checkpoint over a partial bundle */
+    assert_ok(emk_audit_entries_new(s.log, 0, &x, &e), &e);
+    for (int round = 0; round < 3; round++) {
+        emk_journal_state now;
+
+        scene_start(&s);
+        scene_append(&s, ENTRIES);
+        emk_journal_state_get(s.j, &now);
+        scene_stop(&s);
+        while (want < now.size) {
+            assert_ok(emk_audit_entries_next(x, &entry, &seq, &e), &e);
+            assert_int_equal(seq, want);
+            want++;
+        }
+    }
+    while (emk_audit_entries_next(x, &entry, &seq, &e) == EMK_OK)
+        want++; /* what stopping wrote */
+    assert_int_equal(emk_audit_entries_size(x), want);
+    emk_audit_entries_free(x);
+    scene_close(&s);
+}
+
 int main(void)
 {
     return EMK_RUN(
@@ -447,5 +482,6 @@ int main(void)
         emk_rule(finds_a_fork_by_the_checkpoint_trusted_before),
         emk_rule(finds_a_log_shorter_than_the_one_trusted), emk_rule(says_what_it_did_not_check),
         emk_rule(rejects_a_checkpoint_of_another_key),
-        emk_rule(proves_entries_and_growth_from_files));
+        emk_rule(proves_entries_and_growth_from_files),
+        emk_rule(a_reader_follows_a_log_that_is_written));
 }
