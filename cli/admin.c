@@ -315,13 +315,13 @@ static emk_status text_once(emk_cli *cli, emk_cli_admin *a, const emk_cli_admin_
     size_t cap = token.len + 32;
     const char *headers[] = {NULL, call->body.len > 0 ? "Content-Type: text/plain" : NULL, NULL};
     emk_fetch_request request = {.method = call->method,
-                                .url = url,
-                                .headers = headers,
-                                .body = call->body,
-                                .max_response = EMK_CLI_LONG_MAX,
-                                .ca_file = a->profile.ca[0] ? a->profile.ca : NULL,
-                                .pin = a->profile.pin[0] ? a->profile.pin : NULL,
-                                .allow_http = strncmp(a->profile.url, "http:", 5) == 0};
+                                 .url = url,
+                                 .headers = headers,
+                                 .body = call->body,
+                                 .max_response = EMK_CLI_LONG_MAX,
+                                 .ca_file = a->profile.ca[0] ? a->profile.ca : NULL,
+                                 .pin = a->profile.pin[0] ? a->profile.pin : NULL,
+                                 .allow_http = strncmp(a->profile.url, "http:", 5) == 0};
     emk_status st;
 
     if (snprintf(url, sizeof url, "%s%s", a->profile.url, call->path) >= (int)sizeof url)

@@ -2,12 +2,12 @@
 #include "cli/attest_input.h"
 #include "cli/commands.h"
 #include "cli/files.h"
-#include "core/fetch/fetch.h"
 #include "cli/os_files.h"
 #include "cli/text.h"
 #include "core/base/os_file.h"
 #include "core/base/os_time.h"
 #include "core/crypto/hash.h"
+#include "core/fetch/fetch.h"
 
 #include <string.h>
 
@@ -211,9 +211,9 @@ static emk_status from_file(update *u, const char *path)
 static emk_status from_url(update *u, const char *url)
 {
     emk_fetch_request get = {.method = "GET",
-                            .url = url,
-                            .max_response = FILE_MAX,
-                            .ca_file = emk_cli_option_value(u->cli, "ca-file")};
+                             .url = url,
+                             .max_response = FILE_MAX,
+                             .ca_file = emk_cli_option_value(u->cli, "ca-file")};
     emk_fetch_response got = {0};
     emk_roots_row row = u->given;
     emk_status st;

@@ -88,14 +88,14 @@ static emk_status one_try(getting *g)
     char range[64], if_range[EMK_CLI_ETAG_MAX + 16];
     const char *headers[] = {g->have > 0 ? range : NULL, if_range, NULL};
     emk_fetch_request request = {.method = "GET",
-                                .url = g->blob->url,
-                                .headers = headers,
-                                .write = take,
-                                .write_self = g,
-                                .progress = show,
-                                .progress_self = g,
-                                .max_response = SIZE_MAX,
-                                .want = WANTED};
+                                 .url = g->blob->url,
+                                 .headers = headers,
+                                 .write = take,
+                                 .write_self = g,
+                                 .progress = show,
+                                 .progress_self = g,
+                                 .max_response = SIZE_MAX,
+                                 .want = WANTED};
 
     (void)snprintf(range, sizeof range, "Range: bytes=%" PRIu64 "-", g->have);
     (void)snprintf(if_range, sizeof if_range, "If-Range: %s", g->blob->etag);

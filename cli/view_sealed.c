@@ -142,6 +142,20 @@ static emk_status show_header(emk_cli *cli, const emk_header *h, const emk_cli_v
     return st;
 }
 
+/* A header names the day only.  The certificate may have begun in the middle of it. */
+static uint64_t when_sealed(const emk_crypto *c, const emk_header *h, const emk_verify_key *issuer)
+{
+    uint64_t day = h->core.created_day * DAY_S;
+    emk_sealing_certificate cert;
+    emk_error ignored;
+
+    if (h->core.certificate.len > 0 &&
+        emk_sealing_certificate_verify(c, h->core.certificate, issuer, &cert, &ignored) == EMK_OK &&
+        cert.not_before > day && cert.not_before - day < DAY_S)
+        return cert.not_before;
+    return day;
+}
+
 emk_status emk_cli_view_sealed(emk_cli *cli, const emk_cli_view *v)
 {
     emk_layer layer = v->head.len > LAYER_AT && v->head.p[LAYER_AT] == EMK_LAYER_WEIGHTS
@@ -168,8 +182,7 @@ emk_status emk_cli_view_sealed(emk_cli *cli, const emk_cli_view *v)
     st = emk_header_parse(c, emk_span_of(v->head.p, EMK_PREAMBLE_LEN + header_len), layer, h,
                           &cli->error);
     if (st == EMK_OK && v->issuer)
-        st = emk_header_verify(c, h, v->issuer, h->core.created_day * DAY_S + DAY_S / 2, hh,
-                               &cli->error);
+        st = emk_header_verify(c, h, v->issuer, when_sealed(c, h, v->issuer), hh, &cli->error);
     if (st == EMK_OK)
         st = show_header(cli, h, v);
     emk_free(h);

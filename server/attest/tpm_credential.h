@@ -36,7 +36,8 @@ typedef struct emk_tpm_credential {
 } emk_tpm_credential;
 
 typedef struct emk_tpm_credential_in {
-    emk_span ek_spki; /* of the endorsement certificate: RSA, also as id-RSAES-OAEP, P-256 or P-384 */
+    emk_span
+        ek_spki; /* of the endorsement certificate: RSA, also as id-RSAES-OAEP, P-256 or P-384 */
     emk_tpm_ek_template ek;
     const emk_tpm_name *name; /* the AK's, worked out here, not by a client */
     emk_span secret;          /* EMK_TPM_SECRET_MIN .. digest bytes; what must come back */

@@ -18,8 +18,8 @@ typedef struct emk_fraud_campaign_options {
 } emk_fraud_campaign_options;
 
 typedef struct emk_fraud_member {
-    uint32_t group; /* from 0, largest group first */
-    uint32_t links; /* others it acted with */
+    uint32_t group;                                                /* from 0, largest group first */
+    uint32_t links;                                                /* others it acted with */
     char user[EMK_FRAUD_ID_MAX + 1], tenant[EMK_FRAUD_ID_MAX + 1]; /* "": none was named */
 } emk_fraud_member;
 

@@ -1,8 +1,8 @@
 /* Attack families by somebody who had read the attack catalogue and the schema of events, and
  * neither the rules nor their thresholds nor any figure measured with them.  They were run once,
  * as they are; no range was changed by what came out, and whoever changes a rule after looking at
- * their figures can no longer call them blind.  The catalogue does name signals for its rows, and
- * a few counts: so these differ in mechanism, not in what can be seen of them.
+ * their figures can no longer call them blind.  The catalogue names signals for its rows, and a few
+ * counts: so much was known.
  *
  * Each says what its attacker wants, and in what time.  Who does not know thresholds cannot stay
  * below them: adaptive makes no difference here.  Labels carry the time the misuse begins, which
@@ -54,6 +54,15 @@ static uint64_t a_while(trace *t)
     return trace_between(t, 4 * MINUTE, 40 * MINUTE);
 }
 
+/* One more model, after a while.  Drawn one after the other everywhere here: in which order a
+ * call's arguments are drawn is the compiler's choice. */
+static uint64_t one_more(trace *t, const actor *a, uint64_t ts, wanted *w, bool opens)
+{
+    unsigned artifact = next_artifact(t, w);
+
+    return trace_use_model(t, a, ts + a_while(t), artifact, opens);
+}
+
 static void heartbeat(trace *t, const actor *a, uint64_t ts, uint64_t behind)
 {
     emk_fraud_event ev;
@@ -71,7 +80,7 @@ static uint64_t visit(trace *t, actor *a, uint64_t ts, uint64_t models, wanted *
     trace_event(t, a, EMK_FRAUD_AUTH_OK, ts);
     heartbeat(t, a, ts + SECOND, 0);
     for (uint64_t i = 0; i < models; i++)
-        ts = trace_use_model(t, a, ts + a_while(t), next_artifact(t, w), true);
+        ts = one_more(t, a, ts, w, true);
     heartbeat(t, a, ts + 30 * SECOND, 0);
     return ts;
 }
@@ -83,8 +92,11 @@ static void past(trace *t, actor *a, uint64_t ts)
 
     trace_sign_up(t, a, t->o->start_ms + trace_between(t, 0, 6 * HOUR_MS));
     for (unsigned day = 0; day + 1 < days; day++) {
-        if (trace_chance(t, 50))
-            visit(t, a, awake(t, t->o->start_ms, day), trace_between(t, 1, 3), NULL);
+        if (trace_chance(t, 50)) {
+            uint64_t models = trace_between(t, 1, 3);
+
+            visit(t, a, awake(t, t->o->start_ms, day), models, NULL);
+        }
     }
 }
 
@@ -102,8 +114,11 @@ static void many_hands(trace *t, uint64_t ts)
         trace_sign_up(t, &a, ts + trace_between(t, 0, 20 * HOUR_MS));
         trace_label(t, &a, true, "b01_many_hands", ts);
         for (unsigned day = 0; day < 5; day++) {
-            if (trace_chance(t, eager))
-                visit(t, &a, awake(t, ts, day), trace_between(t, 1, 4), &w);
+            if (trace_chance(t, eager)) {
+                uint64_t models = trace_between(t, 1, 4);
+
+                visit(t, &a, awake(t, ts, day), models, &w);
+            }
         }
     }
 }
@@ -127,8 +142,11 @@ static void slow_takeover(trace *t, uint64_t ts)
     trace_event(t, &thief, EMK_FRAUD_DEVICE_ENROLL, ts + MINUTE);
     for (unsigned day = 0; day < quiet; day++) {
         visit(t, &thief, awake(t, ts, day), 1, NULL);
-        if (trace_chance(t, 50))
-            visit(t, &owner, awake(t, ts, day), trace_between(t, 1, 2), NULL);
+        if (trace_chance(t, 50)) {
+            uint64_t models = trace_between(t, 1, 2);
+
+            visit(t, &owner, awake(t, ts, day), models, NULL);
+        }
     }
     at = awake(t, ts, quiet);
     end = at + 2 * DAY;
@@ -190,8 +208,8 @@ static void lease_clock(trace *t, uint64_t ts)
                 trace_event(t, &a, EMK_FRAUD_GAP, at + SECOND);
             for (unsigned i = 0; i < models; i++) {
                 if (trace_chance(t, 25))
-                    lease(t, &a, at + i * 20 * SECOND, first + i);
-                open_behind(t, &a, at + i * 20 * SECOND + SECOND, first + i, behind);
+                    lease(t, &a, at + i * (20 * SECOND), first + i);
+                open_behind(t, &a, at + i * (20 * SECOND) + SECOND, first + i, behind);
             }
         }
     }
@@ -219,8 +237,11 @@ static void around_the_clock(trace *t, uint64_t ts)
         for (uint64_t i = 0; i < people; i++) {
             uint64_t at = midnight(t, ts) + (1 + day) * DAY + i * slot;
 
-            if (at > ts + i * DAY / 2 + HOUR_MS && trace_chance(t, 85))
-                visit(t, &who[i], at + trace_between(t, 0, slot / 2), trace_between(t, 2, 4), NULL);
+            if (at > ts + i * DAY / 2 + HOUR_MS && trace_chance(t, 85)) {
+                uint64_t models = trace_between(t, 2, 4);
+
+                visit(t, &who[i], at + trace_between(t, 0, slot / 2), models, NULL);
+            }
         }
     }
 }
@@ -266,19 +287,23 @@ static void shelf_of_phones(trace *t, uint64_t ts)
 
             at = awake(t, ts, day);
             trace_event(t, &a, EMK_FRAUD_AUTH_OK, at);
-            for (uint64_t m = 0; m < models; m++)
-                at = trace_use_model(t, &a, at + a_while(t), next_artifact(t, NULL),
-                                     trace_chance(t, opens));
+            for (uint64_t m = 0; m < models; m++) {
+                bool opened = trace_chance(t, opens);
+
+                at = one_more(t, &a, at, NULL, opened);
+            }
         }
     }
 }
 
-/* A backend grants somebody a model with its service key. */
-static void grant_by_key(trace *t, const actor *a, const char *key, uint64_t ts, unsigned artifact)
+/* A backend grants somebody a model with its service key, in the office hours that begin at ts. */
+static void grant_by_key(trace *t, const actor *a, const char *key, uint64_t ts)
 {
+    unsigned artifact = next_artifact(t, NULL);
     emk_fraud_event ev;
     char text[24];
 
+    ts += trace_between(t, 0, 9 * HOUR_MS);
     trace_begin(t, a, EMK_FRAUD_GRANT, ts, &ev);
     ev.src = EMK_FRAUD_SRC_BACKEND;
     snprintf(text, sizeof text, "a-%u", artifact);
@@ -315,11 +340,11 @@ static void quiet_insider(trace *t, uint64_t ts)
         uint64_t morning = t->o->start_ms + day * DAY + 8 * HOUR_MS;
 
         for (uint64_t i = 0; i < customers; i++)
-            grant_by_key(t, &who[i], key, morning + trace_between(t, 0, 9 * HOUR_MS),
-                         next_artifact(t, NULL));
-        for (uint64_t i = 0; morning > ts && morning < ts + 5 * DAY && i < a_day; i++)
-            grant_by_key(t, &sleeper[i % own], key, morning + trace_between(t, 0, 9 * HOUR_MS),
-                         next_artifact(t, NULL));
+            grant_by_key(t, &who[i], key, morning);
+        for (uint64_t i = 0, k = 0; morning > ts && morning < ts + 5 * DAY && i < a_day; i++) {
+            grant_by_key(t, &sleeper[k], key, morning);
+            k = k + 1 < own ? k + 1 : 0;
+        }
     }
 }
 
@@ -394,9 +419,11 @@ static void aged_trials(trace *t, uint64_t ts)
 static void shift(trace *t, actor *staff, uint64_t n, uint64_t ts)
 {
     for (uint64_t i = 0; i < n; i++) {
-        if (trace_chance(t, 80))
-            visit(t, &staff[i], ts + trace_between(t, 0, 15 * MINUTE), trace_between(t, 1, 2),
-                  NULL);
+        if (trace_chance(t, 80)) {
+            uint64_t models = trace_between(t, 1, 2);
+
+            visit(t, &staff[i], ts + trace_between(t, 0, 15 * MINUTE), models, NULL);
+        }
     }
 }
 
@@ -472,12 +499,15 @@ static void rotating_homes(trace *t, uint64_t ts)
         solved_challenge(t, &a, at + MINUTE);
         trace_label(t, &a, true, "b10_rotating_homes", at);
         for (uint64_t m = 0; m < n; m++) {
+            unsigned artifact;
+
             if (trace_chance(t, 40))
                 trace_new_net(t, &a, "isp");
             if (trace_chance(t, 10))
                 solved_challenge(t, &a, at + 90 * SECOND);
-            at = trace_use_model(t, &a, at + trace_between(t, 2 * MINUTE, 12 * MINUTE),
-                                 next_artifact(t, NULL), false);
+            artifact = next_artifact(t, NULL);
+            at += trace_between(t, 2 * MINUTE, 12 * MINUTE);
+            at = trace_use_model(t, &a, at, artifact, false);
         }
     }
 }

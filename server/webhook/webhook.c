@@ -258,12 +258,13 @@ const char *emk_webhook_url_check(const char *url, unsigned allow)
     return NULL;
 }
 
-/* Special-purpose addresses that are nobody's public server.  [RFC 6890] [RFC 4193] */
+/* Special-purpose addresses that are nobody's public server, and those that hold a v4 address.
+ * [RFC 6890] [RFC 4193] [RFC 3879] */
 static const char *const INNER[] = {
     "0.0.0.0/8",      "10.0.0.0/8",     "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24",   "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4",    "240.0.0.0/4",
-    "::/128",         "fc00::/7",       "fe80::/10",     "ff00::/8",       "64:ff9b::/96",
-    "64:ff9b:1::/48", "2002::/16",      "2001::/32",
+    "::/96",          "fc00::/7",       "fe80::/10",     "ff00::/8",       "64:ff9b::/96",
+    "64:ff9b:1::/48", "2002::/16",      "2001::/32",     "fec0::/10",
 };
 static const char *const OWN[] = {"127.0.0.0/8", "::1/128"};
 

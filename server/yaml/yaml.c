@@ -244,7 +244,9 @@ static emk_status parser_failed(builder *b, const yaml_parser_t *p)
     b->mark = p->problem_mark;
     if (p->error == YAML_READER_ERROR)
         return refuse(b, EMK_E_FORMAT, "yaml: not UTF-8 text");
-    return refuse(b, EMK_E_FORMAT, "yaml: not well-formed (indentation, tabs, quotes or brackets, here or in the lines before?)");
+    return refuse(b, EMK_E_FORMAT,
+                  "yaml: not well-formed (indentation, tabs, quotes or brackets, here or in the "
+                  "lines before?)");
 }
 
 static emk_status build(builder *b, yaml_parser_t *p)

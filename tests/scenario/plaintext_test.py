@@ -41,6 +41,8 @@ class Plaintext(Case):
         p = subprocess.run(["strace", "-f", "-y", "-xx", "-s", "3000000", "-o", log, *command],
                            cwd=self.dir, env=dict(self.env, ASAN_OPTIONS="detect_leaks=0"),
                            capture_output=True, timeout=300)  # leaks are looked for by tracing
+        if command[0] == ENGINE_RUN and p.returncode == SKIP:
+            self.skipTest("engine-run was built without %s" % command[1])
         self.assertEqual(p.returncode, 0, p.stderr)
         calls = []
         with open(log, encoding="ascii") as f:
@@ -88,6 +90,8 @@ class Plaintext(Case):
         """Accepts the model, and opens, runs and closes it with the engine."""
         if not os.path.exists(ENGINE_RUN):
             self.skipTest("engine-run is not here")
+        if os.environ.get("EARMARK_UNDER"):  # engine-run would have another libcrypto
+            self.skipTest("engine-run is not run under another loader")
         if not os.path.exists(model):
             self.skipTest("%s is not here" % model)
         shutil.copy(model, self.path("model.bin"))
@@ -98,9 +102,6 @@ class Plaintext(Case):
         self.assertGreater(len(own), len(model) // 4)
         written = 0
         run = [ENGINE_RUN, engine, "phone", self.issuer, "m", "alice", *path]
-        if subprocess.run(run, cwd=self.dir, env=self.env, capture_output=True,
-                          check=False).returncode == SKIP:
-            self.skipTest("engine-run was built without %s" % engine)
         for command in ([*COMMAND, "accept", "m.emk", "-t", "m.ticket", "--device", "phone"], run):
             for name, data in self.trace(command):
                 written += len(data)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import unittest
 
@@ -183,6 +184,42 @@ class Groups(unittest.TestCase):
                 with open(os.path.join(folder, name), encoding="ascii") as f:
                     lines += [json.loads(line) for line in f]
         return lines
+
+    def test_who_saw_other_members_does_not_approve(self):
+        ring = self.ring(5)
+        self.ask("POST", "campaigns", {"reason": "now"})
+        one = "campaigns/" + self.ask("GET", "campaigns")["items"][0]["id"]
+        for act in ("approve", "refuse"):
+            self.ask("POST", f"{one}/{act}", {"reason": "they are four", "members": 4}, status=409)
+        self.assertEqual(self.ask("GET", one)["state"], "proposed")
+        self.assertEqual(ring[0].ticket(model="m0").status, 201)
+        self.ask("POST", one + "/approve", {"reason": "they are five", "members": 5}, status=204)
+        self.assertIn(one.replace("campaigns/", "campaign:"), json.dumps(self.ask("GET", "audit?limit=50")))
+        for d in ring:
+            d.wire.close()
+
+    def test_of_two_who_decide_at_once_one_is_told_that_it_was_decided(self):
+        ring = self.ring(5)
+        self.ask("POST", "campaigns", {"reason": "now"})
+        one = "campaigns/" + self.ask("GET", "campaigns")["items"][0]["id"]
+        got, start = {}, threading.Barrier(2)
+
+        def decide(act):
+            start.wait(60)
+            got[act] = self.server.ask("POST", f"/v1/admin/{one}/{act}", {"reason": "at once"},
+                                       {"Authorization": "Bearer " + self.token}).status
+
+        both = [threading.Thread(target=decide, args=(act,)) for act in ("approve", "refuse")]
+        for t in both:
+            t.start()
+        for t in both:
+            t.join()
+        self.assertEqual(sorted(got.values()), [204, 409], got)
+        banned = len([line for line in self.log() if line["type"] == "admin.ban"])
+        self.assertEqual((self.ask("GET", one)["state"], banned),
+                         ("approved", 5) if got["approve"] == 204 else ("refused", 0))
+        for d in ring:
+            d.wire.close()
 
     def test_a_refused_group_is_left_alone(self):
         ring = self.ring(5)

@@ -323,6 +323,48 @@ class Renewal(Case):
         self.assertEqual(self.server.ask("GET", "/readyz", internal=True).status, 200)
 
 
+class ShortLife(Case):
+    """The sealing certificate is renewed by itself, and where it cannot be, the server says so."""
+    config = {**OPEN, "keys": {"sealing_life": "15s"}}
+
+    def ready(self):
+        return self.server.ask("GET", "/readyz", internal=True)
+
+    def wait_for(self, what):
+        until = time.monotonic() + 90
+        while not what():
+            self.assertLess(time.monotonic(), until, "it does not come")
+            time.sleep(0.2)
+
+    def test_a_certificate_is_renewed_before_its_end(self):
+        first = self.keys("sealing")[0]["id"]
+        self.wait_for(lambda: self.keys("sealing")[0]["id"] != first)
+        self.wait_for(lambda: self.ready().status == 200)
+        self.assertNotIn("cannot be renewed", self.log())
+        self.assertIn("the sealing certificate was renewed", self.log())
+
+    def test_without_a_certificate_it_is_unready_until_there_is_one_however_often_it_failed(self):
+        path = os.path.join(self.server.dir, "keys", "sealing.key")
+        self.assertTrue(os.path.isfile(path), os.listdir(os.path.dirname(path)))
+        os.remove(path)
+        os.mkdir(path)  # nothing can be written there
+        self.wait_for(lambda: self.ready().status == 503)
+        self.assertIn(b"the sealing certificate is over", self.ready().body)
+        self.assertEqual(self.server.metric("earmark_sealing_certificate_seconds_left"), 0)
+        before = self.keys("sealing")[0]["id"]
+        for _ in range(300):
+            self.assertGreaterEqual(self.ask("POST", "signing-keys/sealing/rotate", {"reason": "x"}).status, 500)
+        self.assertEqual(self.keys("sealing")[0]["id"], before)
+        os.rmdir(path)
+        self.wait_for(lambda: self.ready().status == 200)
+        self.assertNotEqual(self.keys("sealing")[0]["id"], before)
+        self.assertIn("cannot be renewed", self.log())
+
+    def log(self):
+        with open(self.server.log_path, encoding="utf-8") as f:
+            return f.read()
+
+
 @unittest.skipUnless(SOFTHSM and shutil.which("softhsm2-util"), "SoftHSM is not here")
 class Token(Case):
     """The issuer's key in a PKCS#11 token."""
@@ -376,6 +418,13 @@ class Token(Case):
         self.server.start()
         self.assertEqual(self.issuer(), second)
         self.assertEqual(len(self.keys()), 2)
+
+    def test_a_token_that_is_gone_leaves_the_sealing_key_its_certificate(self):
+        was = self.keys("sealing")
+        shutil.rmtree(os.path.join(self.hsm, "tokens"))
+        self.assertGreaterEqual(self.ask("POST", "signing-keys/sealing/rotate", {"reason": "x"}).status, 500)
+        self.assertEqual(self.keys("sealing"), was)
+        self.assertGreater(self.server.metric("earmark_sealing_certificate_seconds_left"), 0)
 
     def make_config_again(self):
         return {**OPEN, "keys": {"issuer": "pkcs11", "module": SOFTHSM, "pin_file": self.pin,

@@ -184,6 +184,8 @@ static void a_name_that_points_inside_is_not_reached(void **state)
                                          "224.0.0.1",
                                          "255.255.255.255",
                                          "::",
+                                         "::a00:1",
+                                         "fec0::1",
                                          "fe80::1",
                                          "fd00::1",
                                          "::ffff:10.0.0.1",
