@@ -176,7 +176,8 @@ typedef struct emk_webhook_entity {
 
 /* A group of users that the campaign job found, for a person to decide upon. */
 typedef struct emk_proposal_entity {
-    char state[EMK_WORD_CAP]; /* "proposed", "approved", "refused", "withdrawn" */
+    char state[EMK_WORD_CAP]; /* "proposed", "approved", "refused", "withdrawn"; while members get
+                               * their events "approving", "withdrawing" */
     char reason[EMK_REASON_CAP];
     char by[EMK_NAME_CAP]; /* who decided */
     uint64_t created_s, decided_s;

@@ -11,6 +11,7 @@
 #define ID_LEN    32u
 #define ID_CHARS  (EMK_BASE64URL_CHARS(ID_LEN) + 1)
 #define NAMES_MAX 64u /* that the engine forgets in one go */
+#define TRIES     16u
 
 typedef struct kept_id {
     uint8_t b[EMK_RECORD_ID_MAX];
@@ -233,6 +234,49 @@ static emk_status forget_names(job *j, emk_error *e)
     return st;
 }
 
+/* ---- groups ---- */
+
+/* Takes the line "tenant user" of this user off; false: there is none. */
+static bool cut_member(emk_proposal_entity *p, const char *user)
+{
+    char end[ID_CHARS + 2] = " ";
+    uint8_t *from = p->users.p, *to;
+
+    memcpy(end + 1, user, strlen(user));
+    end[strlen(user) + 1] = '\n';
+    to = memmem(from, p->users.len, end, strlen(user) + 2);
+    if (!to)
+        return false;
+    for (from = to; from > p->users.p && from[-1] != '\n';)
+        from--;
+    to += strlen(user) + 2;
+    memmove(from, to, (size_t)(p->users.p + p->users.len - to));
+    p->users.len -= (size_t)(to - from);
+    p->members -= p->members > 0;
+    return true;
+}
+
+/* Who decides at the same moment stores it with another version. */
+static emk_status drop_member(void *self, emk_span id, emk_error *e)
+{
+    job *j = self;
+    emk_proposal_entity *p = emk_alloc(1, sizeof *p);
+    emk_record_info info;
+    emk_entity_put put = {.shape = &emk_proposal_shape, .in = p, .id = id};
+    emk_status st = p ? EMK_E_STALE : emk_fail(e, EMK_E_NO_MEMORY, "erasure: memory", sizeof *p);
+
+    for (unsigned i = 0; st == EMK_E_STALE && i < TRIES; i++) {
+        st = emk_entity_get(&j->api->records, &emk_proposal_shape, id, p, &info, e);
+        if (st != EMK_OK || !cut_member(p, j->text[j->n_names - 1]))
+            break;
+        put.expect = info.version;
+        put.expires_s = info.expires_s;
+        st = emk_entity_store(&j->api->records, &put, NULL, e);
+    }
+    emk_free(p);
+    return st == EMK_E_NOT_FOUND ? EMK_OK : st;
+}
+
 /* ---- devices ---- */
 
 static emk_status note_down(job *j, emk_span id, bool device, emk_error *e)
@@ -320,6 +364,8 @@ static emk_status erase_user(job *j, emk_error *e)
         st = forget_names(j, e);
     if (st == EMK_OK)
         st = add_name(j, EMK_FRAUD_USER, j->user, e);
+    if (st == EMK_OK)
+        st = each(j, EMK_KIND_PROPOSAL, emk_span_of(NULL, 0), drop_member, e);
     if (st == EMK_OK)
         st = forget_names(j, e);
     if (st == EMK_OK)

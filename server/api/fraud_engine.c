@@ -740,29 +740,47 @@ emk_status emk_fraud_host_erase(emk_fraud_host *h, const emk_fraud_name *names, 
 
 /* ---- groups ---- */
 
+typedef struct young_grants {
+    uint64_t from_ms;
+    emk_buf lines;
+} young_grants;
+
+/* Texts of events have no quotes in them. */
+static bool is_young(const young_grants *y, emk_span line)
+{
+    static const char TS[] = "\"ts\":";
+    const uint8_t *end = line.p + line.len;
+    const uint8_t *at = memmem(line.p, line.len, TS, sizeof TS - 1);
+    uint64_t ms = 0;
+
+    for (at = at ? at + sizeof TS - 1 : end; at < end && *at >= '0' && *at <= '9'; at++)
+        ms = ms * 10 + (uint64_t)(*at - '0');
+    return ms >= y->from_ms;
+}
+
+/* Only what the job looks at has to be in memory, however long the log is kept. */
 static emk_status keep_grant(void *self, emk_span line, uint64_t end, emk_error *e)
 {
     static const char TYPE[] = "\"type\":\"model.grant\"";
-    emk_buf *out = self;
+    young_grants *y = self;
     emk_status st;
 
     (void)end;
-    /* Only what the job looks at has to be in memory. */
-    if (!memmem(line.p, line.len, TYPE, sizeof TYPE - 1))
+    if (!memmem(line.p, line.len, TYPE, sizeof TYPE - 1) || !is_young(y, line))
         return EMK_OK;
-    st = emk_buf_append(out, line, e);
-    return st == EMK_OK ? emk_buf_append(out, emk_span_str("\n"), e) : st;
+    st = emk_buf_append(&y->lines, line, e);
+    return st == EMK_OK ? emk_buf_append(&y->lines, emk_span_str("\n"), e) : st;
 }
 
 emk_status emk_fraud_host_campaign(emk_fraud_host *h, uint64_t from_ms, emk_fraud_campaigns *out,
                                    emk_error *e)
 {
     emk_fraud_campaign_options o = {.from_ms = from_ms};
-    emk_buf grants;
+    young_grants grants = {.from_ms = from_ms};
     uint64_t end;
     emk_status st;
 
-    emk_buf_init(&grants, GRANTS_MAX);
+    emk_buf_init(&grants.lines, GRANTS_MAX);
     emk_lock_take(h->lock);
     end = emk_fraud_log_end(h->log);
     emk_lock_give(h->lock);
@@ -770,8 +788,8 @@ emk_status emk_fraud_host_campaign(emk_fraud_host *h, uint64_t from_ms, emk_frau
     st = emk_fraud_log_read(h->dir, 0, end, keep_grant, &grants, e);
     emk_lock_give(h->files);
     if (st == EMK_OK)
-        st = emk_fraud_campaign(emk_buf_span(&grants), &o, out, e);
-    emk_buf_done(&grants);
+        st = emk_fraud_campaign(emk_buf_span(&grants.lines), &o, out, e);
+    emk_buf_done(&grants.lines);
     return st;
 }
 

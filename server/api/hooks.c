@@ -19,6 +19,8 @@
 #define MS_PER_MINUTE  60000u
 #define ENVELOPE_CAP   256u
 #define ERROR_PAUSE_MS 1000u /* when the records do not answer */
+#define RARE_PART      4u    /* of a queue is for what devices cannot cause at will */
+#define BY_DEVICES     (UINT32_C(1) << EMK_WEBHOOK_DENY | UINT32_C(1) << EMK_WEBHOOK_BAN)
 
 typedef struct waiting {
     uint8_t id[EMK_HOOK_ID_LEN];
@@ -268,16 +270,24 @@ static emk_status add_item(emk_hooks *h, emk_outbox_entity *m, size_t i, emk_hoo
     return EMK_OK;
 }
 
+/* A device may be denied as often as it likes: that does not keep a breaker's news out. */
+static size_t room_for(const emk_hooks *h, const target *t, emk_webhook_kind kind)
+{
+    bool shares = (BY_DEVICES >> kind & 1) && (t->is.kinds & ~BY_DEVICES);
+
+    return shares ? h->queue_max - h->queue_max / RARE_PART : h->queue_max;
+}
+
 /* Whether it gets the message; one whose queue is full does not, which is counted. */
 static bool takes(emk_hooks *h, size_t i, const emk_hook_news *news)
 {
     target *t = &h->target[i];
     bool named = news->only && strcmp(news->only, t->is.name) == 0;
-    bool wants = news->only ? named : (t->is.kinds >> news->kind & 1) && !t->disabled;
-    bool room;
+    bool wants, room;
 
     emk_lock_take(h->lock);
-    room = t->n < h->queue_max;
+    wants = news->only ? named : (t->is.kinds >> news->kind & 1) && !t->disabled;
+    room = t->n < room_for(h, t, news->kind);
     t->dropped += wants && !room;
     emk_lock_give(h->lock);
     return wants && room;

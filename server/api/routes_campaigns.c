@@ -24,6 +24,7 @@ typedef struct job {
     uint64_t now_s;
     size_t n_new;
     emk_proposal_entity p; /* the one in hand */
+    uint64_t version;      /* of its record */
     uint8_t id[32];
 } job;
 
@@ -59,7 +60,7 @@ static emk_status store_proposal(job *j, emk_error *e)
     emk_entity_put put = {.shape = &emk_proposal_shape,
                           .in = &j->p,
                           .id = emk_span_of(j->id, ID_LEN),
-                          .expect = EMK_RECORD_ANY,
+                          .expect = j->version,
                           .expires_s = j->now_s + EMK_CAMPAIGN_KEEP_S};
 
     return emk_entity_store(&j->api->records, &put, NULL, e);
@@ -85,16 +86,19 @@ static emk_status tell_proposal(const job *j, emk_error *e)
     return st;
 }
 
+/* Somebody may decide upon it at the same moment: then what they saw is what it stays. */
 static emk_status propose(job *j, const emk_fraud_member *m, size_t n, emk_error *e)
 {
+    emk_record_info info = {.version = EMK_RECORD_ABSENT};
     emk_status st = name_group(j, m, e);
     bool there;
 
     if (st != EMK_OK)
         return st;
     st = emk_entity_get(&j->api->records, &emk_proposal_shape, emk_span_of(j->id, ID_LEN), &j->p,
-                        NULL, e);
+                        &info, e);
     there = st == EMK_OK;
+    j->version = info.version;
     if (st != EMK_OK && st != EMK_E_NOT_FOUND)
         return st;
     if (there && (strcmp(j->p.state, "proposed") != 0 || j->p.members == n))
@@ -107,7 +111,7 @@ static emk_status propose(job *j, const emk_fraud_member *m, size_t n, emk_error
     list_members(m, n, &j->p);
     st = store_proposal(j, e);
     if (st != EMK_OK || there)
-        return st;
+        return st == EMK_E_STALE ? EMK_OK : st;
     j->n_new++;
     return tell_proposal(j, e);
 }
@@ -185,17 +189,16 @@ static bool next_member(emk_span *rest, emk_span *tenant, emk_span *user)
     return true;
 }
 
-static bool find_proposal(emk_call *call, uint8_t id[ID_LEN], emk_proposal_entity **out)
+static bool find_proposal(emk_call *call, uint8_t id[ID_LEN], emk_proposal_entity **out,
+                          emk_record_info *info)
 {
-    emk_record_info info;
-
     *out = emk_arena_take(&call->arena, sizeof **out);
     if (!*out) {
         emk_problem_set(call, EMK_API_UNAVAILABLE, NULL);
         return false;
     }
     return emk_admin_param(call, 0, id, ID_LEN) &&
-           emk_admin_find(call, &emk_proposal_shape, emk_span_of(id, ID_LEN), *out, &info);
+           emk_admin_find(call, &emk_proposal_shape, emk_span_of(id, ID_LEN), *out, info);
 }
 
 static emk_status show_campaign(emk_call *call, emk_error *e)
@@ -205,7 +208,7 @@ static emk_status show_campaign(emk_call *call, emk_error *e)
     uint8_t id[ID_LEN];
     emk_json_out o;
 
-    if (!find_proposal(call, id, &p))
+    if (!find_proposal(call, id, &p, NULL))
         return EMK_OK;
     emk_json_out_init(&o, &call->arena, EMK_ADMIN_ANSWER);
     emk_json_out_open(&o, NULL, '{');
@@ -250,52 +253,93 @@ static emk_status note_members(emk_call *call, const emk_proposal_entity *p, emk
     return st;
 }
 
+/* Of one that acts the record says `during` until all members have their event: nobody can refuse
+ * meanwhile, and who finds it so, after a kill, decides once more. */
 typedef struct verdict {
-    const char *from, *to; /* states */
-    const char *type;      /* of the audit entry */
-    bool acts;
-    emk_fraud_type event;
+    const char *from, *during, *to; /* states */
+    const char *type;               /* of the audit entry */
+    emk_fraud_type event;           /* where there is a `during` */
 } verdict;
+
+typedef struct decide_body {
+    emk_span reason;
+    uint64_t members; /* that the person saw */
+} decide_body;
+
+static const emk_json_field DECIDE[] = {
+    {"reason", EMK_JSON_TEXT, EMK_JSON_REQUIRED, 1, 200, offsetof(decide_body, reason), NULL},
+    {"members", EMK_JSON_UINT, 0, 1, UINT32_MAX, offsetof(decide_body, members), NULL},
+};
+static const emk_json_shape DECIDE_SHAPE = {DECIDE, 2};
+
+typedef struct deciding {
+    const verdict *v;
+    decide_body body;
+    uint8_t id[ID_LEN];
+    emk_proposal_entity *p;
+    emk_record_info info;
+} deciding;
+
+static bool may_decide(emk_call *call, const deciding *d)
+{
+    const verdict *v = d->v;
+
+    if (strcmp(d->p->state, v->from) != 0 && !(v->during && strcmp(d->p->state, v->during) == 0))
+        emk_problem_set(call, EMK_API_CONFLICT, "somebody decided upon it already");
+    else if (d->body.members > 0 && d->body.members != d->p->members)
+        emk_problem_set(call, EMK_API_CONFLICT, "the group has grown since; look again");
+    else
+        return true;
+    return false;
+}
+
+static bool set_state(emk_call *call, deciding *d, const char *state)
+{
+    emk_entity_put put = {.shape = &emk_proposal_shape,
+                          .in = d->p,
+                          .id = emk_span_of(d->id, ID_LEN),
+                          .expect = d->info.version};
+    emk_error e = {0};
+    emk_status st;
+
+    emk_admin_text(d->p->state, sizeof d->p->state, emk_span_str(state));
+    d->p->decided_s = emk_api_now(call->api);
+    put.expires_s = d->p->decided_s + EMK_CAMPAIGN_KEEP_S;
+    st = emk_entity_store(&call->api->records, &put, &d->info.version, &e);
+    if (st != EMK_OK)
+        emk_admin_failed(call, st);
+    return st == EMK_OK;
+}
 
 static emk_status decide(emk_call *call, const verdict *v, emk_error *e)
 {
-    emk_admin_reason body = {.reason = {0}};
+    deciding d = {.v = v, .body = {.members = 0}};
     emk_admin_change change = {.type = v->type, .was = v->from, .is = v->to};
-    emk_proposal_entity *p;
-    uint8_t id[ID_LEN];
-    emk_entity_put put = {.shape = &emk_proposal_shape, .expect = EMK_RECORD_ANY};
     emk_status st = EMK_OK;
 
-    if (!emk_json_body(call, &emk_admin_reason_shape, &body) || !find_proposal(call, id, &p))
+    if (!emk_json_body(call, &DECIDE_SHAPE, &d.body) || !find_proposal(call, d.id, &d.p, &d.info) ||
+        !may_decide(call, &d))
         return EMK_OK;
-    if (strcmp(p->state, v->from) != 0) {
-        emk_problem_set(call, EMK_API_CONFLICT, "somebody decided upon it already");
-        return EMK_OK;
-    }
-    change.object =
-        emk_arena_format(&call->arena, "campaign of %llu", (unsigned long long)p->members);
-    change.why = body.reason;
+    change.object = emk_arena_format(&call->arena, "campaign:%.*s", (int)call->params[0].len,
+                                     (const char *)call->params[0].p);
+    change.why = d.body.reason;
     if (!emk_admin_audit(call, &change))
         return EMK_OK;
-    if (v->acts)
-        st = note_members(call, p, v->event, e);
-    if (st != EMK_OK)
-        return st;
-    emk_admin_text(p->state, sizeof p->state, emk_span_str(v->to));
-    emk_admin_text(p->reason, sizeof p->reason, body.reason);
-    emk_admin_text(p->by, sizeof p->by, emk_span_str(emk_admin_who(call)));
-    p->decided_s = emk_api_now(call->api);
-    put.in = p;
-    put.id = emk_span_of(id, ID_LEN);
-    put.expires_s = p->decided_s + EMK_CAMPAIGN_KEEP_S;
-    if (emk_admin_store(call, &put))
+    emk_admin_text(d.p->reason, sizeof d.p->reason, d.body.reason);
+    emk_admin_text(d.p->by, sizeof d.p->by, emk_span_str(emk_admin_who(call)));
+    if (v->during) {
+        if (!set_state(call, &d, v->during))
+            return EMK_OK;
+        st = note_members(call, d.p, v->event, e);
+    }
+    if (st == EMK_OK && set_state(call, &d, v->to))
         emk_reply_empty(call, 204);
-    return EMK_OK;
+    return st;
 }
 
 static emk_status approve(emk_call *call, emk_error *e)
 {
-    static const verdict V = {"proposed", "approved", "campaign.approve", true,
+    static const verdict V = {"proposed", "approving", "approved", "campaign.approve",
                               EMK_FRAUD_ADMIN_BAN};
 
     return decide(call, &V, e);
@@ -310,7 +354,7 @@ static emk_status refuse(emk_call *call, emk_error *e)
 
 static emk_status withdraw(emk_call *call, emk_error *e)
 {
-    static const verdict V = {"approved", "withdrawn", "campaign.withdraw", true,
+    static const verdict V = {"approved", "withdrawing", "withdrawn", "campaign.withdraw",
                               EMK_FRAUD_ADMIN_UNBAN};
 
     return decide(call, &V, e);

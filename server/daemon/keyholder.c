@@ -208,17 +208,31 @@ static emk_status load_issuer(holder *h, emk_error *e)
     return load_signer(h, EMK_KEY_ISSUER, &h->issuer_key, &h->issuer, e);
 }
 
-/* The issuer's word for the sealing key, for as long as the options say. */
-static emk_status certify(holder *h, emk_error *e)
+/* The issuer's word for a sealing key, for as long as the options say.  Fills *out on success. */
+static emk_status certify_by(const holder *h, const emk_signer *issuer, const emk_signer *sealing,
+                             emk_buf *out, emk_error *e)
 {
     uint64_t now = emk_os_now_s();
-    emk_sealing_certificate cert = {.public_len = h->sealing.public_len,
+    emk_sealing_certificate cert = {.public_len = sealing->public_len,
                                     .not_before = now - SEAL_CLOCK_SKEW,
                                     .not_after = now + h->o->sealing_s};
+    emk_buf made;
+    emk_status st;
 
-    memcpy(cert.public_key, h->sealing.public_key, h->sealing.public_len);
+    memcpy(cert.public_key, sealing->public_key, sealing->public_len);
+    emk_buf_init(&made, EMK_CERTIFICATE_MAX);
+    st = emk_sealing_certificate_make(h->crypto, issuer, &cert, &made, e);
+    if (st == EMK_OK)
+        *out = made;
+    else
+        emk_buf_done(&made);
+    return st;
+}
+
+static void take_certificate(holder *h, const emk_buf *fresh)
+{
     emk_buf_done(&h->certificate);
-    return emk_sealing_certificate_make(h->crypto, &h->issuer, &cert, &h->certificate, e);
+    h->certificate = *fresh;
 }
 
 static emk_status load_keys(holder *h, emk_error *e)
@@ -242,7 +256,7 @@ static emk_status load_keys(holder *h, emk_error *e)
     if (st == EMK_OK && h->o->sealing_s > 0) {
         st = load_signer(h, EMK_KEY_SEALING, &h->sealing_key, &h->sealing, e);
         if (st == EMK_OK)
-            st = certify(h, e);
+            st = certify_by(h, &h->issuer, &h->sealing, &h->certificate, e);
     }
     return st;
 }
@@ -540,14 +554,20 @@ static void done_fresh(fresh_key *f)
     emk_sign_key_free(f->key); /* NULL when it was taken over */
 }
 
+/* The certificate goes first: a token that does not answer leaves the old key with its own. */
 static emk_status rotate_sealing(holder *h, emk_error *e)
 {
     fresh_key f = {.key = NULL};
+    emk_buf certificate;
     emk_status st;
+
+    emk_buf_init(&certificate, EMK_CERTIFICATE_MAX);
 
     if (h->o->sealing_s == 0)
         return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: does not seal", 0);
     st = make_fresh(h, &f, e);
+    if (st == EMK_OK)
+        st = certify_by(h, &h->issuer, &f.signer, &certificate, e);
     if (st == EMK_OK)
         st = emk_key_replace(h->o->dir, EMK_KEY_SEALING, f.priv, e);
     if (st == EMK_OK) {
@@ -555,7 +575,9 @@ static emk_status rotate_sealing(holder *h, emk_error *e)
         h->sealing_key = f.key;
         h->sealing = f.signer;
         f.key = NULL;
-        st = certify(h, e);
+        take_certificate(h, &certificate);
+    } else {
+        emk_buf_done(&certificate);
     }
     done_fresh(&f);
     return st;
@@ -586,17 +608,31 @@ static emk_status extend_ring(holder *h, const emk_signer *next, emk_issuers *ri
     return st;
 }
 
-/* The ring goes first: a key that it does not have yet must never sign.  Killed before the key file
- * follows, the old one signs on. */
-static emk_status rotate_file(holder *h, emk_issuers *ring, emk_error *e)
+/* What a new issuer key brings. */
+typedef struct rotation {
+    emk_issuers ring;
+    emk_buf certificate; /* of the sealing key */
+} rotation;
+
+/* All that may fail comes before the first write: a key that cannot certify is never in the ring.
+ * The ring goes before the key file: a key that it does not have yet must never sign.  Killed
+ * between the two, the old one signs on. */
+static emk_status prepare_rotation(holder *h, const emk_signer *next, rotation *r, emk_error *e)
+{
+    emk_status st = extend_ring(h, next, &r->ring, e);
+
+    if (st == EMK_OK && h->o->sealing_s > 0)
+        st = certify_by(h, next, &h->sealing, &r->certificate, e);
+    return st == EMK_OK ? emk_ring_write(h->o->dir, &r->ring, e) : st;
+}
+
+static emk_status rotate_file(holder *h, rotation *r, emk_error *e)
 {
     fresh_key f = {.key = NULL};
     emk_status st = make_fresh(h, &f, e);
 
     if (st == EMK_OK)
-        st = extend_ring(h, &f.signer, ring, e);
-    if (st == EMK_OK)
-        st = emk_ring_write(h->o->dir, ring, e);
+        st = prepare_rotation(h, &f.signer, r, e);
     if (st == EMK_OK)
         st = emk_key_replace(h->o->dir, EMK_KEY_ISSUER, f.priv, e);
     if (st == EMK_OK) {
@@ -609,15 +645,13 @@ static emk_status rotate_file(holder *h, emk_issuers *ring, emk_error *e)
     return st;
 }
 
-static emk_status rotate_token(holder *h, emk_issuers *ring, emk_error *e)
+static emk_status rotate_token(holder *h, rotation *r, emk_error *e)
 {
     emk_status st;
 
     if (h->next.public_len == 0)
         return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: the token has no next key", 0);
-    st = extend_ring(h, &h->next, ring, e);
-    if (st == EMK_OK)
-        st = emk_ring_write(h->o->dir, ring, e);
+    st = prepare_rotation(h, &h->next, r, e);
     if (st == EMK_OK) {
         keep_former(h, NULL, &h->issuer, false);
         h->issuer = h->next;
@@ -628,20 +662,24 @@ static emk_status rotate_token(holder *h, emk_issuers *ring, emk_error *e)
 
 static emk_status rotate_issuer(holder *h, emk_error *e)
 {
-    emk_issuers ring = {.n = 0};
+    rotation r = {.ring = {.n = 0}};
     emk_error ignored;
     emk_status st;
 
     if (h->o->issuer == EMK_KEYHOLDER_TPM2)
         return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: a TPM's issuer key stays", 0);
-    st = h->o->issuer == EMK_KEYHOLDER_FILE ? rotate_file(h, &ring, e) : rotate_token(h, &ring, e);
-    if (st != EMK_OK)
+    emk_buf_init(&r.certificate, EMK_CERTIFICATE_MAX);
+    st = h->o->issuer == EMK_KEYHOLDER_FILE ? rotate_file(h, &r, e) : rotate_token(h, &r, e);
+    if (st != EMK_OK) {
+        emk_buf_done(&r.certificate);
         return st;
-    h->ring = ring;
+    }
+    h->ring = r.ring;
+    take_certificate(h, &r.certificate);
     /* For people only; the key that counts is in the ring and in the file. */
     (void)!emk_key_publish(h->o->dir, "issuer",
                            emk_span_of(h->issuer.public_key, h->issuer.public_len), &ignored);
-    return h->o->sealing_s ? certify(h, e) : EMK_OK;
+    return EMK_OK;
 }
 
 static emk_status op_rotate(holder *h, uint16_t which, emk_writer *w, emk_error *e)

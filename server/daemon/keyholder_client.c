@@ -76,13 +76,17 @@ static void write_question(emk_writer *w, const question *q)
 static emk_status send_questions(emk_keyholder_client *k, const question *first, emk_error *e)
 {
     emk_writer w;
+    emk_status st;
 
     emk_writer_init(&w, k->out, sizeof k->out);
     for (const question *q = first; q; q = next_question(q))
         write_question(&w, q);
     if (w.full)
-        return emk_fail(e, EMK_E_LIMIT, "keyholder: question too long", w.pos);
-    return emk_proc_send(k->fd, emk_writer_span(&w), e);
+        st = emk_fail(e, EMK_E_LIMIT, "keyholder: question too long", w.pos);
+    else
+        st = emk_proc_send(k->fd, emk_writer_span(&w), e);
+    emk_wipe(k->out, w.pos); /* a chain's first key goes in one */
+    return st;
 }
 
 /* Takes one answer off the front of *in.  EMK_OK also when it says no, in m->number. */
@@ -381,11 +385,12 @@ static emk_status do_lease_key(void *self, const uint8_t ticket_id[16], uint64_t
                   .answer_len = sizeof both};
     emk_status st = ask(self, &q, e);
 
-    if (st != EMK_OK)
-        return st;
-    *epoch = emk_load_u64be(both);
-    memcpy(out, both + 8, EMK_KEYHOLDER_LEASE_KEY);
-    return EMK_OK;
+    if (st == EMK_OK) {
+        *epoch = emk_load_u64be(both);
+        memcpy(out, both + 8, EMK_KEYHOLDER_LEASE_KEY);
+    }
+    emk_wipe(both, sizeof both);
+    return st;
 }
 
 static emk_status do_storage_new(void *self, const uint8_t object[32],

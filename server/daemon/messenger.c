@@ -50,6 +50,22 @@ static emk_span write_letter(const emk_hook_job *job, uint8_t out[LETTER_MAX])
     return emk_writer_span(&w);
 }
 
+bool emk_messenger_letter_read(emk_span in, emk_messenger_letter *out)
+{
+    emk_reader r;
+    emk_messenger_letter letter;
+
+    emk_reader_init(&r, in);
+    letter.target = emk_read_u8(&r);
+    letter.name = emk_read_bytes(&r, emk_read_u8(&r));
+    letter.body = emk_read_bytes(&r, in.len - r.pos);
+    if (!emk_reader_at_end(&r) || letter.name.len >= EMK_HOOK_ID_CAP ||
+        letter.body.len > EMK_WEBHOOK_BODY_MAX)
+        return false;
+    *out = letter;
+    return true;
+}
+
 static emk_span write_answer(size_t target, const emk_hook_result *r, uint8_t out[ANSWER_LEN])
 {
     emk_writer w;
@@ -181,25 +197,22 @@ static void work(void *self)
 }
 
 /* One letter at a time for each target: the other side waits for the answer. */
-static void put_into_box(post *p, emk_span letter)
+static void put_into_box(post *p, emk_span in)
 {
-    emk_reader r;
-    size_t target, name_len;
+    emk_messenger_letter letter;
     box *b;
 
-    emk_reader_init(&r, letter);
-    target = emk_read_u8(&r);
-    name_len = emk_read_u8(&r);
-    if (r.cut || target >= p->n || name_len >= EMK_HOOK_ID_CAP || letter.len < 2 + name_len)
+    if (!emk_messenger_letter_read(in, &letter) || letter.target >= p->n)
         return;
-    b = &p->box[target];
+    b = &p->box[letter.target];
     emk_lock_take(b->lock);
     if (!b->full) {
-        memcpy(b->name, letter.p + 2, name_len);
-        b->name[name_len] = 0;
-        b->target = target;
-        b->len = letter.len - 2 - name_len;
-        memcpy(b->body, letter.p + 2 + name_len, b->len);
+        snprintf(b->name, sizeof b->name, "%.*s", (int)letter.name.len,
+                 (const char *)letter.name.p);
+        b->target = letter.target;
+        b->len = letter.body.len;
+        if (b->len > 0)
+            memcpy(b->body, letter.body.p, b->len);
         b->full = true;
         emk_lock_wake_one(b->lock);
     }

@@ -41,4 +41,14 @@ bool emk_messenger_is_alive(const emk_messenger *m);
 /* What is on its way may arrive and is sent again after the next start.  NULL is fine. */
 void emk_messenger_stop(emk_messenger *m);
 
+/* What the messenger is given: target 1, length of the name 1, name, body.  It holds keys that the
+ * other side has not, so it does not take that side's word for lengths. */
+typedef struct emk_messenger_letter {
+    size_t target;
+    emk_span name; /* shorter than EMK_HOOK_ID_CAP */
+    emk_span body; /* at most EMK_WEBHOOK_BODY_MAX bytes */
+} emk_messenger_letter;
+/* False for one that is none; the target is not looked at. */
+bool emk_messenger_letter_read(emk_span in, emk_messenger_letter *out);
+
 #endif

@@ -1,5 +1,5 @@
-/* The keys that sign, for handlers: a set for each rotation.  Sets are kept to the server's end,
- * because a request may be at work with one of before; so there are only so many. */
+/* The keys that sign, for handlers: a set for each rotation.  A set that another has replaced is
+ * kept for a while, because a request may be at work with it; so there are only so many. */
 #include "server/daemon/server.h"
 
 #include "core/base/alloc.h"
@@ -10,17 +10,21 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define SETS_MAX 256u /* rotations of one run */
+#define SETS_MAX 256u                          /* of the last rotations */
+#define KEEP_NS  (UINT64_C(3600) * 1000000000) /* longer than any request is at work */
 
 typedef struct key_set {
     emk_keyholder_publics publics;
     emk_issuers issuers;
+    uint8_t certificate[EMK_CERTIFICATE_MAX];
+    size_t certificate_len;
+    uint64_t made_ns;
 } key_set;
 
 struct emk_server_signing {
     emk_lock *lock; /* of changes */
     key_set *sets[SETS_MAX];
-    size_t n;
+    size_t n; /* so far; the last one is in use, and at n % SETS_MAX is room or the oldest */
 };
 
 static void set_free(key_set *s)
@@ -59,6 +63,51 @@ static void fill_set(const emk_keyholder_keys *keys, key_set *set)
     set->publics.issuer_len = now->public_len;
     memcpy(set->publics.sealing, keys->sealing_public, keys->sealing_public_len);
     set->publics.sealing_len = keys->sealing_public_len;
+    memcpy(set->certificate, keys->certificate, keys->certificate_len);
+    set->certificate_len = keys->certificate_len;
+    set->made_ns = emk_os_monotonic_ns();
+}
+
+static emk_span ring_key(const emk_issuers *ring, size_t i)
+{
+    return emk_span_of(ring->v[i].public_key, ring->v[i].public_len);
+}
+
+/* What is in use already needs no new set: a renewal that fails is tried every few seconds. */
+static bool is_in_use(const emk_server_signing *g, const emk_keyholder_keys *keys)
+{
+    const key_set *now = g->n > 0 ? g->sets[(g->n - 1) % SETS_MAX] : NULL;
+
+    if (!now || now->issuers.n != keys->issuers.n ||
+        !emk_span_equal(emk_span_of(now->publics.sealing, now->publics.sealing_len),
+                        emk_span_of(keys->sealing_public, keys->sealing_public_len)) ||
+        !emk_span_equal(emk_span_of(now->certificate, now->certificate_len),
+                        emk_span_of(keys->certificate, keys->certificate_len)))
+        return false;
+    for (size_t i = 0; i < now->issuers.n; i++)
+        if (now->issuers.v[i].retired != keys->issuers.v[i].retired ||
+            !emk_span_equal(ring_key(&now->issuers, i), ring_key(&keys->issuers, i)))
+            return false;
+    return true;
+}
+
+/* Whether there is a place for one more: an empty one, or the oldest's, when nobody can be at work
+ * with that any more. */
+static emk_status find_place(const emk_server_signing *g, emk_error *e)
+{
+    const key_set *after = g->sets[(g->n + 1) % SETS_MAX]; /* it replaced the oldest */
+
+    if (g->n < SETS_MAX || emk_os_monotonic_ns() - after->made_ns >= KEEP_NS)
+        return EMK_OK;
+    return emk_fail(e, EMK_E_LIMIT, "signing: rotations of an hour; wait", g->n);
+}
+
+static void put_set(emk_server_signing *g, key_set *set)
+{
+    size_t place = g->n++ % SETS_MAX;
+
+    set_free(g->sets[place]);
+    g->sets[place] = set;
 }
 
 /* The sealing certificate's end is the issuer's word: read it, do not guess. */
@@ -91,12 +140,14 @@ static emk_status certify_seals(emk_server *s, const emk_keyholder_keys *keys, c
 /* The lock is held, or nobody else is there yet. */
 static emk_status take_keys(emk_server *s, const emk_keyholder_keys *keys, emk_error *e)
 {
-    emk_server_signing *g = s->signing;
     key_set *set;
     emk_status st;
 
-    if (g->n == SETS_MAX)
-        return emk_fail(e, EMK_E_LIMIT, "signing: rotations of one run; restart", g->n);
+    if (is_in_use(s->signing, keys))
+        return EMK_OK;
+    st = find_place(s->signing, e);
+    if (st != EMK_OK)
+        return st;
     set = emk_alloc(1, sizeof *set);
     if (!set)
         return emk_fail(e, EMK_E_NO_MEMORY, "signing: memory", sizeof *set);
@@ -113,7 +164,7 @@ static emk_status take_keys(emk_server *s, const emk_keyholder_keys *keys, emk_e
         set_free(set);
         return st;
     }
-    g->sets[g->n++] = set;
+    put_set(s->signing, set);
     atomic_store(&s->api.issuers, &set->issuers);
     atomic_store(&s->api.keyholder.rotated, &set->publics);
     return EMK_OK;
@@ -190,7 +241,7 @@ void emk_server_signing_close(emk_server *s)
         return;
     atomic_store(&s->api.issuers, NULL);
     atomic_store(&s->api.keyholder.rotated, NULL);
-    for (size_t i = 0; i < s->signing->n; i++)
+    for (size_t i = 0; i < SETS_MAX; i++)
         set_free(s->signing->sets[i]);
     emk_lock_free(s->signing->lock);
     emk_free(s->signing);

@@ -59,7 +59,7 @@ static emk_status person_of(work *w, const emk_fraud_event *ev, uint32_t *out, e
     for (; w->slots[s]; s = (s + 1) & w->mask) {
         const person *q = person_at(w, w->slots[s] - 1);
 
-        if (q->hash == h && emk_span_equal(q->name, name)) {
+        if (q->hash == h && emk_span_equal(q->name, name) && emk_span_equal(q->tenant, p.tenant)) {
             *out = w->slots[s] - 1;
             return EMK_OK;
         }

@@ -186,7 +186,8 @@ static emk_status change(course *c, const emk_fraud_event *ev, emk_error *e)
     if (!emk_fraud_has(ev, EMK_FRAUD_F_GRANT) || !emk_fraud_has(ev, EMK_FRAUD_F_REASON))
         return emk_fail(e, EMK_E_FORMAT, "fraud: a change of rules without its set", 0);
     if (emk_span_equal(what, emk_span_str("draft_end"))) {
-        emk_fraud_attach_draft(c->live.engine, NULL);
+        if (c->live.engine)
+            emk_fraud_attach_draft(c->live.engine, NULL);
         leave(&c->draft);
         return EMK_OK;
     }

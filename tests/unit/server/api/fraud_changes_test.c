@@ -280,6 +280,13 @@ static void a_log_that_does_not_say_its_rules_is_refused(void **state)
                                         "{\"reason\":\"load\"}}\n"),
                            &o, &report, &e);
     assert_status(st, EMK_E_FORMAT, &e);
+    st = emk_fraud_history(crypto,
+                           emk_span_str("{\"v\":1,\"src\":\"server\",\"type\":"
+                                        "\"admin.rules\",\"ts\":1767225600000,\"obj\":"
+                                        "{\"grant\":\"x\"},\"res\":"
+                                        "{\"reason\":\"draft_end\"}}\n"),
+                           &o, &report, &e);
+    assert_status(st, EMK_E_FORMAT, &e);
 }
 
 #define rule_(f) cmocka_unit_test_setup_teardown(f, begin, end)

@@ -143,11 +143,24 @@ static void a_full_queue_drops_and_others_go_on(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(post(EMK_WEBHOOK_DENY, NOW), 1);
-    assert_int_equal(post(EMK_WEBHOOK_DENY, NOW), 0);
+        assert_int_equal(post(EMK_WEBHOOK_BREAKER, NOW), 1);
+    assert_int_equal(post(EMK_WEBHOOK_BREAKER, NOW), 0);
     assert_int_equal(post(EMK_WEBHOOK_BAN, NOW), 1);
     assert_int_equal(look(0).dropped, 2);
     assert_int_equal(look(1).dropped, 0);
+}
+
+static void denials_leave_room_for_what_is_told_rarely(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(post(EMK_WEBHOOK_DENY, NOW), 1);
+    assert_int_equal(post(EMK_WEBHOOK_DENY, NOW), 0);
+    assert_int_equal(post(EMK_WEBHOOK_BREAKER, NOW), 1);
+    assert_int_equal(post(EMK_WEBHOOK_BREAKER, NOW), 0);
+    for (unsigned i = 0; i < 4; i++) /* who wants nothing else has all of it for bans */
+        assert_int_equal(post(EMK_WEBHOOK_BAN, NOW), 1);
+    assert_int_equal(look(1).waiting, 4);
 }
 
 static void the_rate_is_kept(void **state)
@@ -205,7 +218,8 @@ int main(void)
     r = EMK_RUN(rule_(who_wants_a_kind_gets_it),
                 rule_(a_failure_waits_longer_each_time_and_then_is_a_dead_letter),
                 rule_(what_waits_is_there_after_a_restart_oldest_first),
-                rule_(a_full_queue_drops_and_others_go_on), rule_(the_rate_is_kept),
+                rule_(a_full_queue_drops_and_others_go_on),
+                rule_(denials_leave_room_for_what_is_told_rarely), rule_(the_rate_is_kept),
                 rule_(the_same_news_twice_are_one_message),
                 rule_(a_disabled_target_gets_nothing_new_and_keeps_what_waits));
     emk_crypto_free(crypto);

@@ -22,16 +22,22 @@ static int end(void **state)
     return 0;
 }
 
-static void grant(unsigned user, unsigned artifact, uint64_t ts)
+/* tenant: `"tenant":"…",` or "". */
+static void grant_to(const char *tenant, unsigned user, unsigned artifact, uint64_t ts)
 {
     char line[256];
     emk_error e;
     int n = snprintf(line, sizeof line,
-                     "{\"v\":1,\"src\":\"server\",\"type\":\"model.grant\",\"ts\":%llu,\"subj\":{"
+                     "{\"v\":1,\"src\":\"server\",\"type\":\"model.grant\",\"ts\":%llu,%s\"subj\":{"
                      "\"user\":\"u-%03u\"},\"obj\":{\"artifact\":\"a-%u\"}}\n",
-                     (unsigned long long)ts, user, artifact);
+                     (unsigned long long)ts, tenant, user, artifact);
 
     assert_ok(emk_buf_append(&events, emk_span_of(line, (size_t)n), &e), &e);
+}
+
+static void grant(unsigned user, unsigned artifact, uint64_t ts)
+{
+    grant_to("", user, artifact, ts);
 }
 
 /* Users first .. first + n - 1 take the artifacts 0 .. times - 1 together. */
@@ -126,6 +132,23 @@ static void passes_over_what_is_no_event_and_does_not_mind_the_order(void **stat
     emk_fraud_campaigns_done(&c);
 }
 
+/* One name at two tenants are two people: neither meets the others often enough. */
+static void does_not_take_one_tenants_user_for_anothers(void **state)
+{
+    emk_fraud_campaigns c;
+
+    (void)state;
+    lockstep(0, 5, 4);
+    for (unsigned i = 0; i < 4; i++)
+        grant_to(i % 2 ? "\"tenant\":\"acme\"," : "\"tenant\":\"other\",", 9, i,
+                 T0 + i * 7 * BUCKET);
+    c = find();
+    assert_int_equal(c.n, 5);
+    for (size_t i = 0; i < c.n; i++)
+        assert_string_not_equal(c.member[i].user, "u-009");
+    emk_fraud_campaigns_done(&c);
+}
+
 static void finds_nothing_in_nothing(void **state)
 {
     emk_fraud_campaigns c;
@@ -146,6 +169,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(takes_no_meaning_from_a_crowd, begin, end),
         cmocka_unit_test_setup_teardown(passes_over_what_is_no_event_and_does_not_mind_the_order,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(does_not_take_one_tenants_user_for_anothers, begin, end),
         cmocka_unit_test_setup_teardown(finds_nothing_in_nothing, begin, end),
     };
 
