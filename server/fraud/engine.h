@@ -30,14 +30,14 @@ typedef struct emk_fraud_options {
 
 /* Flags of a decision. */
 typedef enum emk_fraud_flag {
-    EMK_FRAUD_IS_HARD = 1,      /* a hard rule's evidence is in it */
-    EMK_FRAUD_IS_LATE = 2,      /* the event came far behind the clock */
-    EMK_FRAUD_IS_FULL = 4,      /* an entity had no room: decided on this event alone */
-    EMK_FRAUD_IS_ALLOWED = 8,   /* on the list of test devices */
-    EMK_FRAUD_IS_BANNED = 16,   /* a ban was there already */
-    EMK_FRAUD_IS_HELD = 32,     /* an earlier action still holds (hysteresis) */
-    EMK_FRAUD_IS_SWITCHED = 64, /* the emergency switch decided */
-    EMK_FRAUD_IS_BROKEN = 128,  /* the circuit breaker made a soft denial a throttle */
+    EMK_FRAUD_IS_HARD = 1,       /* a hard rule's evidence is in it */
+    EMK_FRAUD_IS_LATE = 2,       /* the event came far behind the clock */
+    EMK_FRAUD_IS_FULL = 4,       /* an entity had no room: decided on this event alone */
+    EMK_FRAUD_IS_ALLOWED = 8,    /* on the list of test devices */
+    EMK_FRAUD_IS_BANNED = 16,    /* a ban was there already */
+    EMK_FRAUD_IS_HELD = 32,      /* an earlier action still holds (hysteresis) */
+    EMK_FRAUD_IS_SWITCHED = 64,  /* the emergency switch decided */
+    EMK_FRAUD_IS_BROKEN = 128,   /* the circuit breaker made a soft denial a throttle */
     EMK_FRAUD_IS_EXPLORED = 256, /* let through to learn whether `would` was right */
     EMK_FRAUD_IS_DRAFTED = 512   /* the draft decided: reasons and score are of its rule set */
 } emk_fraud_flag;
@@ -77,8 +77,9 @@ typedef struct emk_fraud_decision {
     int64_t shadow_score;
     bool has_draft;
     emk_fraud_action draft; /* by the draft set beside, see emk_fraud_attach_draft */
-    uint32_t explore_ppm; /* the probability with which this one was let through; 0: it could not
-                             have been */
+    emk_fraud_action live;  /* has_draft: by the set that it runs beside, also where it decided */
+    uint32_t explore_ppm;   /* the probability with which this one was let through; 0: it could not
+                               have been */
     emk_fraud_action would; /* without exploring; where explore_ppm is not 0 */
     unsigned news;          /* emk_fraud_news */
     uint16_t news_rule;     /* NEWS_DEMOTED: which one */
