@@ -256,6 +256,8 @@ static emk_status open_gate(emk_server *s, emk_error *e)
     return emk_gate_new(&config, &s->api.gate, e);
 }
 
+#define PPM_OF_PERCENT 10000u
+
 static emk_status open_fraud(emk_server *s, emk_error *e)
 {
     emk_fraud_host_config config = {.crypto = s->crypto,
@@ -263,6 +265,9 @@ static emk_status open_fraud(emk_server *s, emk_error *e)
                                     .draft = s->config.fraud_draft,
                                     .dir = s->data[FRAUD],
                                     .users = (uint32_t)s->config.fraud_users,
+                                    .needs = {s->config.fraud_shadow_s,
+                                              s->config.fraud_shadow_decisions,
+                                              s->config.fraud_shadow_differ * PPM_OF_PERCENT},
                                     .news = emk_server_fraud_news,
                                     .news_self = s,
                                     .now_ms = emk_server_now_ms};

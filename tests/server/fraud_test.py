@@ -3,12 +3,15 @@
 EARMARKD=bin/earmarkd fraud_test.py"""
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
 import unittest
 
+import earmarkd
 from earmarkd import Server
 
 try:
@@ -277,6 +280,151 @@ class Rules(unittest.TestCase):
                 return
             time.sleep(0.05)
         self.fail(server.log())
+
+
+EARMARK = os.environ.get("EARMARK", "")
+
+
+class Promotion(unittest.TestCase):
+    """A draft becomes live when its numbers suffice; the files lie where the server may write."""
+
+    def setUp(self):
+        self.server = Server({"server": {}}, wait=False)  # for its folder
+        self.addCleanup(lambda: self.server.close())
+        self.server.process.kill()
+        self.server.process.wait()
+        shutil.rmtree(os.path.join(self.server.dir, "data"), ignore_errors=True)
+        folder = os.path.join(self.server.dir, "data", "rules")
+        os.makedirs(folder, mode=0o700)
+        os.chmod(os.path.dirname(folder), 0o700)
+        self.live, self.draft = (os.path.join(folder, n) for n in ("live.yaml", "draft.yaml"))
+        self.write(self.live, RULES % (1, 100, 100))
+        self.write(self.draft, RULES % (2, 200, 200))
+        self.server.write_config({
+            "api": {"attestation_none": True, "devices_per_user": 0, "ticket_without_token": True},
+            "fraud": {"rules": self.live, "draft": self.draft, "shadow_time": 0,
+                      "shadow_decisions": 4}})
+        os.truncate(self.server.log_path, 0)
+        self.server.process.stdout.close()
+        self.server.start()
+        made = subprocess.run([earmarkd.BINARY, "operator", "add", "ann", "--config",
+                               self.server.config_path(), "--generate"], capture_output=True, check=True)
+        self.password = made.stdout.decode().strip()
+        self.login()
+
+    def login(self):
+        self.token = None
+        self.token = self.ask("POST", "sessions", {"name": "ann", "password": self.password})["token"]
+        self.token = self.ask("POST", "sessions/step-up", {"password": self.password})["token"]
+
+    def write(self, path, text):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+
+    def read(self, path):
+        with open(path, encoding="ascii") as f:
+            return f.read()
+
+    def ask(self, method, path, body=None, status=None):
+        headers = {"Authorization": "Bearer " + self.token} if self.token else {}
+        answer = self.server.ask(method, "/v1/admin/" + path, body, headers)
+        if status is None:
+            self.assertLess(answer.status, 300, answer.body)
+        else:
+            self.assertEqual(answer.status, status, answer.body)
+        return answer.json() if answer.body else None
+
+    def engine(self):
+        return self.ask("GET", "fraud")
+
+    def use(self, n):
+        """At least n decisions."""
+        for i in range(n):
+            device = Device(self.server, f"somebody{i}")
+            self.assertEqual(device.enrol(self.token).status, 201)
+            device.ticket(model="none")
+            device.wire.close()
+
+    def restart(self, how):
+        self.server.stop(how)
+        os.truncate(self.server.log_path, 0)
+        self.server.start()
+        self.login()
+
+    def cli(self, *words):
+        token = os.path.join(self.server.dir, "session")
+        with open(token, "w", encoding="ascii") as f:
+            f.write(self.token + "\n")
+        os.chmod(token, 0o600)
+        return subprocess.run([EARMARK, "admin", "rules", *words, "--server",
+                               f"http://127.0.0.1:{self.server.port}", "--token", token],
+                              capture_output=True, text=True, timeout=60)
+
+    def changes(self):
+        return [(i["type"], i.get("object"), i.get("is", "")) for i in
+                self.ask("GET", "audit?type=rules&limit=100")["items"]]
+
+    def test_a_draft_waits_is_promoted_and_rolled_back(self):
+        answer = self.ask("POST", "fraud/promote", {"reason": "early"}, 409)
+        self.assertEqual([(f["condition"], f["is"], f["at_least"]) for f in answer["failed"]],
+                         [("decisions", 0, 4)], answer)
+        self.ask("POST", "fraud/rollback", {"reason": "nothing"}, 409)
+        self.use(4)
+        self.restart(signal.SIGKILL)  # what was seen is not lost, or is seen again
+        self.use(4)
+        self.assertTrue(self.engine()["draft"]["ready"], self.engine())
+        self.ask("POST", "fraud/promote", {"reason": "enough"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        self.assertEqual(self.read(self.live), self.read(self.draft))
+        self.assertNotIn("draft", self.engine())
+        self.restart(signal.SIGKILL)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        self.ask("POST", "fraud/rollback", {"reason": "worse"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@1#"))
+        self.assertEqual(self.read(self.live), RULES % (1, 100, 100))
+        self.assertFalse(self.engine()["can_roll_back"])
+        found = self.changes()
+        kinds = [f[:2] for f in found]
+        # The intent stands before the effect.
+        at = kinds.index(("rules.promote", "rules"))
+        self.assertEqual(kinds[at + 1], ("rules.change", "promote"), found)
+        at = kinds.index(("rules.rollback", "rules"))
+        self.assertEqual(kinds[at + 1], ("rules.change", "rollback"), found)
+
+    def test_force_needs_a_reason_and_is_in_the_audit_log(self):
+        self.ask("POST", "fraud/promote", {"force": True}, 400)
+        self.ask("POST", "fraud/promote", {"force": True, "reason": "an attack"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        forced = [f for f in self.changes() if f[0] == "rules.promote"]
+        self.assertEqual(len(forced), 1)
+        self.assertTrue(forced[0][2].endswith(", forced"), forced)
+        self.ask("POST", "fraud/promote", {"force": True, "reason": "again"}, 409)
+
+    def test_a_kill_between_file_and_event_leaves_the_new_set(self):
+        """As it lies on the disk then: the file is new, nothing else is."""
+        self.server.stop(signal.SIGKILL)
+        shutil.copy(self.draft, self.live)
+        os.truncate(self.server.log_path, 0)
+        self.server.start()
+        self.login()
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        self.ask("POST", "fraud/rollback", {"reason": "a test"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@1#"))
+
+    @unittest.skipUnless(EARMARK, "EARMARK names no program")
+    def test_the_command_shows_refuses_and_promotes(self):
+        shown = self.cli("show")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("decisions", shown.stdout)
+        refused = self.cli("promote", "--reason", "early")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("decisions is 0, and must be at least 4", refused.stderr)
+        done = self.cli("promote", "--force", "--reason", "now")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        done = self.cli("rollback", "--reason", "back")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@1#"))
 
 
 if __name__ == "__main__":
