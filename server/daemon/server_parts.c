@@ -9,6 +9,7 @@
 #include "server/api/directory.h"
 #include "server/api/limits_default.h"
 #include "server/api/sealing.h"
+#include "server/api/signals.h"
 #include "server/journal/note.h"
 
 #include <stdio.h>
@@ -281,7 +282,7 @@ static emk_status open_fraud(emk_server *s, emk_error *e)
     }
     s->api.decider = emk_fraud_host_decider(s->fraud);
     s->api.fraud = s->fraud;
-    return EMK_OK;
+    return emk_signals_new(s->crypto, &s->api.signals, e);
 }
 
 bool emk_server_fraud_reload(emk_server *s)
@@ -335,6 +336,7 @@ void emk_server_parts_close(emk_server *s)
     if (emk_fraud_host_close(s->fraud, &e) != EMK_OK)
         emk_log_write(EMK_LOG_WARNING, "the fraud engine's state was not written", NULL, &e);
     emk_admin_free(&s->api);
+    emk_signals_free(s->api.signals);
     emk_gate_free(s->api.gate);
     emk_seals_free(s->api.seals);
     emk_trusted_proxies_free(s->proxies);

@@ -31,6 +31,16 @@ rules:
 """
 
 
+def log_lines(server):
+    folder = os.path.join(server.dir, "dev", "data", "fraud")
+    lines = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".jsonl"):
+            with open(os.path.join(folder, name), encoding="ascii") as f:
+                lines += [json.loads(line) for line in f]
+    return lines
+
+
 class Fraud(unittest.TestCase):
     def setUp(self):
         self.server = Server()
@@ -111,18 +121,135 @@ class Fraud(unittest.TestCase):
         self.scrape(device, 45)
         last = [device.ticket(model=f"m{i}") for i in range(45)][-1].json()
         self.assertNotIn("scraper", json.dumps(last))
-        log = self.log_lines()
+        log = log_lines(self.server)
         self.assertTrue(all(line["v"] == 1 for line in log))
         self.assertTrue(any(line["type"] == "model.grant" for line in log))
 
-    def log_lines(self):
-        folder = os.path.join(self.server.dir, "dev", "data", "fraud")
-        lines = []
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".jsonl"):
-                with open(os.path.join(folder, name), encoding="ascii") as f:
-                    lines += [json.loads(line) for line in f]
-        return lines
+
+class Signals(unittest.TestCase):
+    """What gate and routes refuse reaches the engine, and only who did it answers for it."""
+
+    def setUp(self):
+        self.server = Server()
+        self.token = self.server.dev()["operator_token"]
+
+    def tearDown(self):
+        self.server.close()
+
+    def operator(self, method, path, body=None, headers=None):
+        return self.server.ask(method, path, body, {"Authorization": "Bearer " + self.token, **(headers or {})})
+
+    def enrolled(self, user):
+        device = Device(self.server, user)
+        answer = device.enrol(self.token)
+        self.assertEqual(answer.status, 201, answer.body)
+        return device
+
+    def publish(self):
+        answer = self.operator("PUT", "/v1/models/model/1", os.urandom(500),
+                               {"Content-Type": "application/octet-stream"})
+        self.assertEqual(answer.status, 201, answer.body)
+
+    def risk(self, device):
+        answer = self.operator("GET", f"/v1/admin/devices/{b64(device.id)}/risk")
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()
+
+    def rules(self, device):
+        return {r["id"] for r in self.risk(device)["now"].get("rules", [])}
+
+    def decision(self, refusal):
+        """What is kept of the decision that an answer names."""
+        answer = self.operator("GET", "/v1/admin/decisions/" + refusal.json()["decision"])
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()
+
+    def replay(self, device, sent):
+        """The same bytes again."""
+        return device.wire.ask("POST", "/v1/tickets", sent[1], sent[0])
+
+    def captured(self, device):
+        """A signed request that was answered, as somebody on the way would have it."""
+        data = json.dumps({"request": b64(device.request())}).encode()
+        sent = {**device.signed_headers("POST", "/v1/tickets", data), "Content-Type": "application/json"}
+        answer = device.wire.ask("POST", "/v1/tickets", data, sent)
+        self.assertEqual(answer.status, 201, answer.body)
+        return sent, data
+
+    def test_a_replay_is_seen_and_many_are_denied(self):
+        self.publish()
+        device, other = self.enrolled("replayed"), self.enrolled("somebody")
+        self.assertEqual(device.ticket().status, 201)
+        sent = self.captured(device)
+        self.assertEqual(self.replay(device, sent).status, 401)
+        self.assertEqual(self.rules(device), {"RP-501"})
+        self.assertEqual(device.ticket().status, 201)
+        end = time.time() + 120
+        while "RP-502" not in self.rules(device) and time.time() < end:
+            self.assertEqual(self.replay(device, sent).status, 401)
+            time.sleep(0.3)
+        refused = device.ticket()
+        self.assertEqual(refused.status, 403, refused.body)
+        kept = self.decision(refused)
+        self.assertIn("RP-502", kept["rules"])
+        self.assertEqual(kept["action"], "deny")
+        self.assertEqual(other.ticket().status, 201)
+
+    def forge(self, device):
+        """A request in the name of a device, signed by another key."""
+        forged = Device(self.server, device.user)
+        forged.id, forged.nonce, forged.counter = device.id, device.nonce, device.counter + 100
+        answer = forged.ask("POST", "/v1/receipts", {"receipt": "AAAA"}, tries=1)
+        forged.wire.close()
+        return answer.status
+
+    def test_forged_requests_slow_their_network_and_frame_nobody(self):
+        self.publish()
+        victim = self.enrolled("victim")
+        self.assertEqual(victim.ticket().status, 201)
+        self.assertEqual({self.forge(victim) for _ in range(25)}, {401})
+        self.assertEqual(self.rules(victim), set())
+        self.assertEqual(self.risk(victim)["now"]["action"], "allow")
+        slowed = victim.ticket()  # from the network of the forger
+        self.assertEqual((slowed.status, slowed.json()["help"]), (403, "wait"), slowed.body)
+        self.assertIn("SG-503", self.decision(slowed)["rules"])
+        self.assertEqual(self.rules(victim), set())
+        self.assertEqual(self.risk(victim)["now"]["action"], "allow")
+        lines = [e for e in log_lines(self.server) if e["type"] == "sig.fail"]
+        self.assertGreaterEqual(len(lines), 10)
+        self.assertTrue(all(not {"user", "device"} & set(e["subj"]) for e in lines), lines[0])
+
+    def test_a_flood_of_forged_requests_does_not_flood_the_log(self):
+        victim = self.enrolled("victim")
+        victim.ask("POST", "/v1/receipts", {"receipt": "AAAA"})  # for a nonce
+        for _ in range(90):
+            self.forge(victim)
+        lines = [e for e in log_lines(self.server) if e["type"] == "sig.fail"]
+        self.assertLess(len(lines), 90)
+        told, dropped = (self.server.metric(f'earmark_fraud_signals_total{{result="{k}"}}')
+                         for k in ("told", "dropped"))
+        self.assertEqual((told, told + dropped), (len(lines), 90))
+
+    def test_receipts_for_others_are_counted(self):
+        self.publish()
+        device, other = self.enrolled("owner"), self.enrolled("meddler")
+        ticket = unb64(device.ticket().json()["ticket"])
+        for _ in range(3):
+            answer = other.ask("POST", "/v1/receipts", {"receipt": b64(other.receipt(ticket))})
+            self.assertEqual(answer.status, 404, answer.body)
+        self.assertEqual(self.rules(other), {"RE-706"})
+        self.assertEqual(self.rules(device), set())
+        self.assertEqual(other.ticket().json().get("help"), "attest")
+        self.assertEqual(device.ticket().status, 201)
+
+    def test_refused_enrolments_slow_the_next_of_the_network(self):
+        for i in range(28):
+            answer = Device(self.server, f"nobody{i}").enrol(self.token, {"kind": "tpm", "hello": "AAAA"})
+            self.assertIn(answer.status, (403, 422), answer.body)
+        lines = [e for e in log_lines(self.server) if e["type"] == "device.enroll_refused"]
+        self.assertEqual(len(lines), 28)
+        self.assertTrue(all(not {"user", "device"} & set(e["subj"]) for e in lines), lines[0])
+        self.assertEqual(self.rules(self.enrolled("late")), {"FL-708"})
 
 
 class Groups(unittest.TestCase):
