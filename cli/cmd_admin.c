@@ -228,6 +228,29 @@ static const verb RISK[] = {
     {0},
 };
 
+static const verb RULES[] = {
+    {"show", 0, "GET", "/v1/admin/fraud", {{0}}, {0}, {0}, 0, NULL},
+    {"promote",
+     0,
+     "POST",
+     "/v1/admin/fraud/promote",
+     {REASON, {"force", FLAG, 0, "force", false}},
+     {0},
+     {0},
+     0,
+     "the draft decides from now on"},
+    {"rollback",
+     0,
+     "POST",
+     "/v1/admin/fraud/rollback",
+     {REASON},
+     {0},
+     {0},
+     0,
+     "the rule set before decides again"},
+    {0},
+};
+
 static const verb MODELS[] = {
     {"list",
      0,
@@ -768,6 +791,24 @@ static void show_answer(job *j, const emk_cli_answer *a)
     emk_cli_next(j->cli, "%s %s", next->kind == EMK_DOM_NUMBER ? "--from" : "--cursor", text);
 }
 
+/* Conditions that a refusal names. */
+static void remark_failed(emk_cli *cli, const emk_dom *failed)
+{
+    for (const emk_dom *f = failed ? failed->first : NULL; f; f = f->next) {
+        const emk_dom *name = emk_dom_get_kind(f, "condition", EMK_DOM_STRING);
+        const emk_dom *most = emk_dom_get(f, "at_most");
+        uint64_t is = 0, needs = 0;
+        char text[64];
+
+        if (!name || !emk_dom_u64(emk_dom_get(f, "is"), &is) ||
+            !emk_dom_u64(most ? most : emk_dom_get(f, "at_least"), &needs))
+            continue;
+        emk_cli_clean(name->text, text, sizeof text);
+        emk_cli_remark(cli, "%s is %llu, and must be at %s %llu", text, (unsigned long long)is,
+                       most ? "most" : "least", (unsigned long long)needs);
+    }
+}
+
 static emk_status run_json(job *j)
 {
     emk_cli_admin_call call = {
@@ -777,6 +818,8 @@ static emk_status run_json(job *j)
 
     if (st == EMK_OK && answer.json)
         show_answer(j, &answer);
+    else if (answer.json)
+        remark_failed(j->cli, emk_dom_get_kind(answer.json, "failed", EMK_DOM_ARRAY));
     emk_cli_answer_done(&answer);
     return st;
 }
@@ -966,6 +1009,12 @@ COMMAND(
     "review USER, clear USER --reason TEXT; forget USER; with --device the word is a device's "
     "id. engine: its rule set; switch normal|open|closed --reason TEXT: the emergency switch.",
     {"device", 0, EMK_CLI_FLAG, NULL, "about a device, not a user", false}, O_TENANT, O_REASON);
+COMMAND(
+    RULES, rules, "shows the fraud engine's rule sets, promotes the draft, goes back", "show",
+    "show: the set that decides, the draft beside it, and what is asked of it with its numbers; "
+    "promote --reason TEXT: the draft decides from now on, and is refused while its numbers do not "
+    "suffice, unless --force is given; rollback --reason TEXT: the set before decides again.",
+    O_REASON, {"force", 0, EMK_CLI_FLAG, NULL, "promote whatever the numbers are", false});
 COMMAND(MODELS, models, "lists the catalogue, withdrawn models included", "list",
         "list [--name NAME].", {"name", 0, EMK_CLI_WORD, "NAME", "versions of this model", false},
         O_LIMIT, O_CURSOR);

@@ -60,6 +60,7 @@ extern const emk_cli_command EMK_CLI_ADMIN_LISTS;
 extern const emk_cli_command EMK_CLI_ADMIN_LIMITS;
 extern const emk_cli_command EMK_CLI_ADMIN_FIREWALL;
 extern const emk_cli_command EMK_CLI_ADMIN_RISK;
+extern const emk_cli_command EMK_CLI_ADMIN_RULES;
 extern const emk_cli_command EMK_CLI_ADMIN_KEYS;
 extern const emk_cli_command EMK_CLI_ADMIN_SIGNING;
 extern const emk_cli_command EMK_CLI_ADMIN_WEBHOOKS;

@@ -71,6 +71,7 @@ typedef struct emk_api {
     void *clock_self;
     struct emk_admin *admin;             /* admin.h; NULL: no operators' routes but login */
     struct emk_fraud_host *fraud;        /* fraud_engine.h, also behind decider; NULL: none */
+    struct emk_signals *signals;         /* signals.h; NULL: refusals are not told */
     struct emk_hooks *hooks;             /* hooks.h; NULL: no webhooks go out */
     const emk_hook_source *hook_sources; /* whose webhooks come in */
     size_t n_hook_sources;

@@ -6,6 +6,7 @@
 #include "server/api/entities.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
+#include "server/api/signals.h"
 #include "server/attest/challenge.h"
 #include "server/attest/roots.h"
 
@@ -157,6 +158,30 @@ static emk_status verify_once(job *j, emk_error *e)
     return st;
 }
 
+static emk_status challenge_id(const job *j, emk_span *out, emk_error *e)
+{
+    uint8_t *id = emk_arena_take(&j->call->arena, EMK_SHA256_LEN);
+
+    if (!id)
+        return emk_fail(e, EMK_E_NO_MEMORY, "attestation: memory", EMK_SHA256_LEN);
+    *out = emk_span_of(id, EMK_SHA256_LEN);
+    return emk_sha256(j->call->api->crypto, &j->who->challenge, 1, id, e);
+}
+
+/* The attested key has signed a new binding with an old number: there are two of it.  The same
+ * assertion again, whose answer was lost, has a challenge that was used, and says nothing. */
+static void tell_fork(job *j)
+{
+    const emk_decide_in who = {.device_id = j->who->device_id, .device = j->who->device};
+    emk_span id = {0};
+    emk_error ignored;
+
+    if (challenge_id(j, &id, &ignored) == EMK_OK &&
+        emk_records_get(&j->call->api->records, EMK_KIND_CHALLENGE, id, NULL, NULL, &ignored) ==
+            EMK_E_NOT_FOUND)
+        emk_signal_device(j->call, &who, EMK_FRAUD_COUNTER_FORK);
+}
+
 /* A refresh: the key that was attested signs the binding; the caller's compare-and-swap of the
  * device's record sees to two with one counter. */
 static emk_status verify_assertion(job *j, emk_error *e)
@@ -174,6 +199,8 @@ static emk_status verify_assertion(job *j, emk_error *e)
         return emk_fail(e, EMK_E_POLICY, "attestation: nothing to refresh by an assertion",
                         d->attestation_kind);
     st = emk_attest_assert(j->call->api->crypto, &a, &counter, e);
+    if (st == EMK_E_USED)
+        tell_fork(j);
     if (st != EMK_OK)
         return st;
     d->app_counter = counter;
@@ -182,16 +209,6 @@ static emk_status verify_assertion(job *j, emk_error *e)
 
 /* ---- TPM, in two steps ---- */
 
-static emk_status pending_id(const job *j, emk_span *out, emk_error *e)
-{
-    uint8_t *id = emk_arena_take(&j->call->arena, EMK_SHA256_LEN);
-
-    if (!id)
-        return emk_fail(e, EMK_E_NO_MEMORY, "attestation: memory", EMK_SHA256_LEN);
-    *out = emk_span_of(id, EMK_SHA256_LEN);
-    return emk_sha256(j->call->api->crypto, &j->who->challenge, 1, id, e);
-}
-
 static emk_status store_pending(job *j, const emk_tpm_pending *p, emk_error *e)
 {
     emk_tpm_pending_entity *x = emk_arena_take(&j->call->arena, sizeof *x);
@@ -199,7 +216,7 @@ static emk_status store_pending(job *j, const emk_tpm_pending *p, emk_error *e)
                           .in = x,
                           .expect = EMK_RECORD_ABSENT,
                           .expires_s = now_of(j) + EMK_TPM_PENDING_S};
-    emk_status st = pending_id(j, &put.id, e);
+    emk_status st = challenge_id(j, &put.id, e);
 
     if (!x)
         return emk_fail(e, EMK_E_NO_MEMORY, "attestation: memory", sizeof *x);
@@ -285,7 +302,7 @@ static emk_status load_pending(job *j, emk_tpm_pending *out, emk_error *e)
     emk_tpm_pending_entity *x = emk_arena_take(&j->call->arena, sizeof *x);
     emk_record_info info;
     emk_span id;
-    emk_status st = pending_id(j, &id, e);
+    emk_status st = challenge_id(j, &id, e);
 
     if (!x)
         return emk_fail(e, EMK_E_NO_MEMORY, "attestation: memory", sizeof *x);

@@ -5,6 +5,7 @@
 #include "core/crypto/hash.h"
 #include "core/crypto/random.h"
 #include "server/api/admin.h"
+#include "server/api/signals.h"
 
 #include <string.h>
 
@@ -159,8 +160,10 @@ static bool pass_gate(emk_call *call)
     emk_gate_check(call->api->gate, &call->request, &call->route->gate, &call->gate);
     call->request.body_sha256 = NULL;
     call->gate_asked = true;
-    if (!call->gate.pass)
+    if (!call->gate.pass) {
         emk_problem_set_gate(call);
+        emk_signal_refused(call);
+    }
     return call->gate.pass;
 }
 

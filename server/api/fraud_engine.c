@@ -2,9 +2,8 @@
 
 #include "core/base/alloc.h"
 #include "core/base/os_file.h"
-#include "core/base/os_thread.h"
-#include "server/fraud/history.h"
-#include "server/fraud/log.h"
+#include "core/crypto/hash.h"
+#include "server/api/fraud_engine_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,36 +11,12 @@
 #include <string.h>
 
 #define GRANTS_MAX    (256u << 20)
-#define RULES_MAX     (1u << 20)
 #define USERS_DEFAULT 65536u
 #define PIECE_DEFAULT (UINT64_C(64) << 20)
 #define KEEP_DEFAULT  8u
-#define PATH_CAP      1024u
 #define EVENT_ID_CAP  (EMK_FRAUD_ID_MAX + 1)
 
-/* A compiled set and the engine that runs it. */
-typedef struct seat {
-    emk_fraud_ruleset *rules;
-    emk_fraud_engine *engine;
-} seat;
-
-struct emk_fraud_host {
-    const emk_crypto *crypto;
-    char *rules_file, *draft_file; /* owned; NULL: shipped, none */
-    char dir[EMK_FRAUD_DIR_MAX], snapshot[PATH_CAP];
-    emk_fraud_options options;
-    unsigned pieces;
-    emk_lock *lock;
-    emk_lock *files; /* snapshot and pieces of the log: one thread at a time; taken before `lock` */
-    seat live, draft;
-    emk_fraud_log *log;
-    emk_fraud_news_fn news;
-    void *news_self;
-    uint64_t (*now_ms)(void *self);
-    void *now_self;
-    uint8_t before[32];      /* hash of the set that decided before the last change */
-    uint64_t refused, saved; /* saved: the log's end at the last snapshot */
-};
+typedef emk_fraud_seat seat;
 
 /* ---- seats ---- */
 
@@ -58,9 +33,9 @@ static emk_status read_rules(emk_fraud_host *h, const char *file, emk_fraud_rule
     emk_buf text;
     emk_status st = EMK_OK;
 
-    emk_buf_init(&text, RULES_MAX);
+    emk_buf_init(&text, EMK_FRAUD_RULES_LEN);
     if (file)
-        st = emk_os_read_file(file, RULES_MAX, &text, e);
+        st = emk_os_read_file(file, EMK_FRAUD_RULES_LEN, &text, e);
     else
         st = emk_buf_append(&text, emk_fraud_base_rules(), e);
     if (st == EMK_OK)
@@ -85,23 +60,34 @@ static emk_status seat_new(emk_fraud_host *h, const char *file, seat *out, emk_y
     return st;
 }
 
+typedef struct warming {
+    emk_fraud_engine *engine;
+    emk_fraud_host *watch; /* whose shadow counts; NULL: none does */
+} warming;
+
 /* A line that this version cannot read is as if it had never been: it was counted when it came. */
 static emk_status take_line(void *self, emk_span line, uint64_t end, emk_error *e)
 {
+    const warming *w = self;
+    emk_fraud_decision dec;
     emk_fraud_event ev;
     emk_status st = emk_fraud_event_read(line, &ev, e);
 
     (void)end;
     if (st != EMK_OK)
         return st == EMK_E_NO_MEMORY ? st : EMK_OK;
-    st = emk_fraud_note(self, &ev, e);
+    st = emk_fraud_decide(w->engine, &ev, &dec, e);
+    if (st == EMK_OK && w->watch)
+        emk_fraud_shadow_note(w->watch->shadow, w->watch->draft.rules, &ev, &dec);
     return st == EMK_E_USED || st == EMK_E_STALE ? EMK_OK : st;
 }
 
 static emk_status warm(emk_fraud_host *h, emk_fraud_engine *en, uint64_t from, uint64_t to,
                        emk_error *e)
 {
-    return emk_fraud_log_read(h->dir, from, to, take_line, en, e);
+    warming w = {en, NULL};
+
+    return emk_fraud_log_read(h->dir, from, to, take_line, &w, e);
 }
 
 /* ---- snapshots ---- */
@@ -129,6 +115,39 @@ static emk_status get_file(void *self, uint8_t *p, size_t len, emk_error *e)
     return st;
 }
 
+static emk_status digest_of(const emk_fraud_host *h, const emk_fraud_shadow *s, uint8_t out[32],
+                            emk_error *e)
+{
+    emk_span bytes = emk_span_of(s, sizeof *s);
+
+    return emk_sha256(h->crypto, &bytes, 1, out, e);
+}
+
+/* Behind the engine's state, so that both are of the same place in the log. */
+static emk_status put_shadow(emk_fraud_host *h, file_at *f, emk_error *e)
+{
+    uint8_t digest[32];
+    emk_status st = digest_of(h, h->shadow, digest, e);
+
+    if (st == EMK_OK)
+        st = put_file(f, emk_span_of(h->shadow, sizeof *h->shadow), e);
+    return st == EMK_OK ? put_file(f, emk_span_of(digest, sizeof digest), e) : st;
+}
+
+/* What is not there, damaged, or of other sets begins anew. */
+static bool get_shadow(emk_fraud_host *h, file_at *f)
+{
+    uint8_t digest[32], mine[32];
+    emk_error ignored;
+
+    return h->draft.rules &&
+           get_file(f, (uint8_t *)h->shadow, sizeof *h->shadow, &ignored) == EMK_OK &&
+           get_file(f, digest, sizeof digest, &ignored) == EMK_OK &&
+           digest_of(h, h->shadow, mine, &ignored) == EMK_OK &&
+           memcmp(mine, digest, sizeof mine) == 0 &&
+           emk_fraud_shadow_is_of(h->shadow, h->live.rules, h->draft.rules);
+}
+
 static emk_status write_snapshot(emk_fraud_host *h, int fd, uint64_t *end, emk_error *e)
 {
     file_at f = {fd, 0};
@@ -137,6 +156,8 @@ static emk_status write_snapshot(emk_fraud_host *h, int fd, uint64_t *end, emk_e
     emk_lock_take(h->lock);
     *end = emk_fraud_log_end(h->log);
     st = emk_fraud_snapshot(h->live.engine, *end, put_file, &f, e);
+    if (st == EMK_OK && h->draft.rules)
+        st = put_shadow(h, &f, e);
     /* A snapshot must not know more than the log that is on the disk. */
     if (st == EMK_OK)
         st = emk_fraud_log_sync(h->log, e);
@@ -147,7 +168,7 @@ static emk_status write_snapshot(emk_fraud_host *h, int fd, uint64_t *end, emk_e
 /* `files` is held. */
 static emk_status save(emk_fraud_host *h, emk_error *e)
 {
-    char name[PATH_CAP + 16];
+    char name[EMK_FRAUD_PATH_CAP + 16];
     uint64_t end = 0;
     int fd = -1;
     emk_status st = emk_os_create_beside(h->snapshot, &fd, name, sizeof name, e);
@@ -171,28 +192,70 @@ static emk_status save(emk_fraud_host *h, emk_error *e)
     return st;
 }
 
-/* EMK_OK: *from is where the log goes on.  Anything else: the engine must be made anew. */
-static emk_status restore(emk_fraud_host *h, uint64_t *from, emk_error *e)
+/* EMK_OK: *from is where the log goes on.  Anything else: the engine must be made anew.  *seen:
+ * the shadow's numbers are there too. */
+static emk_status restore(emk_fraud_host *h, uint64_t *from, bool *seen, emk_error *e)
 {
     file_at f = {-1, 0};
     emk_status st = emk_os_open_read(h->snapshot, &f.fd, e);
 
     if (st == EMK_OK)
         st = emk_fraud_restore(h->live.engine, get_file, &f, from, e);
+    *seen = st == EMK_OK && get_shadow(h, &f);
     emk_os_close(f.fd);
     if (st == EMK_OK && *from > emk_fraud_log_end(h->log))
         return emk_fail(e, EMK_E_FORMAT, "fraud: the snapshot is ahead of the log", *from);
     return st;
 }
 
+static uint64_t user_days(const seat *s)
+{
+    emk_fraud_stats stats;
+
+    emk_fraud_engine_stats(s->engine, &stats);
+    return stats.user_days;
+}
+
+/* Where a draft begins to run beside. */
+static void begin_shadow(emk_fraud_host *h)
+{
+    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
+    if (h->draft.rules)
+        emk_fraud_shadow_begin(h->shadow, h->live.rules, h->draft.rules, user_days(&h->draft));
+}
+
+/* The rest of the log as it was decided: both sets side by side. */
+static emk_status go_on(emk_fraud_host *h, uint64_t from, emk_error *e)
+{
+    warming w = {h->live.engine, h};
+    emk_status st = warm(h, h->draft.engine, 0, from, e);
+
+    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
+    if (st == EMK_OK)
+        st = emk_fraud_log_read(h->dir, from, emk_fraud_log_end(h->log), take_line, &w, e);
+    return st;
+}
+
+static emk_status start_over(emk_fraud_host *h, uint64_t from, emk_error *e)
+{
+    emk_status st = warm(h, h->live.engine, from, emk_fraud_log_end(h->log), e);
+
+    if (st == EMK_OK && h->draft.engine)
+        st = warm(h, h->draft.engine, 0, emk_fraud_log_end(h->log), e);
+    begin_shadow(h);
+    return st;
+}
+
 static emk_status wake(emk_fraud_host *h, emk_error *e)
 {
     uint64_t from = 0;
+    bool seen = false;
     emk_error why;
 
-    if (restore(h, &from, &why) != EMK_OK) {
+    if (restore(h, &from, &seen, &why) != EMK_OK) {
         emk_status st;
 
+        seen = false;
         from = 0;
         emk_fraud_engine_free(h->live.engine);
         h->live.engine = NULL;
@@ -200,7 +263,7 @@ static emk_status wake(emk_fraud_host *h, emk_error *e)
         if (st != EMK_OK)
             return st;
     }
-    return warm(h, h->live.engine, from, emk_fraud_log_end(h->log), e);
+    return seen ? go_on(h, from, e) : start_over(h, from, e);
 }
 
 /* ---- life ---- */
@@ -231,7 +294,11 @@ static emk_status fill(const emk_fraud_host_config *c, emk_fraud_host *h, emk_er
     h->now_ms = c->now_ms;
     h->now_self = c->now_self;
     h->pieces = c->pieces ? c->pieces : KEEP_DEFAULT;
+    h->needs = c->needs;
     set_options(h, c->users);
+    h->shadow = emk_alloc(1, sizeof *h->shadow);
+    if (!h->shadow)
+        return emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory", sizeof *h->shadow);
     if (strlen(c->dir) >= sizeof h->dir)
         return emk_fail(e, EMK_E_LIMIT, "fraud: path", strlen(c->dir));
     memcpy(h->dir, c->dir, strlen(c->dir) + 1);
@@ -239,6 +306,8 @@ static emk_status fill(const emk_fraud_host_config *c, emk_fraud_host *h, emk_er
         st = keep_text(c->draft, &h->draft_file, e);
     if (st == EMK_OK)
         st = emk_os_join(h->snapshot, sizeof h->snapshot, h->dir, "snapshot", "", e);
+    if (st == EMK_OK)
+        st = emk_os_join(h->past_file, sizeof h->past_file, h->dir, "decided", "", e);
     if (st == EMK_OK)
         st = emk_lock_new(&h->lock, e);
     if (st == EMK_OK)
@@ -248,6 +317,21 @@ static emk_status fill(const emk_fraud_host_config *c, emk_fraud_host *h, emk_er
     return st;
 }
 
+static bool is_same(const seat *a, const seat *b)
+{
+    if (!a->rules || !b->rules)
+        return a->rules == b->rules;
+    return memcmp(emk_fraud_ruleset_hash(a->rules), emk_fraud_ruleset_hash(b->rules), 32) == 0;
+}
+
+/* A draft that decides already is none, nor is one that was rolled back: its `rollout` would let
+ * it go on deciding. */
+static void drop_idle_draft(const emk_fraud_host *h, const seat *live, seat *draft)
+{
+    if (draft->rules && (is_same(live, draft) || emk_fraud_is_barred(h, draft->rules)))
+        seat_done(draft);
+}
+
 static emk_status open_draft(emk_fraud_host *h, seat *out, emk_yaml_diag *d, emk_error *e)
 {
     emk_status st;
@@ -255,11 +339,14 @@ static emk_status open_draft(emk_fraud_host *h, seat *out, emk_yaml_diag *d, emk
     if (!h->draft_file)
         return EMK_OK;
     st = seat_new(h, h->draft_file, out, d, e);
-    return st == EMK_OK ? warm(h, out->engine, 0, emk_fraud_log_end(h->log), e) : st;
+    if (st == EMK_OK)
+        drop_idle_draft(h, &h->live, out);
+    return st;
 }
 
 static void destroy(emk_fraud_host *h)
 {
+    emk_free(h->shadow);
     seat_done(&h->live);
     seat_done(&h->draft);
     emk_fraud_log_close(h->log);
@@ -397,6 +484,8 @@ static emk_status take(emk_fraud_host *h, const emk_fraud_event *ev, emk_fraud_d
     emk_lock_take(h->lock);
     st = take_locked(h, ev, d, e);
     h->refused += st != EMK_OK;
+    if (st == EMK_OK && h->draft.rules)
+        emk_fraud_shadow_note(h->shadow, h->draft.rules, ev, d);
     if (st == EMK_OK && out)
         fill_answer(decider_of(h, d), d, out);
     if (st == EMK_OK && d->news)
@@ -424,27 +513,15 @@ static emk_status log_change(emk_fraud_host *h, const emk_fraud_ruleset *rs, emk
     return take_locked(h, &ev, &d, e);
 }
 
-static bool is_same(const seat *a, const seat *b)
-{
-    if (!a->rules || !b->rules)
-        return a->rules == b->rules;
-    return memcmp(emk_fraud_ruleset_hash(a->rules), emk_fraud_ruleset_hash(b->rules), 32) == 0;
-}
-
-/* A draft that decides already is none. */
-static void drop_idle_draft(const seat *live, seat *draft)
-{
-    if (draft->rules && is_same(live, draft))
-        seat_done(draft);
-}
-
 static emk_fraud_change kind_of_change(const emk_fraud_host *h, const seat *live)
 {
+    if (h->doing != EMK_FRAUD_RULES_LOAD)
+        return h->doing;
     /* Going back may be to what has become the draft again. */
     if (is_same(live, &h->draft) &&
         emk_fraud_ruleset_version(live->rules) >= emk_fraud_ruleset_version(h->live.rules))
         return EMK_FRAUD_RULES_PROMOTE;
-    return memcmp(emk_fraud_ruleset_hash(live->rules), h->before, sizeof h->before) == 0
+    return memcmp(emk_fraud_ruleset_hash(live->rules), h->past.before, sizeof h->past.before) == 0
                ? EMK_FRAUD_RULES_ROLLBACK
                : EMK_FRAUD_RULES_LOAD;
 }
@@ -455,9 +532,9 @@ static emk_status begin(emk_fraud_host *h, emk_error *e)
     emk_fraud_host_news n = {.change = EMK_FRAUD_CHANGE_NAME[EMK_FRAUD_RULES_LOAD]};
     emk_status st;
 
-    drop_idle_draft(&h->live, &h->draft);
-    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
-    st = log_change(h, h->live.rules, EMK_FRAUD_RULES_LOAD, e);
+    st = emk_fraud_past_move(h, e);
+    if (st == EMK_OK)
+        st = log_change(h, h->live.rules, EMK_FRAUD_RULES_LOAD, e);
     if (st == EMK_OK && h->draft.rules)
         st = log_change(h, h->draft.rules, EMK_FRAUD_RULES_DRAFT, e);
     else if (st == EMK_OK)
@@ -479,11 +556,13 @@ emk_status emk_fraud_host_open(const emk_fraud_host_config *config, emk_fraud_ho
         return emk_fail(e, EMK_E_NO_MEMORY, "fraud: no memory", sizeof *h);
     st = fill(config, h, e);
     if (st == EMK_OK)
+        st = emk_fraud_past_read(h, e);
+    if (st == EMK_OK)
         st = seat_new(h, h->rules_file, &h->live, d, e);
     if (st == EMK_OK)
-        st = wake(h, e);
-    if (st == EMK_OK)
         st = open_draft(h, &h->draft, d, e);
+    if (st == EMK_OK)
+        st = wake(h, e);
     if (st == EMK_OK)
         st = begin(h, e);
     if (st != EMK_OK) {
@@ -542,16 +621,16 @@ static emk_status change_seats(emk_fraud_host *h, seat *live, seat *draft, uint6
     old_draft = h->draft;
     n.change = EMK_FRAUD_CHANGE_NAME[what];
     n.ruleset = emk_fraud_ruleset_label(live->rules);
-    if (!is_same(&old_live, live))
-        memcpy(h->before, emk_fraud_ruleset_hash(old_live.rules), sizeof h->before);
     h->live = *live;
     h->draft = *draft;
-    emk_fraud_attach_draft(h->live.engine, h->draft.engine);
+    begin_shadow(h);
     st = log_seats(h, &old_live, &old_draft, what, e);
     n.ts = emk_fraud_engine_clock(h->live.engine);
     emk_lock_give(h->lock);
     seat_done(&old_live);
     seat_done(&old_draft);
+    if (st == EMK_OK)
+        st = emk_fraud_past_move(h, e);
     tell(h, &n);
     return st;
 }
@@ -564,11 +643,11 @@ static emk_status new_seats(emk_fraud_host *h, seat *live, seat *draft, emk_yaml
     if (st == EMK_OK && h->draft_file)
         st = seat_new(h, h->draft_file, draft, d, e);
     if (st == EMK_OK)
-        drop_idle_draft(live, draft);
+        drop_idle_draft(h, live, draft);
     return st;
 }
 
-static emk_status reload_all(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e)
+emk_status emk_fraud_host_reload_held(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e)
 {
     seat live = {NULL, NULL}, draft = {NULL, NULL};
     uint64_t seen;
@@ -595,7 +674,7 @@ emk_status emk_fraud_host_reload(emk_fraud_host *h, emk_yaml_diag *d, emk_error 
     emk_status st;
 
     emk_lock_take(h->files);
-    st = reload_all(h, d, e);
+    st = emk_fraud_host_reload_held(h, d, e);
     emk_lock_give(h->files);
     return st;
 }
@@ -710,6 +789,8 @@ static uint64_t forget_locked(emk_fraud_host *h, const emk_fraud_name *names, si
         n += emk_fraud_forget(h->live.engine, name->what, name->tenant, name->id);
         if (h->draft.engine)
             (void)emk_fraud_forget(h->draft.engine, name->what, name->tenant, name->id);
+        if (h->draft.engine && name->what == EMK_FRAUD_USER)
+            emk_fraud_shadow_forget(h->shadow, h->draft.rules, name->id);
     }
     return n;
 }

@@ -15,6 +15,7 @@
 #include "server/api/json_out.h"
 #include "server/fraud/campaign.h"
 #include "server/fraud/engine.h"
+#include "server/fraud/promotion.h"
 
 typedef struct emk_fraud_host emk_fraud_host;
 
@@ -37,6 +38,7 @@ typedef struct emk_fraud_host_config {
     uint32_t users;         /* remembered at once; 0: 65536 */
     uint64_t piece_max;     /* bytes of a piece of the log; 0: 64 MiB */
     unsigned pieces;        /* that are kept for new rule sets; 0: 8 */
+    emk_fraud_needs needs;  /* of a draft, before it is promoted */
     emk_fraud_news_fn news; /* NULL: nobody is told */
     void *news_self;
     uint64_t (*now_ms)(void *self); /* when rules change; NULL: the engine's own clock */
@@ -59,6 +61,34 @@ emk_decider emk_fraud_host_decider(emk_fraud_host *h);
 /* Reads the rule files again.  Until the new sets have passed their tests and seen the log, the
  * ones before decide; after a failure they go on. */
 emk_status emk_fraud_host_reload(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e) EMK_MUST_CHECK;
+/* ---- fraud_promote.c: any thread ---- */
+
+typedef struct emk_fraud_host_rules {
+    char live[128], draft[128]; /* labels; empty: no draft */
+    uint8_t before[32];         /* what a rollback brings back; zeros: nothing */
+    uint8_t draft_hash[32];     /* names the draft to emk_fraud_host_promote */
+    bool has_file;              /* fraud.rules is configured */
+    uint64_t user_days;         /* that the draft has seen */
+    uint64_t decisions, harder, milder;
+    emk_fraud_readiness readiness; /* where there is a draft */
+} emk_fraud_host_rules;
+/* What decides, what runs beside it, and whether that may take its place.  Reads the draft's
+ * file.  EMK_E_NO_MEMORY, EMK_E_CRYPTO. */
+emk_status emk_fraud_host_rules_of(emk_fraud_host *h, emk_fraud_host_rules *out,
+                                   emk_error *e) EMK_MUST_CHECK;
+/* Writes the draft that runs over the file of rules and reloads; afterwards it decides.  A failure
+ * leaves file and engine as they were.  force: whatever its numbers are.  EMK_E_STALE when the
+ * draft is not that of hash any more, EMK_E_POLICY when the numbers do not suffice,
+ * EMK_E_NOT_FOUND without a draft or a file of rules, EMK_E_IO when that cannot be written;
+ * what reload says. */
+emk_status emk_fraud_host_promote(emk_fraud_host *h, const uint8_t hash[32], bool force,
+                                  emk_yaml_diag *d, emk_error *e) EMK_MUST_CHECK;
+/* Brings back the set that decided before the last change, once; what decided until now does not
+ * run as the draft either.  EMK_E_STALE when that is not `hash` any more, EMK_E_NOT_FOUND when
+ * there is none; else as promote. */
+emk_status emk_fraud_host_rollback(emk_fraud_host *h, const uint8_t hash[32], emk_yaml_diag *d,
+                                   emk_error *e) EMK_MUST_CHECK;
+
 /* Now and then: syncs the log, takes a snapshot, drops old pieces. */
 emk_status emk_fraud_host_keep(emk_fraud_host *h, emk_error *e) EMK_MUST_CHECK;
 

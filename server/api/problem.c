@@ -149,6 +149,26 @@ void emk_problem_set_field(emk_call *call, const emk_json_complaint *why)
     answer(&o, call, EMK_API_INVALID_BODY);
 }
 
+void emk_problem_set_failed(emk_call *call, const char *detail, const emk_problem_failure *failed,
+                            size_t n)
+{
+    emk_json_out o;
+
+    emk_json_out_init(&o, &call->arena, 4 * (size_t)BODY_MAX);
+    write_head(&o, call, EMK_API_CONFLICT);
+    emk_json_out_text(&o, "detail", emk_span_str(detail));
+    emk_json_out_open(&o, "failed", '[');
+    for (size_t i = 0; i < n; i++) {
+        emk_json_out_open(&o, NULL, '{');
+        emk_json_out_text(&o, "condition", emk_span_str(failed[i].condition));
+        emk_json_out_uint(&o, "is", failed[i].is);
+        emk_json_out_uint(&o, failed[i].at_most ? "at_most" : "at_least", failed[i].needs);
+        emk_json_out_close(&o);
+    }
+    emk_json_out_close(&o);
+    answer(&o, call, EMK_API_CONFLICT);
+}
+
 void emk_problem_set_gate(emk_call *call)
 {
     const emk_gate_decision *d = &call->gate;

@@ -44,6 +44,15 @@ const char *emk_api_problem_title(emk_api_problem p);
 void emk_problem_set(emk_call *call, emk_api_problem p, const char *detail);
 /* INVALID_BODY, naming the field. */
 void emk_problem_set_field(emk_call *call, const emk_json_complaint *why);
+/* A condition that is not met: its number and what is asked for. */
+typedef struct emk_problem_failure {
+    const char *condition;
+    bool at_most; /* needs is an upper bound, else a lower one */
+    uint64_t is, needs;
+} emk_problem_failure;
+/* CONFLICT, naming the conditions. */
+void emk_problem_set_failed(emk_call *call, const char *detail, const emk_problem_failure *failed,
+                            size_t n);
 /* The problem that fits a handler's status. */
 emk_api_problem emk_problem_of_status(emk_status st);
 /* The status of reading a client's signed object.  Of what this server does not know (a kind of

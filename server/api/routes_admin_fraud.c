@@ -358,19 +358,57 @@ static emk_status forget_device(emk_call *call, emk_error *e)
 
 /* ---- the engine as a whole ---- */
 
+static bool is_none(const uint8_t hash[32])
+{
+    static const uint8_t NONE[32];
+
+    return memcmp(hash, NONE, sizeof NONE) == 0;
+}
+
+static void put_draft(emk_json_out *o, const emk_fraud_host_rules *r)
+{
+    emk_json_out_open(o, "draft", '{');
+    emk_json_out_text(o, "ruleset", emk_span_str(r->draft));
+    emk_json_out_uint(o, "decisions", r->decisions);
+    emk_json_out_uint(o, "harder", r->harder);
+    emk_json_out_uint(o, "milder", r->milder);
+    emk_json_out_bool(o, "ready", r->readiness.ready);
+    emk_json_out_open(o, "gate", '[');
+    for (size_t i = 0; i < EMK_FRAUD_CONDITIONS; i++) {
+        const emk_fraud_check *c = &r->readiness.check[i];
+
+        emk_json_out_open(o, NULL, '{');
+        emk_json_out_text(o, "condition", emk_span_str(EMK_FRAUD_CONDITION_NAME[i]));
+        emk_json_out_bool(o, "ok", c->ok);
+        emk_json_out_uint(o, "is", c->is);
+        emk_json_out_uint(o, c->at_most ? "at_most" : "at_least", c->needs);
+        emk_json_out_close(o);
+    }
+    emk_json_out_close(o);
+    emk_json_out_close(o);
+}
+
 static emk_status show_engine(emk_call *call, emk_error *e)
 {
     emk_fraud_host_stats s;
+    emk_fraud_host_rules r;
     emk_json_out o;
+    emk_status st;
 
     if (!emk_admin_query_only(call, NULL) || !has_engine(call))
         return EMK_OK;
+    st = emk_fraud_host_rules_of(call->api->fraud, &r, e);
+    if (st != EMK_OK)
+        return st;
     emk_fraud_host_stats_of(call->api->fraud, &s);
     emk_json_out_init(&o, &call->arena, 4096);
     emk_json_out_open(&o, NULL, '{');
     emk_json_out_text(&o, "ruleset", emk_span_str(s.ruleset));
     emk_json_out_uint(&o, "log_bytes", s.log_bytes);
     emk_json_out_uint(&o, "refused", s.refused);
+    emk_json_out_bool(&o, "can_roll_back", r.has_file && !is_none(r.before));
+    if (r.draft[0])
+        put_draft(&o, &r);
     emk_json_out_close(&o);
     return emk_json_out_reply(&o, call, 200, e);
 }
@@ -398,6 +436,121 @@ static emk_status turn_switch(emk_call *call, emk_error *e)
     emk_fraud_event_init(&ev, w->type, emk_api_now(call->api) * 1000);
     emk_fraud_event_text(&ev, EMK_FRAUD_F_REASON, emk_span_str(w->word));
     return tell_engine(call, &ev, e);
+}
+
+/* ---- promotion ---- */
+
+typedef struct promote_body {
+    emk_span reason;
+    bool force;
+} promote_body;
+
+static const emk_json_field PROMOTE[] = {
+    {"reason", EMK_JSON_TEXT, EMK_JSON_REQUIRED, 1, 200, offsetof(promote_body, reason), NULL},
+    {"force", EMK_JSON_BOOL, 0, 0, 0, offsetof(promote_body, force), NULL},
+};
+static const emk_json_shape PROMOTE_SHAPE = {PROMOTE, 2};
+
+static void answer_gate(emk_call *call, const emk_fraud_readiness *r)
+{
+    emk_problem_failure failed[EMK_FRAUD_CONDITIONS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < EMK_FRAUD_CONDITIONS; i++) {
+        const emk_fraud_check *c = &r->check[i];
+
+        if (!c->ok)
+            failed[n++] =
+                (emk_problem_failure){EMK_FRAUD_CONDITION_NAME[i], c->at_most, c->is, c->needs};
+    }
+    emk_problem_set_failed(call, "the draft's numbers do not suffice", failed, n);
+}
+
+/* What a change of the sets came to. */
+static emk_status answer_change(emk_call *call, emk_status st, const emk_yaml_diag *d)
+{
+    const char *text = NULL;
+
+    switch (st) {
+    case EMK_OK:
+        emk_reply_empty(call, 204);
+        return EMK_OK;
+    case EMK_E_STALE:
+    case EMK_E_POLICY:
+    case EMK_E_NOT_FOUND:
+        text = "the rule sets changed meanwhile";
+        break;
+    case EMK_E_IO:
+        text = "the file of rules cannot be written";
+        break;
+    case EMK_E_FORMAT:
+        text = d->text[0] ? emk_arena_format(&call->arena, "%s", d->text) : "a file of rules";
+        break;
+    default:
+        return st;
+    }
+    emk_problem_set(call, EMK_API_CONFLICT, text);
+    return EMK_OK;
+}
+
+static emk_status promote_rules(emk_call *call, emk_error *e)
+{
+    emk_admin_change change = {.type = "rules.promote", .object = "rules"};
+    emk_fraud_host_rules r;
+    emk_yaml_diag d = {.line = 0};
+    promote_body body = {.force = false};
+    emk_status st;
+
+    if (!emk_json_body(call, &PROMOTE_SHAPE, &body) || !has_engine(call))
+        return EMK_OK;
+    st = emk_fraud_host_rules_of(call->api->fraud, &r, e);
+    if (st != EMK_OK)
+        return st;
+    if (!r.draft[0] || !r.has_file) {
+        emk_problem_set(call, EMK_API_CONFLICT,
+                        r.draft[0] ? "fraud.rules names no file" : "no draft runs");
+        return EMK_OK;
+    }
+    if (!r.readiness.ready && !body.force) {
+        answer_gate(call, &r.readiness);
+        return EMK_OK;
+    }
+    change.was = r.live;
+    change.is =
+        emk_arena_format(&call->arena, "%s%s", r.draft, r.readiness.ready ? "" : ", forced");
+    change.why = body.reason;
+    if (!emk_admin_audit(call, &change))
+        return EMK_OK;
+    st = emk_fraud_host_promote(call->api->fraud, r.draft_hash, body.force, &d, e);
+    return answer_change(call, st, &d);
+}
+
+static emk_status roll_back_rules(emk_call *call, emk_error *e)
+{
+    emk_admin_change change = {.type = "rules.rollback", .object = "rules"};
+    emk_fraud_host_rules r;
+    emk_yaml_diag d = {.line = 0};
+    emk_admin_reason body = {.reason = {0}};
+    emk_status st;
+
+    if (!emk_json_body(call, &emk_admin_reason_shape, &body) || !has_engine(call))
+        return EMK_OK;
+    st = emk_fraud_host_rules_of(call->api->fraud, &r, e);
+    if (st != EMK_OK)
+        return st;
+    if (is_none(r.before) || !r.has_file) {
+        emk_problem_set(call, EMK_API_CONFLICT,
+                        r.has_file ? "there is no set before" : "fraud.rules names no file");
+        return EMK_OK;
+    }
+    change.was = r.live;
+    change.is = emk_arena_format(&call->arena, "rules-%02x%02x%02x%02x", r.before[0], r.before[1],
+                                 r.before[2], r.before[3]);
+    change.why = body.reason;
+    if (!emk_admin_audit(call, &change))
+        return EMK_OK;
+    st = emk_fraud_host_rollback(call->api->fraud, r.before, &d, e);
+    return answer_change(call, st, &d);
 }
 
 #define OPERATOR(n, s, step)                                                                   \
@@ -453,6 +606,16 @@ static const emk_route ROWS[] = {
      JSON,
      .gate = OPERATOR("switchFraudEngine", EMK_SCOPE_RULES, true),
      .handle = turn_switch},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/fraud/promote",
+     JSON,
+     .gate = OPERATOR("promoteFraudRules", EMK_SCOPE_RULES, true),
+     .handle = promote_rules},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/fraud/rollback",
+     JSON,
+     .gate = OPERATOR("rollBackFraudRules", EMK_SCOPE_RULES, true),
+     .handle = roll_back_rules},
 };
 
 const emk_route_table emk_routes_admin_fraud = {ROWS, sizeof ROWS / sizeof ROWS[0]};

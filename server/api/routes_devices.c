@@ -11,6 +11,7 @@
 #include "server/api/idempotency.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
+#include "server/api/signals.h"
 #include "server/gate/device_cache.h"
 
 #include <string.h>
@@ -247,6 +248,14 @@ static emk_status commit(emk_call *call, enrolling *x, emk_error *e)
     return emk_grant_answer(call, x->in.device_id, &x->device, certificate, 201, e);
 }
 
+/* Of the network: a device that did not pass is nobody yet.  That we could not look is not its
+ * doing. */
+static void note_refused(emk_call *call)
+{
+    if (call->response.status != emk_api_problem_status(EMK_API_UNAVAILABLE))
+        emk_signal_net(call, EMK_FRAUD_ENROLL_REFUSED);
+}
+
 static emk_status enrol_checked(emk_call *call, enrolling *x, emk_error *e)
 {
     emk_evidence_for who = {.device_id = x->in.device_id,
@@ -259,8 +268,15 @@ static emk_status enrol_checked(emk_call *call, enrolling *x, emk_error *e)
     fill_record(call, &x->in, &x->device);
     if (!fits_token(call, &x->in, e) || !may_replace(call, x) || !admit_user(call, x, e))
         return EMK_OK;
-    if (emk_evidence_verify(call, &x->body.attestation, &who, &also, e) != EMK_EVIDENCE_GOOD)
+    switch (emk_evidence_verify(call, &x->body.attestation, &who, &also, e)) {
+    case EMK_EVIDENCE_GOOD:
+        break;
+    case EMK_EVIDENCE_REFUSED:
+        note_refused(call);
         return EMK_OK;
+    default:
+        return EMK_OK;
+    }
     for (size_t i = 0; i < also.n; i++)
         emk_grant_add(&x->batch, &also.v[i], EMK_API_CONFLICT,
                       "attestation: this key is another device's");

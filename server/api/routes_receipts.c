@@ -5,6 +5,7 @@
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 #include "server/api/sealing.h"
+#include "server/api/signals.h"
 
 #include <string.h>
 
@@ -51,8 +52,12 @@ static bool read_all(emk_call *call, receiving *x, emk_error *e)
     if (st == EMK_OK)
         st = emk_entity_get(&call->api->records, &emk_ticket_shape,
                             emk_span_of(x->receipt.ticket_id, EMK_ID_LEN), &x->ticket, &x->info, e);
-    if (st == EMK_OK && memcmp(x->ticket.device, device, EMK_DEVICE_ID_LEN) != 0)
+    if (st == EMK_OK && memcmp(x->ticket.device, device, EMK_DEVICE_ID_LEN) != 0) {
+        const emk_decide_in who = {.device_id = device, .device = &x->device};
+
+        emk_signal_device(call, &who, EMK_FRAUD_REPORT_FOREIGN);
         st = emk_fail(e, EMK_E_NOT_FOUND, "receipt: of another device", 0);
+    }
     return st == EMK_OK ? true : refuse_status(call, st);
 }
 

@@ -167,6 +167,12 @@ static const option OPTIONS[] = {
     {"fraud", "campaigns", SECONDS, AT(fraud_campaigns_s), "1h", 0, DAY_S, NULL, false,
      "How often groups of users that act in lockstep are looked for, to be decided upon by an "
      "operator; 0: only when one asks."},
+    {"fraud", "shadow_time", SECONDS, AT(fraud_shadow_s), "7d", 0, YEAR_S, NULL, false,
+     "How long a draft must have run beside before it is promoted."},
+    {"fraud", "shadow_decisions", COUNT, AT(fraud_shadow_decisions), "1000", 1, 1000000000, NULL,
+     false, "How many decisions it must have been there for."},
+    {"fraud", "shadow_difference", COUNT, AT(fraud_shadow_differ), "5", 0, 100, NULL, false,
+     "Of a hundred of them, how many it may have given otherwise."},
     {"attestation", "roots", TEXT, AT(attest_roots), "", 0, 0, NULL, false,
      "Folder of anchors and lists that `earmark attest update` keeps; read at the start."},
     {"attestation", "stale", CHOICE, AT(attest_stale), "refuse", 0, 0, STALE, false,

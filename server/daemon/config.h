@@ -80,6 +80,7 @@ typedef struct emk_config {
 
     const char *fraud_rules, *fraud_draft;
     uint64_t fraud_users, fraud_snapshot_s, fraud_campaigns_s;
+    uint64_t fraud_shadow_s, fraud_shadow_decisions, fraud_shadow_differ;
 
     emk_config_hook hooks[EMK_CONFIG_HOOKS_MAX];
     size_t n_hooks;

@@ -4,6 +4,7 @@
 #include "core/base/os_time.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
+#include "server/api/signals.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -77,6 +78,15 @@ static void collect_journal(emk_server *s)
     emk_metric_set(s->metrics.journal_writable, 0, 0, j.writable);
 }
 
+static void collect_signals(emk_server *s)
+{
+    emk_signals_stats stats;
+
+    emk_signals_stats_of(s->api.signals, &stats);
+    emk_metric_set(s->metrics.signals, 0, 0, stats.told);
+    emk_metric_set(s->metrics.signals, 1, 0, stats.dropped);
+}
+
 static void collect(void *self)
 {
     emk_server *s = self;
@@ -111,6 +121,7 @@ static void collect(void *self)
     if (emk_server_sealing_left(s) != UINT64_MAX)
         emk_metric_set(s->metrics.sealing_left, 0, 0, emk_server_sealing_left(s));
     emk_metric_set(s->metrics.uptime, 0, 0, emk_os_monotonic_ns() - s->started_ns);
+    collect_signals(s);
     collect_journal(s);
     emk_server_hooks_collect(s);
 }
@@ -122,6 +133,7 @@ static emk_metric **metric_at(emk_server_metrics *m, size_t offset)
 }
 
 static const char *const HOOK_RESULTS[] = {"sent", "failed", "dropped"};
+static const char *const SIGNALS[] = {"told", "dropped"};
 static const char *const COUNTERS[] = {"limits", "windows", "once", "leases"};
 static const char *const FILES[EMK_SERVER_FILES] = {"attestation", "token_keys", "firewall",
                                                     "fraud_rules", "tls"};
@@ -192,6 +204,10 @@ static const struct {
      {.name = "earmark_messenger_up",
       .help = "1: webhooks can be sent; 0 also where none are configured",
       .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, signals),
+     {.name = "earmark_fraud_signals_total",
+      .help = "Refusals told to the fraud engine, and those beyond the pace",
+      .labels = {{"result", SIGNALS, 2}}}},
     {offsetof(emk_server_metrics, sealing_left),
      {.name = "earmark_sealing_certificate_seconds_left",
       .help = "How long the sealing certificate is still good",

@@ -57,7 +57,7 @@ typedef struct emk_server_metrics {
     emk_metric *journal_size, *journal_checkpoint_age, *journal_writable, *blob_bytes, *counters;
     emk_metric *tokens, *uptime;
     emk_metric *sealing_left, *file_age;
-    emk_metric *hooks_waiting, *hooks_dead, *hooks_results, *messenger;
+    emk_metric *hooks_waiting, *hooks_dead, *hooks_results, *messenger, *signals;
 } emk_server_metrics;
 
 typedef struct emk_server {

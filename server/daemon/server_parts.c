@@ -9,6 +9,7 @@
 #include "server/api/directory.h"
 #include "server/api/limits_default.h"
 #include "server/api/sealing.h"
+#include "server/api/signals.h"
 #include "server/journal/note.h"
 
 #include <stdio.h>
@@ -256,6 +257,8 @@ static emk_status open_gate(emk_server *s, emk_error *e)
     return emk_gate_new(&config, &s->api.gate, e);
 }
 
+#define PPM_OF_PERCENT 10000u
+
 static emk_status open_fraud(emk_server *s, emk_error *e)
 {
     emk_fraud_host_config config = {.crypto = s->crypto,
@@ -263,6 +266,9 @@ static emk_status open_fraud(emk_server *s, emk_error *e)
                                     .draft = s->config.fraud_draft,
                                     .dir = s->data[FRAUD],
                                     .users = (uint32_t)s->config.fraud_users,
+                                    .needs = {s->config.fraud_shadow_s,
+                                              s->config.fraud_shadow_decisions,
+                                              s->config.fraud_shadow_differ * PPM_OF_PERCENT},
                                     .news = emk_server_fraud_news,
                                     .news_self = s,
                                     .now_ms = emk_server_now_ms};
@@ -276,7 +282,7 @@ static emk_status open_fraud(emk_server *s, emk_error *e)
     }
     s->api.decider = emk_fraud_host_decider(s->fraud);
     s->api.fraud = s->fraud;
-    return EMK_OK;
+    return emk_signals_new(s->crypto, &s->api.signals, e);
 }
 
 bool emk_server_fraud_reload(emk_server *s)
@@ -330,6 +336,7 @@ void emk_server_parts_close(emk_server *s)
     if (emk_fraud_host_close(s->fraud, &e) != EMK_OK)
         emk_log_write(EMK_LOG_WARNING, "the fraud engine's state was not written", NULL, &e);
     emk_admin_free(&s->api);
+    emk_signals_free(s->api.signals);
     emk_gate_free(s->api.gate);
     emk_seals_free(s->api.seals);
     emk_trusted_proxies_free(s->proxies);

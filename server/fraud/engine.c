@@ -510,6 +510,7 @@ static emk_status run_draft(emk_fraud_engine *en, emk_fraud_decision *d, emk_err
         return st;
     d->has_draft = true;
     d->draft = draft.action;
+    d->live = d->action;
     if (emk_fraud_draft_decides(en))
         emk_fraud_take_draft(d, &draft);
     return EMK_OK;

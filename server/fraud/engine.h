@@ -77,6 +77,7 @@ typedef struct emk_fraud_decision {
     int64_t shadow_score;
     bool has_draft;
     emk_fraud_action draft; /* by the draft set beside, see emk_fraud_attach_draft */
+    emk_fraud_action live;  /* has_draft: by the set that it runs beside, also where it decided */
     uint32_t explore_ppm;   /* the probability with which this one was let through; 0: it could not
                                have been */
     emk_fraud_action would; /* without exploring; where explore_ppm is not 0 */

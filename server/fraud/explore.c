@@ -77,9 +77,11 @@ bool emk_fraud_draft_decides(const emk_fraud_engine *en)
 void emk_fraud_take_draft(emk_fraud_decision *d, const emk_fraud_decision *draft)
 {
     uint64_t number = d->number;
+    emk_fraud_action live = d->live;
 
     *d = *draft;
     d->number = number;
+    d->live = live;
     d->has_draft = true;
     d->draft = draft->action;
     d->flags |= EMK_FRAUD_IS_DRAFTED;

@@ -20,10 +20,15 @@ const char *const EMK_FRAUD_CHANGE_NAME[EMK_FRAUD_CHANGES + 1] = {"load",  "prom
 
 /* ---- the kept sets ---- */
 
-static void write_hash(const emk_fraud_ruleset *rs, char out[EMK_FRAUD_HASH_CAP])
+static void hex_of(const uint8_t hash[DIGEST_LEN], char out[EMK_FRAUD_HASH_CAP])
 {
     for (size_t i = 0; i < DIGEST_LEN; i++)
-        snprintf(out + 2 * i, 3, "%02x", rs->hash[i]);
+        snprintf(out + 2 * i, 3, "%02x", hash[i]);
+}
+
+static void write_hash(const emk_fraud_ruleset *rs, char out[EMK_FRAUD_HASH_CAP])
+{
+    hex_of(rs->hash, out);
 }
 
 static emk_status path_of(const char *dir, const char *hash, char out[PATH_CAP], emk_error *e)
@@ -43,6 +48,26 @@ emk_status emk_fraud_archive_put(const char *dir, const emk_fraud_ruleset *rs, e
     write_hash(rs, hash);
     st = path_of(dir, hash, path, e);
     return st == EMK_OK ? emk_os_write_file(path, text, e) : st;
+}
+
+emk_status emk_fraud_archive_text(const emk_crypto *c, const char *dir, const uint8_t hash[32],
+                                  emk_buf *out, emk_error *e)
+{
+    char name[EMK_FRAUD_HASH_CAP], path[PATH_CAP];
+    uint8_t is[DIGEST_LEN];
+    emk_span text;
+    emk_status st;
+
+    hex_of(hash, name);
+    st = path_of(dir, name, path, e);
+    if (st == EMK_OK)
+        st = emk_os_read_file(path, TEXT_MAX, out, e);
+    text = emk_buf_span(out);
+    if (st == EMK_OK)
+        st = emk_sha256(c, &text, 1, is, e);
+    if (st == EMK_OK && memcmp(is, hash, sizeof is) != 0)
+        st = emk_fail(e, EMK_E_FORMAT, "fraud: a kept rule set was changed", 0);
+    return st;
 }
 
 static bool is_hash(emk_span s)

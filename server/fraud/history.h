@@ -22,6 +22,10 @@ extern const char *const EMK_FRAUD_CHANGE_NAME[EMK_FRAUD_CHANGES + 1]; /* NULL e
 /* Keeps the text of a set in dir, as rules-<hash>.yaml; once is enough.  EMK_E_IO, EMK_E_LIMIT. */
 emk_status emk_fraud_archive_put(const char *dir, const emk_fraud_ruleset *rs, emk_span text,
                                  emk_error *e) EMK_MUST_CHECK;
+/* Fills out with the text of the set of that hash.  EMK_E_NOT_FOUND; EMK_E_FORMAT when the file is
+ * not what its name says. */
+emk_status emk_fraud_archive_text(const emk_crypto *c, const char *dir, const uint8_t hash[32],
+                                  emk_buf *out, emk_error *e) EMK_MUST_CHECK;
 /* Gives the set of that hash; free with emk_fraud_ruleset_free.  EMK_E_NOT_FOUND; EMK_E_FORMAT
  * when the file is not what its name says. */
 emk_status emk_fraud_archive_get(const emk_crypto *c, const char *dir, emk_span hash,

@@ -200,6 +200,8 @@ static emk_gate_reason replay_reason(const emk_gate_pass *p, const emk_device_pr
         return because(p, EMK_GATE_COUNTERS_FAILED, &e);
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)next);
     emk_gate_header_add(p->d, "Earmark-Counter", text);
+    memcpy(p->d->proven, proof->device_id, sizeof p->d->proven);
+    p->d->has_proven = true;
     return because(p, EMK_GATE_REPLAYED, &e);
 }
 

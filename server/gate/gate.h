@@ -86,6 +86,8 @@ typedef struct emk_gate_decision {
     emk_firewall_hit wall;   /* what the firewall said: challenge and limit-class are here */
     bool has_body_digest;    /* the signature covers the body: hold the body to it ... */
     uint8_t body_sha256[32]; /* ... emk_content_digest_verify */
+    bool has_proven;         /* refused as a replay, under a good signature ... */
+    uint8_t proven[EMK_GATE_DEVICE_ID_LEN];        /* ... of this device; lets nobody in */
     char id[EMK_DECISION_ID_LEN + 1];              /* names this decision in answer and log */
     emk_gate_header headers[EMK_GATE_HEADERS_MAX]; /* to be added to the answer, pass or not */
     size_t n_headers;

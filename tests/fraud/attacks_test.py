@@ -59,6 +59,17 @@ def two_cities_within_the_hour(log):
     log.add("model.grant", T0 + HOUR, subj={"net": "198.51.100.0/24", "geo": [35.7, 139.7, 25]})
 
 
+def replays_again_and_again(log):
+    for i in range(9):
+        log.add("replay", T0 + i * 3000)
+
+
+def ten_forged_requests_within_a_minute(log):
+    for i in range(10):
+        log.add("sig.fail", T0 + i * 1000, user=None, device=None, subj={"net": "203.0.113.0/24"})
+    log.add("model.grant", T0 + 20000, subj={"net": "203.0.113.0/24"})
+
+
 def reports_about_others(log):
     for i in range(4):
         log.add("report.foreign", T0 + i * MINUTE)

@@ -212,6 +212,8 @@ ROUTES = [
         ("POST", f"{who}/{NO_ID}/labels", {"label": "ok", "reason": "x"}, "moderate", False))),
     ("GET", "fraud", None, "read", False),
     ("POST", "fraud/switch", {"to": "none", "reason": "x"}, "rules", True),
+    ("POST", "fraud/promote", {"reason": "x"}, "rules", True),
+    ("POST", "fraud/rollback", {"reason": "x"}, "rules", True),
     ("GET", "signing-keys", None, "read", False),
     ("POST", "signing-keys/nothing/rotate", {"reason": "x"}, "operators", True),
     ("POST", "signing-keys/AAAAAAAAAAA/retire", {"reason": "x"}, "operators", True),

@@ -3,12 +3,15 @@
 EARMARKD=bin/earmarkd fraud_test.py"""
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
 import unittest
 
+import earmarkd
 from earmarkd import Server
 
 try:
@@ -26,6 +29,16 @@ rules:
 - {id: A1, name: few, family: a, entity: subj.user, on: [model.grant], when: "n >= %d", score: 9,
    half_life: 6h, reason: few, tests: [{fire: {n: %d}}]}
 """
+
+
+def log_lines(server):
+    folder = os.path.join(server.dir, "dev", "data", "fraud")
+    lines = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".jsonl"):
+            with open(os.path.join(folder, name), encoding="ascii") as f:
+                lines += [json.loads(line) for line in f]
+    return lines
 
 
 class Fraud(unittest.TestCase):
@@ -108,18 +121,135 @@ class Fraud(unittest.TestCase):
         self.scrape(device, 45)
         last = [device.ticket(model=f"m{i}") for i in range(45)][-1].json()
         self.assertNotIn("scraper", json.dumps(last))
-        log = self.log_lines()
+        log = log_lines(self.server)
         self.assertTrue(all(line["v"] == 1 for line in log))
         self.assertTrue(any(line["type"] == "model.grant" for line in log))
 
-    def log_lines(self):
-        folder = os.path.join(self.server.dir, "dev", "data", "fraud")
-        lines = []
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".jsonl"):
-                with open(os.path.join(folder, name), encoding="ascii") as f:
-                    lines += [json.loads(line) for line in f]
-        return lines
+
+class Signals(unittest.TestCase):
+    """What gate and routes refuse reaches the engine, and only who did it answers for it."""
+
+    def setUp(self):
+        self.server = Server()
+        self.token = self.server.dev()["operator_token"]
+
+    def tearDown(self):
+        self.server.close()
+
+    def operator(self, method, path, body=None, headers=None):
+        return self.server.ask(method, path, body, {"Authorization": "Bearer " + self.token, **(headers or {})})
+
+    def enrolled(self, user):
+        device = Device(self.server, user)
+        answer = device.enrol(self.token)
+        self.assertEqual(answer.status, 201, answer.body)
+        return device
+
+    def publish(self):
+        answer = self.operator("PUT", "/v1/models/model/1", os.urandom(500),
+                               {"Content-Type": "application/octet-stream"})
+        self.assertEqual(answer.status, 201, answer.body)
+
+    def risk(self, device):
+        answer = self.operator("GET", f"/v1/admin/devices/{b64(device.id)}/risk")
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()
+
+    def rules(self, device):
+        return {r["id"] for r in self.risk(device)["now"].get("rules", [])}
+
+    def decision(self, refusal):
+        """What is kept of the decision that an answer names."""
+        answer = self.operator("GET", "/v1/admin/decisions/" + refusal.json()["decision"])
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()
+
+    def replay(self, device, sent):
+        """The same bytes again."""
+        return device.wire.ask("POST", "/v1/tickets", sent[1], sent[0])
+
+    def captured(self, device):
+        """A signed request that was answered, as somebody on the way would have it."""
+        data = json.dumps({"request": b64(device.request())}).encode()
+        sent = {**device.signed_headers("POST", "/v1/tickets", data), "Content-Type": "application/json"}
+        answer = device.wire.ask("POST", "/v1/tickets", data, sent)
+        self.assertEqual(answer.status, 201, answer.body)
+        return sent, data
+
+    def test_a_replay_is_seen_and_many_are_denied(self):
+        self.publish()
+        device, other = self.enrolled("replayed"), self.enrolled("somebody")
+        self.assertEqual(device.ticket().status, 201)
+        sent = self.captured(device)
+        self.assertEqual(self.replay(device, sent).status, 401)
+        self.assertEqual(self.rules(device), {"RP-501"})
+        self.assertEqual(device.ticket().status, 201)
+        end = time.time() + 120
+        while "RP-502" not in self.rules(device) and time.time() < end:
+            self.assertEqual(self.replay(device, sent).status, 401)
+            time.sleep(0.3)
+        refused = device.ticket()
+        self.assertEqual(refused.status, 403, refused.body)
+        kept = self.decision(refused)
+        self.assertIn("RP-502", kept["rules"])
+        self.assertEqual(kept["action"], "deny")
+        self.assertEqual(other.ticket().status, 201)
+
+    def forge(self, device):
+        """A request in the name of a device, signed by another key."""
+        forged = Device(self.server, device.user)
+        forged.id, forged.nonce, forged.counter = device.id, device.nonce, device.counter + 100
+        answer = forged.ask("POST", "/v1/receipts", {"receipt": "AAAA"}, tries=1)
+        forged.wire.close()
+        return answer.status
+
+    def test_forged_requests_slow_their_network_and_frame_nobody(self):
+        self.publish()
+        victim = self.enrolled("victim")
+        self.assertEqual(victim.ticket().status, 201)
+        self.assertEqual({self.forge(victim) for _ in range(25)}, {401})
+        self.assertEqual(self.rules(victim), set())
+        self.assertEqual(self.risk(victim)["now"]["action"], "allow")
+        slowed = victim.ticket()  # from the network of the forger
+        self.assertEqual((slowed.status, slowed.json()["help"]), (403, "wait"), slowed.body)
+        self.assertIn("SG-503", self.decision(slowed)["rules"])
+        self.assertEqual(self.rules(victim), set())
+        self.assertEqual(self.risk(victim)["now"]["action"], "allow")
+        lines = [e for e in log_lines(self.server) if e["type"] == "sig.fail"]
+        self.assertGreaterEqual(len(lines), 10)
+        self.assertTrue(all(not {"user", "device"} & set(e["subj"]) for e in lines), lines[0])
+
+    def test_a_flood_of_forged_requests_does_not_flood_the_log(self):
+        victim = self.enrolled("victim")
+        victim.ask("POST", "/v1/receipts", {"receipt": "AAAA"})  # for a nonce
+        for _ in range(90):
+            self.forge(victim)
+        lines = [e for e in log_lines(self.server) if e["type"] == "sig.fail"]
+        self.assertLess(len(lines), 90)
+        told, dropped = (self.server.metric(f'earmark_fraud_signals_total{{result="{k}"}}')
+                         for k in ("told", "dropped"))
+        self.assertEqual((told, told + dropped), (len(lines), 90))
+
+    def test_receipts_for_others_are_counted(self):
+        self.publish()
+        device, other = self.enrolled("owner"), self.enrolled("meddler")
+        ticket = unb64(device.ticket().json()["ticket"])
+        for _ in range(3):
+            answer = other.ask("POST", "/v1/receipts", {"receipt": b64(other.receipt(ticket))})
+            self.assertEqual(answer.status, 404, answer.body)
+        self.assertEqual(self.rules(other), {"RE-706"})
+        self.assertEqual(self.rules(device), set())
+        self.assertEqual(other.ticket().json().get("help"), "attest")
+        self.assertEqual(device.ticket().status, 201)
+
+    def test_refused_enrolments_slow_the_next_of_the_network(self):
+        for i in range(28):
+            answer = Device(self.server, f"nobody{i}").enrol(self.token, {"kind": "tpm", "hello": "AAAA"})
+            self.assertIn(answer.status, (403, 422), answer.body)
+        lines = [e for e in log_lines(self.server) if e["type"] == "device.enroll_refused"]
+        self.assertEqual(len(lines), 28)
+        self.assertTrue(all(not {"user", "device"} & set(e["subj"]) for e in lines), lines[0])
+        self.assertEqual(self.rules(self.enrolled("late")), {"FL-708"})
 
 
 class Groups(unittest.TestCase):
@@ -291,6 +421,151 @@ class Rules(unittest.TestCase):
                 return
             time.sleep(0.05)
         self.fail(server.log())
+
+
+EARMARK = os.environ.get("EARMARK", "")
+
+
+class Promotion(unittest.TestCase):
+    """A draft becomes live when its numbers suffice; the files lie where the server may write."""
+
+    def setUp(self):
+        self.server = Server({"server": {}}, wait=False)  # for its folder
+        self.addCleanup(lambda: self.server.close())
+        self.server.process.kill()
+        self.server.process.wait()
+        shutil.rmtree(os.path.join(self.server.dir, "data"), ignore_errors=True)
+        folder = os.path.join(self.server.dir, "data", "rules")
+        os.makedirs(folder, mode=0o700)
+        os.chmod(os.path.dirname(folder), 0o700)
+        self.live, self.draft = (os.path.join(folder, n) for n in ("live.yaml", "draft.yaml"))
+        self.write(self.live, RULES % (1, 100, 100))
+        self.write(self.draft, RULES % (2, 200, 200))
+        self.server.write_config({
+            "api": {"attestation_none": True, "devices_per_user": 0, "ticket_without_token": True},
+            "fraud": {"rules": self.live, "draft": self.draft, "shadow_time": 0,
+                      "shadow_decisions": 4}})
+        os.truncate(self.server.log_path, 0)
+        self.server.process.stdout.close()
+        self.server.start()
+        made = subprocess.run([earmarkd.BINARY, "operator", "add", "ann", "--config",
+                               self.server.config_path(), "--generate"], capture_output=True, check=True)
+        self.password = made.stdout.decode().strip()
+        self.login()
+
+    def login(self):
+        self.token = None
+        self.token = self.ask("POST", "sessions", {"name": "ann", "password": self.password})["token"]
+        self.token = self.ask("POST", "sessions/step-up", {"password": self.password})["token"]
+
+    def write(self, path, text):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+
+    def read(self, path):
+        with open(path, encoding="ascii") as f:
+            return f.read()
+
+    def ask(self, method, path, body=None, status=None):
+        headers = {"Authorization": "Bearer " + self.token} if self.token else {}
+        answer = self.server.ask(method, "/v1/admin/" + path, body, headers)
+        if status is None:
+            self.assertLess(answer.status, 300, answer.body)
+        else:
+            self.assertEqual(answer.status, status, answer.body)
+        return answer.json() if answer.body else None
+
+    def engine(self):
+        return self.ask("GET", "fraud")
+
+    def use(self, n):
+        """At least n decisions."""
+        for i in range(n):
+            device = Device(self.server, f"somebody{i}")
+            self.assertEqual(device.enrol(self.token).status, 201)
+            device.ticket(model="none")
+            device.wire.close()
+
+    def restart(self, how):
+        self.server.stop(how)
+        os.truncate(self.server.log_path, 0)
+        self.server.start()
+        self.login()
+
+    def cli(self, *words):
+        token = os.path.join(self.server.dir, "session")
+        with open(token, "w", encoding="ascii") as f:
+            f.write(self.token + "\n")
+        os.chmod(token, 0o600)
+        return subprocess.run([EARMARK, "admin", "rules", *words, "--server",
+                               f"http://127.0.0.1:{self.server.port}", "--token", token],
+                              capture_output=True, text=True, timeout=60)
+
+    def changes(self):
+        return [(i["type"], i.get("object"), i.get("is", "")) for i in
+                self.ask("GET", "audit?type=rules&limit=100")["items"]]
+
+    def test_a_draft_waits_is_promoted_and_rolled_back(self):
+        answer = self.ask("POST", "fraud/promote", {"reason": "early"}, 409)
+        self.assertEqual([(f["condition"], f["is"], f["at_least"]) for f in answer["failed"]],
+                         [("decisions", 0, 4)], answer)
+        self.ask("POST", "fraud/rollback", {"reason": "nothing"}, 409)
+        self.use(4)
+        self.restart(signal.SIGKILL)  # what was seen is not lost, or is seen again
+        self.use(4)
+        self.assertTrue(self.engine()["draft"]["ready"], self.engine())
+        self.ask("POST", "fraud/promote", {"reason": "enough"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        self.assertEqual(self.read(self.live), self.read(self.draft))
+        self.assertNotIn("draft", self.engine())
+        self.restart(signal.SIGKILL)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        self.ask("POST", "fraud/rollback", {"reason": "worse"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@1#"))
+        self.assertEqual(self.read(self.live), RULES % (1, 100, 100))
+        self.assertFalse(self.engine()["can_roll_back"])
+        found = self.changes()
+        kinds = [f[:2] for f in found]
+        # The intent stands before the effect.
+        at = kinds.index(("rules.promote", "rules"))
+        self.assertEqual(kinds[at + 1], ("rules.change", "promote"), found)
+        at = kinds.index(("rules.rollback", "rules"))
+        self.assertEqual(kinds[at + 1], ("rules.change", "rollback"), found)
+
+    def test_force_needs_a_reason_and_is_in_the_audit_log(self):
+        self.ask("POST", "fraud/promote", {"force": True}, 400)
+        self.ask("POST", "fraud/promote", {"force": True, "reason": "an attack"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        forced = [f for f in self.changes() if f[0] == "rules.promote"]
+        self.assertEqual(len(forced), 1)
+        self.assertTrue(forced[0][2].endswith(", forced"), forced)
+        self.ask("POST", "fraud/promote", {"force": True, "reason": "again"}, 409)
+
+    def test_a_kill_between_file_and_event_leaves_the_new_set(self):
+        """As it lies on the disk then: the file is new, nothing else is."""
+        self.server.stop(signal.SIGKILL)
+        shutil.copy(self.draft, self.live)
+        os.truncate(self.server.log_path, 0)
+        self.server.start()
+        self.login()
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        self.ask("POST", "fraud/rollback", {"reason": "a test"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@1#"))
+
+    @unittest.skipUnless(EARMARK, "EARMARK names no program")
+    def test_the_command_shows_refuses_and_promotes(self):
+        shown = self.cli("show")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("decisions", shown.stdout)
+        refused = self.cli("promote", "--reason", "early")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("decisions is 0, and must be at least 4", refused.stderr)
+        done = self.cli("promote", "--force", "--reason", "now")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@2#"))
+        done = self.cli("rollback", "--reason", "back")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@1#"))
 
 
 if __name__ == "__main__":

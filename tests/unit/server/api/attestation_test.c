@@ -4,6 +4,7 @@
 #include "core/base/os_file.h"
 #include "core/crypto/x509.h"
 #include "server/api/api.h"
+#include "server/api/signals.h"
 #include "server/attest/challenge.h"
 #include "server/attest/pem.h"
 #include "server/attest/roots.h"
@@ -381,6 +382,56 @@ static void assertions_must_count_upwards(void **state)
     emk_sim_evidence_done(&x);
 }
 
+static emk_status count_fork(void *self, const emk_fraud_event *ev, emk_error *e)
+{
+    (void)e;
+    assert_int_equal(ev->type, EMK_FRAUD_COUNTER_FORK);
+    assert_true(emk_fraud_has(ev, EMK_FRAUD_F_DEVICE));
+    ++*(unsigned *)self;
+    return EMK_OK;
+}
+
+static void use_challenge(world *w)
+{
+    emk_span challenge = emk_span_of(w->challenge, sizeof w->challenge);
+    uint8_t id[EMK_SHA256_LEN];
+    emk_record_change used = {.op = EMK_RECORD_PUT,
+                              .kind = EMK_KIND_CHALLENGE,
+                              .id = emk_span_of(id, sizeof id),
+                              .expect = EMK_RECORD_ABSENT};
+
+    assert_ok(emk_sha256(w->crypto, &challenge, 1, id, &w->e), &w->e);
+    assert_ok(emk_records_commit(&w->api.records, &used, 1, NULL, &w->e), &w->e);
+}
+
+/* The engine hears of a key that counts twice; not of one whose answer was lost, nor of one that
+ * others forged. */
+static void a_fork_is_told_and_a_retry_is_not(void **state)
+{
+    static const emk_decide_ops OPS = {.size = sizeof OPS, .name = "test", .note = count_fork};
+    world *w = *state;
+    emk_sim_evidence x = app_attest(w, APP_ID);
+    emk_evidence in = as_app_attest(&x);
+    unsigned n = 0;
+
+    add_roots(w);
+    assert_ok(emk_signals_new(w->crypto, &w->api.signals, &w->e), &w->e);
+    w->api.decider = (emk_decider){&OPS, &n};
+    assert_int_equal(verify(w, &in, false), EMK_EVIDENCE_GOOD);
+    assert_int_equal(assert_it(w, "5"), EMK_EVIDENCE_GOOD);
+    use_challenge(w);
+    assert_int_equal(assert_it(w, "5"), EMK_EVIDENCE_REFUSED);
+    assert_int_equal(n, 0);
+    w->challenge[3] ^= 1;
+    assert_int_equal(assert_it(w, "5"), EMK_EVIDENCE_REFUSED);
+    assert_int_equal(n, 1);
+    w->device.app_key[40] ^= 1;
+    assert_int_equal(assert_it(w, "4"), EMK_EVIDENCE_REFUSED);
+    assert_int_equal(n, 1);
+    emk_signals_free(w->api.signals);
+    emk_sim_evidence_done(&x);
+}
+
 /* ---- Android, Play Integrity ---- */
 
 static void android_keys_must_be_the_devices_own(void **state)
@@ -607,7 +658,8 @@ int main(void)
                    RULE(rejects_evidence_for_another_challenge_key_and_app),
                    RULE(without_roots_it_is_not_the_clients_fault),
                    RULE(an_assertion_wants_the_key_that_was_attested),
-                   RULE(assertions_must_count_upwards), RULE(android_keys_must_be_the_devices_own),
+                   RULE(assertions_must_count_upwards), RULE(a_fork_is_told_and_a_retry_is_not),
+                   RULE(android_keys_must_be_the_devices_own),
                    RULE(play_integrity_binds_by_the_challenge), RULE(tpm_enrols_in_two_steps),
                    RULE(tpm_proofs_are_tried_once), RULE(tpm_hellos_are_once_for_a_challenge),
                    RULE(a_refresh_must_come_from_the_same_tpm), RULE(what_was_proven_reads_back));

@@ -312,6 +312,8 @@ static void replayed_request_is_told_the_next_number(void **state)
     assert_int_equal(d.status, 401);
     assert_string_equal(answer("Earmark-Counter"), "2");
     assert_non_null(answer("Earmark-Nonce"));
+    assert_true(d.has_proven);
+    assert_int_equal(d.who.kind, EMK_PRINCIPAL_ANYONE);
 }
 
 /* ECDSA has for each signature (r, s) another one, (r, n - s): it is the same request. */
