@@ -256,7 +256,8 @@ typedef struct shape {
 /* out = tensor * in.  As many rows at a time as the budget allows. */
 static emk_status multiply(runner *r, const char *name, shape s, const float *in, float *out)
 {
-    const size_t fit = r->budget / (s.in * sizeof(float)), at_once = fit > 0 ? fit : 1;
+    const size_t fit = s.in > 0 ? r->budget / (s.in * sizeof(float)) : 0;
+    const size_t at_once = fit > 0 ? fit : 1;
     emk_status st = EMK_OK;
 
     for (size_t i = 0; st == EMK_OK && i < s.out; i += at_once) {

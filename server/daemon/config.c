@@ -372,7 +372,7 @@ static emk_status take_issuer(const reading *r, const emk_yaml_node *m)
         st = need_text(r, m, "jwks_file", &out->jwks_file);
     /* A user is a tenant's subject: of two issuers with one tenant, each could name the other's. */
     for (size_t i = 0; st == EMK_OK && i < r->c->n_issuers; i++)
-        if (strcmp(r->c->issuers[i].tenant, out->tenant) == 0)
+        if (out->tenant && strcmp(r->c->issuers[i].tenant, out->tenant) == 0)
             st = emk_yaml_refuse(m, r->d, r->e, "configuration: tenant of two issuers",
                                  "each issuer has a tenant of its own; %s is taken", out->tenant);
     if (st == EMK_OK)
@@ -496,7 +496,7 @@ static emk_status may_words(const reading *r, const emk_yaml_node *m, const char
                             const char *const *names, uint32_t *out)
 {
     const emk_yaml_node *n = emk_yaml_get(m, key);
-    const char *at = n && n->kind == EMK_YAML_SCALAR ? n->text : "";
+    const char *at = n && n->kind == EMK_YAML_SCALAR && n->text ? n->text : "";
 
     while (*(at += strspn(at, " "))) {
         size_t len = strcspn(at, " "), i = 0;
@@ -515,7 +515,7 @@ static emk_status may_words(const reading *r, const emk_yaml_node *m, const char
 
 static bool is_short_name(const char *text)
 {
-    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+    size_t n = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") : 0;
 
     return n > 0 && n <= 32 && text[n] == 0;
 }

@@ -70,7 +70,7 @@ static uint8_t rank_of(const char *source)
     static const char *const order[] = {"challenge_pass", "chargeback", "support",
                                         "appeal",         "analyst",    "canary"};
 
-    for (uint8_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if (strcmp(source, order[i]) == 0)
             return (uint8_t)(i + 1);
     }

@@ -293,9 +293,11 @@ static void lead(emk_journal *j)
     emk_lock_give(j->lock);
     st = too_much ? emk_fail(&error, EMK_E_IO, "journal: nothing can be published", 0)
                   : write_group(j, &d, group, &written, &error);
-    for (emk_waiting *w = group; w; w = next_waiting(w)) {
+    for (emk_waiting *w = group;; w = next_waiting(w)) { /* whoever leads is in it: never empty */
         w->status = st;
         w->error = error;
+        if (!w->turn.next)
+            break;
     }
     emk_lock_take(j->lock);
     if (st == EMK_OK) {

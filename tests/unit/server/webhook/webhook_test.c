@@ -112,10 +112,10 @@ static void refuses_what_is_old_or_from_the_future(void **state)
 
 static void refuses_files_that_hold_no_keys(void **state)
 {
-    static const char *const BAD[] = {"",           "\n\n",
-                                      "hello\n",    "whsec_\n",
-                                      TOO_FEW,      "whsec_MDEy MzQ1Njc4OTAxMjM0NTY3ODkwMTIz\n",
-                                      KEY KEY OTHER};
+    static const char three[] = KEY KEY OTHER;
+    static const char *const BAD[] = {
+        "",   "\n\n", "hello\n", "whsec_\n", TOO_FEW, "whsec_MDEy MzQ1Njc4OTAxMjM0NTY3ODkwMTIz\n",
+        three};
 
     (void)state;
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
