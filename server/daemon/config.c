@@ -349,9 +349,10 @@ static emk_status need_text(const reading *r, const emk_yaml_node *m, const char
 
     if (st == EMK_OK)
         st = keep_text(r, n, out);
-    if (st == EMK_OK && !*out)
-        st = emk_yaml_refuse(n, r->d, r->e, "configuration: empty", "%s must not be empty", key);
-    return st;
+    if (st != EMK_OK || *out)
+        return st;
+    (void)emk_yaml_refuse(n, r->d, r->e, "configuration: empty", "%s must not be empty", key);
+    return EMK_E_FORMAT;
 }
 
 static emk_status take_issuer(const reading *r, const emk_yaml_node *m)
@@ -372,7 +373,7 @@ static emk_status take_issuer(const reading *r, const emk_yaml_node *m)
         st = need_text(r, m, "jwks_file", &out->jwks_file);
     /* A user is a tenant's subject: of two issuers with one tenant, each could name the other's. */
     for (size_t i = 0; st == EMK_OK && i < r->c->n_issuers; i++)
-        if (out->tenant && strcmp(r->c->issuers[i].tenant, out->tenant) == 0)
+        if (strcmp(r->c->issuers[i].tenant, out->tenant) == 0)
             st = emk_yaml_refuse(m, r->d, r->e, "configuration: tenant of two issuers",
                                  "each issuer has a tenant of its own; %s is taken", out->tenant);
     if (st == EMK_OK)
@@ -515,7 +516,7 @@ static emk_status may_words(const reading *r, const emk_yaml_node *m, const char
 
 static bool is_short_name(const char *text)
 {
-    size_t n = text ? strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") : 0;
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_");
 
     return n > 0 && n <= 32 && text[n] == 0;
 }
@@ -524,10 +525,11 @@ static emk_status need_short_name(const reading *r, const emk_yaml_node *m, cons
 {
     emk_status st = need_text(r, m, "name", out);
 
-    if (st == EMK_OK && !is_short_name(*out))
-        st = emk_yaml_refuse(m, r->d, r->e, "configuration: name",
-                             "name: 1 to 32 of a-z, 0-9, - and _");
-    return st;
+    if (st != EMK_OK || is_short_name(*out))
+        return st;
+    (void)emk_yaml_refuse(m, r->d, r->e, "configuration: name",
+                          "name: 1 to 32 of a-z, 0-9, - and _");
+    return EMK_E_FORMAT;
 }
 
 static emk_status take_hook(const reading *r, const emk_yaml_node *m)
