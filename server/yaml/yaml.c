@@ -65,7 +65,8 @@ emk_status emk_yaml_refuse(const emk_yaml_node *n, emk_yaml_diag *d, emk_error *
     va_list args;
 
     va_start(args, format);
-    complain(d, n ? n->tree->file : "?", n ? n->line : 0, n ? n->column : 0, format, args);
+    complain(d, n && n->tree ? n->tree->file : "?", n ? n->line : 0, n ? n->column : 0, format,
+             args);
     va_end(args);
     return emk_fail(e, EMK_E_FORMAT, what, n ? n->line : 0);
 }
