@@ -17,7 +17,7 @@
 #define ROUND_MAX_NS 25000000u
 #define PROBE_MAX_NS 5000000u
 /* A beat is 375 to 625 ms; eight detectors take turns, so each looks within five seconds. */
-#define BEAT_NS        500000000u
+#define BEAT_NS        600000000u
 #define EVENT_PAUSE_NS 20000000u /* after an event: somebody may make thousands */
 /* Who has read the map attaches next, perhaps for milliseconds: so the tracer is looked for much
  * more often for a while, and not more often than once in that while. */
