@@ -120,4 +120,12 @@ typedef struct emk_admin_reason {
 } emk_admin_reason;
 extern const emk_json_shape emk_admin_reason_shape;
 
+/* Who may call an operators' route: any operator with scope s; step: who proved it lately; cost: of
+ * his limit.  They answer also when others are turned away. */
+#define EMK_ADMIN_GATE(n, s, step, c)                                                          \
+    {                                                                                          \
+        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = (step), \
+        .cost = (c), .klass = EMK_GATE_CLASS_ALWAYS                                            \
+    }
+
 #endif

@@ -553,12 +553,8 @@ static emk_status revoke_key(emk_call *call, emk_error *e)
     return st;
 }
 
-#define OPERATOR(n, s, step)                                                                   \
-    {                                                                                          \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = (step), \
-        .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS                                              \
-    }
-#define JSON .content_type = "application/json", .body_max = EMK_HTTP_BODY_DEFAULT
+#define OPERATOR(n, s, step) EMK_ADMIN_GATE(n, s, step, 1)
+#define JSON                 .content_type = "application/json", .body_max = EMK_HTTP_BODY_DEFAULT
 
 static const emk_route ROWS[] = {
     {.method = EMK_HTTP_POST,

@@ -352,11 +352,7 @@ static emk_status stats(emk_call *call, emk_error *e)
     return st == EMK_OK ? emk_json_out_reply(&o, call, 200, e) : st;
 }
 
-#define OPERATOR(n, s, c)                                                          \
-    {                                                                              \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = (c), \
-        .klass = EMK_GATE_CLASS_ALWAYS                                             \
-    }
+#define OPERATOR(n, s, c) EMK_ADMIN_GATE(n, s, false, c)
 
 static const emk_route ROWS[] = {
     {.method = EMK_HTTP_GET,

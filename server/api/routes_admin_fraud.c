@@ -553,12 +553,8 @@ static emk_status roll_back_rules(emk_call *call, emk_error *e)
     return answer_change(call, st, &d);
 }
 
-#define OPERATOR(n, s, step)                                                                   \
-    {                                                                                          \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = (step), \
-        .cost = 2, .klass = EMK_GATE_CLASS_ALWAYS                                              \
-    }
-#define JSON .content_type = "application/json", .body_max = 4096
+#define OPERATOR(n, s, step) EMK_ADMIN_GATE(n, s, step, 2)
+#define JSON                 .content_type = "application/json", .body_max = 4096
 
 static const emk_route ROWS[] = {
     {.method = EMK_HTTP_GET,

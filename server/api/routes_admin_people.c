@@ -547,11 +547,7 @@ static emk_status list_models(emk_call *call, emk_error *e)
     return emk_admin_list(call, &l, &page, e);
 }
 
-#define OPERATOR(n, s, step)                                                                   \
-    {                                                                                          \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = (step), \
-        .cost = 1, .klass = EMK_GATE_CLASS_ALWAYS                                              \
-    }
+#define OPERATOR(n, s, step) EMK_ADMIN_GATE(n, s, step, 1)
 #define REVOKES(n, step)                                                             \
     {                                                                                \
         .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = EMK_SCOPE_MODERATE, \

@@ -479,12 +479,8 @@ static emk_status hold_user(emk_call *call, emk_error *e)
     return st;
 }
 
-#define OPERATOR(n, s)                                                                       \
-    {                                                                                        \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .needs_step_up = true, \
-        .cost = 10, .klass = EMK_GATE_CLASS_ALWAYS                                           \
-    }
-#define JSON .content_type = "application/json", .body_max = 4096
+#define OPERATOR(n, s) EMK_ADMIN_GATE(n, s, true, 10)
+#define JSON           .content_type = "application/json", .body_max = 4096
 
 static const emk_route ROWS[] = {
     {.method = EMK_HTTP_GET,

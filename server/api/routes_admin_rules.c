@@ -659,12 +659,8 @@ static emk_status import_walls(emk_call *call, emk_error *e)
     return st;
 }
 
-#define OPERATOR(n, s)                                                           \
-    {                                                                            \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = 1, \
-        .klass = EMK_GATE_CLASS_ALWAYS                                           \
-    }
-#define JSON .content_type = "application/json", .body_max = 4096
+#define OPERATOR(n, s) EMK_ADMIN_GATE(n, s, false, 1)
+#define JSON           .content_type = "application/json", .body_max = 4096
 
 static const emk_route ROWS[] = {
     {.method = EMK_HTTP_GET,

@@ -39,11 +39,7 @@ static emk_status reload(emk_call *call, emk_error *e)
     return EMK_OK;
 }
 
-#define OPERATOR(n, s)                                                            \
-    {                                                                             \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = 10, \
-        .klass = EMK_GATE_CLASS_ALWAYS                                            \
-    }
+#define OPERATOR(n, s) EMK_ADMIN_GATE(n, s, false, 10)
 
 static const emk_route ROWS[] = {
     {.method = EMK_HTTP_GET,

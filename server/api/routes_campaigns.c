@@ -360,11 +360,7 @@ static emk_status withdraw(emk_call *call, emk_error *e)
     return decide(call, &V, e);
 }
 
-#define OPERATOR(n, s)                                                           \
-    {                                                                            \
-        .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = 1, \
-        .klass = EMK_GATE_CLASS_ALWAYS                                           \
-    }
+#define OPERATOR(n, s) EMK_ADMIN_GATE(n, s, false, 1)
 #define STEP_UP(n, s)                                                            \
     {                                                                            \
         .name = (n), .admits = EMK_PRINCIPAL_OPERATOR, .scopes = (s), .cost = 1, \

@@ -2,6 +2,7 @@
 #include "server/daemon/server.h"
 
 #include "core/base/alloc.h"
+#include "core/base/os_time.h"
 #include "core/base/secret.h"
 
 #include <stdatomic.h>
@@ -11,6 +12,8 @@
 #define DIGEST_HEX    64u
 #define PCRS_DEFAULT  0xFFu /* firmware, boot loader and their settings */
 #define KIND_NAME_MAX 32u
+
+#define OLD_ROOTS_REST_NS UINT64_C(60000000000) /* no verification takes that long */
 
 /* The next word of a text with spaces between; empty: no more. */
 static emk_span next_word(const char **text)
@@ -140,14 +143,19 @@ static emk_status read_roots(emk_server *s, emk_error *e)
 emk_status emk_server_roots_reload(emk_server *s, emk_error *e)
 {
     unsigned place = s->n_old_roots % EMK_SERVER_OLD_ROOTS;
+    uint64_t now_ns = emk_os_monotonic_ns();
     emk_attest_roots *fresh = NULL;
-    emk_status st = emk_attest_roots_open(s->crypto, s->config.attest_roots, &fresh, e);
+    emk_status st;
 
+    /* A handler may have them in hand: what was replaced is kept longer than any of them works. */
+    if (s->old_roots[place] && now_ns - s->old_roots_ns[place] < OLD_ROOTS_REST_NS)
+        return emk_fail(e, EMK_E_BUSY, "attestation: reloaded too often; wait a minute", place);
+    st = emk_attest_roots_open(s->crypto, s->config.attest_roots, &fresh, e);
     if (st != EMK_OK)
         return st;
-    /* No request is at work as long as so many reloads take. */
     emk_attest_roots_free(s->old_roots[place]);
     s->old_roots[place] = atomic_exchange(&s->attestation->roots, fresh);
+    s->old_roots_ns[place] = now_ns;
     s->n_old_roots++;
     return EMK_OK;
 }

@@ -85,6 +85,7 @@ typedef struct emk_server {
     struct emk_server_signing *signing;
     emk_server_reads reads;
     emk_attest_roots *old_roots[EMK_SERVER_OLD_ROOTS];
+    uint64_t old_roots_ns[EMK_SERVER_OLD_ROOTS]; /* when each was replaced */
     unsigned n_old_roots;
     emk_fraud_host *fraud;
     emk_hooks *hooks;

@@ -41,7 +41,9 @@ def log_lines(server):
     return lines
 
 
-class Fraud(unittest.TestCase):
+class Case(unittest.TestCase):
+    """A server of --dev, its operator and what they do."""
+
     def setUp(self):
         self.server = Server()
         self.token = self.server.dev()["operator_token"]
@@ -59,6 +61,8 @@ class Fraud(unittest.TestCase):
         self.assertEqual(answer.status, 201, answer.body)
         return device
 
+
+class Fraud(Case):
     def put_model(self, name, query=""):
         answer = self.operator("PUT", f"/v1/models/{name}/1{query}", os.urandom(500),
                                {"Content-Type": "application/octet-stream"})
@@ -126,24 +130,8 @@ class Fraud(unittest.TestCase):
         self.assertTrue(any(line["type"] == "model.grant" for line in log))
 
 
-class Signals(unittest.TestCase):
+class Signals(Case):
     """What gate and routes refuse reaches the engine, and only who did it answers for it."""
-
-    def setUp(self):
-        self.server = Server()
-        self.token = self.server.dev()["operator_token"]
-
-    def tearDown(self):
-        self.server.close()
-
-    def operator(self, method, path, body=None, headers=None):
-        return self.server.ask(method, path, body, {"Authorization": "Bearer " + self.token, **(headers or {})})
-
-    def enrolled(self, user):
-        device = Device(self.server, user)
-        answer = device.enrol(self.token)
-        self.assertEqual(answer.status, 201, answer.body)
-        return device
 
     def publish(self):
         answer = self.operator("PUT", "/v1/models/model/1", os.urandom(500),
