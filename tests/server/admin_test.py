@@ -919,6 +919,17 @@ class ReloadFiles(Case):
         self.write("walls", "192.0.2.0/24 deny\n")
         self.assertFalse(self.reload(by_signal=False)["firewall"]["failed"])
 
+    def test_roots_that_may_be_in_hand_are_not_freed_by_many_reloads(self):
+        start = time.monotonic()
+        for _ in range(8):
+            self.assertFalse(self.reload(by_signal=True)["attestation"]["failed"])
+        ninth = self.reload(by_signal=True)
+        if time.monotonic() - start > 55:
+            self.skipTest("too slow here: the oldest have been out of use for a minute")
+        self.assertTrue(ninth["attestation"]["failed"])
+        self.assertFalse(ninth["firewall"]["failed"])
+        self.assertIn("reloaded too often", self.server.log())
+
 
 @unittest.skipUnless(EARMARK, "EARMARK is not set")
 class Command(Dev):
