@@ -653,29 +653,9 @@ class Sealers(Dev):
         self.assert_problem(self.send(self.event(), self.service("seal")), 403, "forbidden")
 
 
-class Full(unittest.TestCase):
+class Full(earmarkd.OnSmallDisk):
     """The audit log on a disk of its own that is full: grants stop, revocation goes on."""
-
-    def setUp(self):
-        self.server = Server.__new__(Server)
-        self.server.dir = earmarkd.tempfile.mkdtemp(prefix="earmarkd-test-")
-        self.server.log_path = os.path.join(self.server.dir, "log")
-        self.server.args = [earmarkd.BINARY, "--dev", "--dir", os.path.join(self.server.dir, "dev")]
-        self.disk = os.path.join(self.server.dir, "dev", "data", "journal")
-        os.makedirs(self.disk, 0o700)
-        os.chmod(os.path.join(self.server.dir, "dev"), 0o700)
-        os.chmod(os.path.join(self.server.dir, "dev", "data"), 0o700)
-        if os.system(f"mount -t tmpfs -o size=128k,mode=0700 tmpfs {self.disk} 2>/dev/null") != 0:
-            shutil.rmtree(self.server.dir)
-            self.skipTest("no disk can be mounted here")
-        self.server.start()
-
-    def tearDown(self):
-        if self.server.process.poll() is None:
-            self.server.process.kill()
-            self.server.process.wait()
-        os.system(f"umount {self.disk}")
-        self.server.close()
+    part, size = os.path.join("data", "journal"), "128k"
 
     def test_revokes_where_grants_stop(self):
         token = self.server.dev()["operator_token"]

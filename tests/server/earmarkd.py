@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
 BINARY = os.environ.get("EARMARKD", "")
 
@@ -148,3 +149,31 @@ def read_answer(s):
             break
         body += more
     return Answer(int(lines[0].split()[1]), headers, body)
+
+
+class OnSmallDisk(unittest.TestCase):
+    """A server of --dev with a disk of its own, of `size`, at `part` of its folder."""
+    part, size = "data", "4m"
+
+    def setUp(self):
+        self.server = Server.__new__(Server)
+        self.server.dir = tempfile.mkdtemp(prefix="earmarkd-test-")
+        self.server.log_path = os.path.join(self.server.dir, "log")
+        self.server.args = [BINARY, "--dev", "--dir", os.path.join(self.server.dir, "dev")]
+        self.disk = os.path.join(self.server.dir, "dev", self.part)
+        at = self.disk
+        os.makedirs(at, 0o700)
+        while at != self.server.dir:
+            os.chmod(at, 0o700)
+            at = os.path.dirname(at)
+        if os.system(f"mount -t tmpfs -o size={self.size},mode=0700 tmpfs {self.disk} 2>/dev/null") != 0:
+            shutil.rmtree(self.server.dir)
+            self.skipTest("no disk can be mounted here")
+        self.server.start()
+
+    def tearDown(self):
+        if self.server.process.poll() is None:
+            self.server.process.kill()
+            self.server.process.wait()
+        os.system(f"umount {self.disk}")
+        self.server.close()

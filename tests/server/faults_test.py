@@ -270,28 +270,8 @@ class Database(unittest.TestCase):
         self.assertEqual(self.server.process.wait(60), 1, self.server.log())
 
 
-class Full(unittest.TestCase):
+class Full(earmarkd.OnSmallDisk):
     """All data on a disk of its own that is full."""
-
-    def setUp(self):
-        self.server = Server.__new__(Server)
-        self.server.dir = earmarkd.tempfile.mkdtemp(prefix="earmarkd-test-")
-        self.server.log_path = os.path.join(self.server.dir, "log")
-        self.server.args = [earmarkd.BINARY, "--dev", "--dir", os.path.join(self.server.dir, "dev")]
-        self.disk = os.path.join(self.server.dir, "dev", "data")
-        os.makedirs(self.disk, 0o700)
-        os.chmod(os.path.join(self.server.dir, "dev"), 0o700)
-        if os.system(f"mount -t tmpfs -o size=4m,mode=0700 tmpfs {self.disk} 2>/dev/null") != 0:
-            shutil.rmtree(self.server.dir)
-            self.skipTest("no disk can be mounted here")
-        self.server.start()
-
-    def tearDown(self):
-        if self.server.process.poll() is None:
-            self.server.process.kill()
-            self.server.process.wait()
-        os.system(f"umount {self.disk}")
-        self.server.close()
 
     def fill(self):
         self.filler = os.path.join(self.disk, "filler")
