@@ -1,6 +1,7 @@
 #include "cli/attest_case.h"
 
 #include "cli/files.h"
+#include "core/base/bytes.h"
 #include "core/base/os_file.h"
 #include "core/codec/base64.h"
 #include "core/codec/base64url.h"
@@ -60,15 +61,6 @@ const char *emk_case_string(emk_attest_case *c, const char *name)
     return (const char *)emk_case_text(c, name).p;
 }
 
-static int hex_digit(uint8_t ch)
-{
-    if (ch >= '0' && ch <= '9')
-        return ch - '0';
-    if (ch >= 'A' && ch <= 'F')
-        return ch - 'A' + 10;
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 /* "x_hex" may stand as "x_b64" and the other way; gives the other name when only that is there. */
 static bool other_form(const emk_attest_case *c, const char *name, const char *from, const char *to,
                        char other[NAME_MAX])
@@ -89,7 +81,7 @@ static emk_span decode_hex(emk_attest_case *c, const char *name)
     if (text.len % 2 != 0)
         emk_case_problem(c, "not hex", name);
     for (size_t i = 0; emk_case_is_good(c) && i < text.len / 2; i++) {
-        int high = hex_digit(text.p[2 * i]), low = hex_digit(text.p[2 * i + 1]);
+        int high = emk_hex_digit(text.p[2 * i]), low = emk_hex_digit(text.p[2 * i + 1]);
 
         if (high < 0 || low < 0)
             emk_case_problem(c, "not hex", name);

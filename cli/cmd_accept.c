@@ -154,13 +154,8 @@ static const emk_cli_option options[] = {
      true},
     {"lease", 0, EMK_CLI_FILE, "FILE", "the first lease, where the ticket wants one", false},
     {"receipt", 0, EMK_CLI_FILE, "FILE", "write a signed receipt for the issuer here", false},
-    EMK_CLI_OPTION_GUARD,
-    EMK_CLI_OPTION_ALLOW,
-    EMK_CLI_OPTION_ENGINE,
-    EMK_CLI_OPTION_OVERRIDE,
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_GUARD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -3,6 +3,7 @@
 #include "cli/files.h"
 #include "cli/text.h"
 #include "core/base/alloc.h"
+#include "core/base/bytes.h"
 #include "core/base/os_file.h"
 #include "server/journal/audit.h"
 
@@ -70,13 +71,6 @@ static emk_status read_key(emk_cli *cli, emk_note_key *out)
     return st;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "<epoch> <64 hex digits>" */
 static emk_status read_chain_line(emk_cli *cli, emk_span line, emk_audit_key *out)
 {
@@ -92,7 +86,7 @@ static emk_status read_chain_line(emk_cli *cli, emk_span line, emk_audit_key *ou
         epoch = epoch * 10 + (uint64_t)(line.p[i] - '0');
     }
     for (size_t i = 0; i < EMK_JOURNAL_KEY_LEN; i++) {
-        int high = hex_digit(space[1 + 2 * i]), low = hex_digit(space[2 + 2 * i]);
+        int high = emk_hex_digit(space[1 + 2 * i]), low = emk_hex_digit(space[2 + 2 * i]);
 
         if (high < 0 || low < 0)
             return emk_fail(&cli->error, EMK_E_FORMAT, "chain keys: a digit", i);

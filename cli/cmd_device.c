@@ -210,9 +210,7 @@ static const emk_cli_operand certify_operands[] = {
 };
 
 static const emk_cli_option device_options[] = {
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -368,9 +368,7 @@ static const emk_cli_option options[] = {
      false},
     {"keystore", 0, EMK_CLI_WORD, "KIND", "for a new device: soft (default) or tpm2", false},
     EMK_CLI_OPTION_TCTI,
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -52,9 +52,7 @@ static const char *const send_paragraphs[] = {
     NULL};
 
 static const emk_cli_option send_options[] = {
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

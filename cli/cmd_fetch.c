@@ -368,9 +368,7 @@ static const emk_cli_option options[] = {
     {"app", 0, EMK_CLI_WORD, "NAME", "for one app only, which then opens it", false},
     {"keep-sealed", 0, EMK_CLI_FLAG, NULL,
      "leave the sealed file, its ticket and lease, to look at", false},
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -366,9 +366,7 @@ static const emk_cli_option enrol_options[] = {
     {"valid", 0, EMK_CLI_WORD, "DURATION", "how long the certificate is good (" DEVICE_VALID ")",
      false},
     EMK_CLI_OPTION_ISSUER_DIR,
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -292,13 +292,8 @@ static const char *const request_paragraphs[] = {
 
 static const emk_cli_option request_options[] = {
     {"output", 'o', EMK_CLI_FILE, "FILE", "write the request here; - is standard output", true},
-    EMK_CLI_OPTION_GUARD,
-    EMK_CLI_OPTION_ALLOW,
-    EMK_CLI_OPTION_ENGINE,
-    EMK_CLI_OPTION_OVERRIDE,
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_GUARD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 
@@ -385,13 +380,8 @@ static const char *const renew_paragraphs[] = {
 static const emk_cli_option renew_options[] = {
     {"answer", 0, EMK_CLI_FILE, "FILE", "what `earmark lease issue` wrote; - is standard input",
      true},
-    EMK_CLI_OPTION_GUARD,
-    EMK_CLI_OPTION_ALLOW,
-    EMK_CLI_OPTION_ENGINE,
-    EMK_CLI_OPTION_OVERRIDE,
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_GUARD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 
@@ -426,9 +416,7 @@ static const char *const show_paragraphs[] = {
     NULL};
 
 static const emk_cli_option show_options[] = {
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

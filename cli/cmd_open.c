@@ -185,14 +185,9 @@ static const emk_cli_option options[] = {
     {"output", 'o', EMK_CLI_FILE, "FILE",
      "write the model here, a folder if it has several files; needs --plaintext", false},
     {"plaintext", 0, EMK_CLI_FLAG, NULL, "yes, write it without protection", false},
-    EMK_CLI_OPTION_GUARD,
-    EMK_CLI_OPTION_ALLOW,
-    EMK_CLI_OPTION_ENGINE,
-    EMK_CLI_OPTION_OVERRIDE,
+    EMK_CLI_OPTIONS_GUARD,
     EMK_CLI_OPTION_MEMORY,
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -158,9 +158,7 @@ static const emk_cli_operand operands[] = {
 
 static const emk_cli_option options[] = {
     {"all", 0, EMK_CLI_FLAG, NULL, "all models on this device that need a lease", false},
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

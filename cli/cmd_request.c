@@ -80,9 +80,7 @@ static const emk_cli_option options[] = {
     {"app", 0, EMK_CLI_WORD, "NAME", "for one app only", false},
     {"key", 0, EMK_CLI_WORD, "KIND",
      "xwing, x25519 or p256; default: xwing where ML-KEM is to be had, else x25519", false},
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -277,12 +277,13 @@ static const emk_cli_operand operands[] = {
 };
 
 static const emk_cli_option options[] = {
-    EMK_CLI_OPTION_USER,          EMK_CLI_OPTION_USE,
-    EMK_CLI_OPTION_APP,           EMK_CLI_OPTION_MEMORY,
-    EMK_CLI_OPTION_GUARD,         EMK_CLI_OPTION_ALLOW,
-    EMK_CLI_OPTION_ENGINE,        EMK_CLI_OPTION_OVERRIDE,
-    EMK_CLI_OPTION_DEVICE_DIR,    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD, {0},
+    EMK_CLI_OPTION_USER,
+    EMK_CLI_OPTION_USE,
+    EMK_CLI_OPTION_APP,
+    EMK_CLI_OPTION_MEMORY,
+    EMK_CLI_OPTIONS_GUARD,
+    EMK_CLI_OPTIONS_DEVICE,
+    {0},
 };
 
 static const emk_cli_example examples[] = {

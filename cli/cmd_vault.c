@@ -257,10 +257,9 @@ static emk_status run_rewrap(emk_cli *cli)
 /* ---- tables ---- */
 
 static const emk_cli_option options[] = {
-    EMK_CLI_OPTION_GUARD,         EMK_CLI_OPTION_ALLOW,
-    EMK_CLI_OPTION_ENGINE,        EMK_CLI_OPTION_OVERRIDE,
-    EMK_CLI_OPTION_DEVICE_DIR,    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD, {0},
+    EMK_CLI_OPTIONS_GUARD,
+    EMK_CLI_OPTIONS_DEVICE,
+    {0},
 };
 
 static const char *const list_paragraphs[] = {
@@ -348,13 +347,8 @@ static const emk_cli_operand rewrap_operands[] = {
 
 static const emk_cli_option rewrap_options[] = {
     {"to", 0, EMK_CLI_DIR, "DIR", "the other device's directory", false},
-    EMK_CLI_OPTION_GUARD,
-    EMK_CLI_OPTION_ALLOW,
-    EMK_CLI_OPTION_ENGINE,
-    EMK_CLI_OPTION_OVERRIDE,
-    EMK_CLI_OPTION_DEVICE_DIR,
-    EMK_CLI_OPTION_PASSPHRASE_FILE,
-    EMK_CLI_OPTION_PASSPHRASE_FD,
+    EMK_CLI_OPTIONS_GUARD,
+    EMK_CLI_OPTIONS_DEVICE,
     {0},
 };
 

@@ -167,24 +167,6 @@ emk_status emk_cli_blob_put(emk_cli *cli, const emk_cli_delivery *d, const emk_c
 
 /* ---- receipts that wait ---- */
 
-static emk_status send_receipt(emk_cli *cli, const emk_cli_remote *r, emk_span receipt)
-{
-    emk_cli_call call = {.method = "POST", .path = "/v1/receipts", .sign = true, .again = true};
-    emk_cli_answer a;
-    emk_cli_json j;
-    emk_status st;
-
-    emk_cli_json_begin(&j);
-    emk_cli_json_bytes(&j, "receipt", receipt);
-    st = emk_cli_json_end(cli, &j, &call.body);
-    if (st == EMK_OK) {
-        st = emk_cli_remote_call(cli, r, &call, &a);
-        emk_cli_answer_done(&a);
-    }
-    emk_cli_json_done(&j);
-    return st;
-}
-
 typedef struct sending {
     emk_cli *cli;
     const emk_cli_remote *remote;
@@ -208,7 +190,8 @@ static emk_status send_one(void *self, const char *name, emk_error *e)
         return EMK_OK;
     st = emk_cli_delivery_get(&quiet, &d, "receipt", &receipt);
     if (st == EMK_OK)
-        st = send_receipt(&quiet, s->remote, emk_buf_span(&receipt));
+        st = emk_cli_remote_post_message(&quiet, s->remote, "/v1/receipts", "receipt",
+                                         emk_buf_span(&receipt));
     emk_buf_done(&receipt);
     if (st == EMK_E_IO || st == EMK_E_BUSY || st == EMK_E_NO_MEMORY)
         s->waiting++;

@@ -285,24 +285,6 @@ static emk_status load_batch(emk_cli *cli, const emk_cli_remote *r, const queue 
     return st;
 }
 
-static emk_status post(emk_cli *cli, const emk_cli_remote *r, emk_span message)
-{
-    emk_cli_call call = {.method = "POST", .path = "/v1/events", .sign = true, .again = true};
-    emk_cli_answer a;
-    emk_cli_json j;
-    emk_status st;
-
-    emk_cli_json_begin(&j);
-    emk_cli_json_bytes(&j, "batch", message);
-    st = emk_cli_json_end(cli, &j, &call.body);
-    if (st == EMK_OK) {
-        st = emk_cli_remote_call(cli, r, &call, &a);
-        emk_cli_answer_done(&a);
-    }
-    emk_cli_json_done(&j);
-    return st;
-}
-
 static emk_status forget(emk_cli *cli, queue *q, const emk_events *sent)
 {
     char text[256], hash[2 * EMK_HASH_LEN + 1], path[EMK_CLI_PATH_MAX];
@@ -340,7 +322,7 @@ static emk_status send_batch(emk_cli *cli, const emk_cli_remote *r, queue *q, ui
             st = load_batch(cli, r, q, &message, batch);
     }
     if (st == EMK_OK)
-        st = post(cli, r, emk_buf_span(&message));
+        st = emk_cli_remote_post_message(cli, r, "/v1/events", "batch", emk_buf_span(&message));
     if (st == EMK_OK)
         st = forget(cli, q, batch);
     if (st == EMK_OK)

@@ -29,6 +29,9 @@
         "passphrase-fd", 0, EMK_CLI_WORD, "N",                           \
             "read the keys' passphrase (or PIN) from this descriptor", 0 \
     }
+/* All that a command needs to open the device's keys. */
+#define EMK_CLI_OPTIONS_DEVICE \
+    EMK_CLI_OPTION_DEVICE_DIR, EMK_CLI_OPTION_PASSPHRASE_FILE, EMK_CLI_OPTION_PASSPHRASE_FD
 #define EMK_CLI_OPTION_ASK_PASSPHRASE                                                             \
     {                                                                                             \
         "ask-passphrase", 0, EMK_CLI_FLAG, NULL, "protect the keys with a passphrase, typed now", \

@@ -29,6 +29,10 @@
             0                                                                                      \
     }
 
+/* All that emk_cli_guard_open looks at. */
+#define EMK_CLI_OPTIONS_GUARD \
+    EMK_CLI_OPTION_GUARD, EMK_CLI_OPTION_ALLOW, EMK_CLI_OPTION_ENGINE, EMK_CLI_OPTION_OVERRIDE
+
 /* Gives the guard that --guard asks for, looking by itself from now on; *out is NULL where the
  * command has no such option or it says off.  EMK_E_USAGE and what the guard says. */
 emk_status emk_cli_guard_open(emk_cli *cli, emk_guard **out) EMK_MUST_CHECK;

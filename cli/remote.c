@@ -271,6 +271,25 @@ void emk_cli_answer_done(emk_cli_answer *a)
     a->json = NULL;
 }
 
+emk_status emk_cli_remote_post_message(emk_cli *cli, const emk_cli_remote *r, const char *path,
+                                       const char *name, emk_span message)
+{
+    emk_cli_call call = {.method = "POST", .path = path, .sign = true, .again = true};
+    emk_cli_answer a;
+    emk_cli_json j;
+    emk_status st;
+
+    emk_cli_json_begin(&j);
+    emk_cli_json_bytes(&j, name, message);
+    st = emk_cli_json_end(cli, &j, &call.body);
+    if (st == EMK_OK) {
+        st = emk_cli_remote_call(cli, r, &call, &a);
+        emk_cli_answer_done(&a);
+    }
+    emk_cli_json_done(&j);
+    return st;
+}
+
 /* What is no JSON is an answer without members: a proxy's page, mostly. */
 static void read_json(emk_cli_answer *a, const char *type)
 {

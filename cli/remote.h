@@ -125,6 +125,10 @@ typedef struct emk_cli_answer {
 emk_status emk_cli_remote_call(emk_cli *cli, const emk_cli_remote *r, const emk_cli_call *call,
                                emk_cli_answer *out) EMK_MUST_CHECK;
 void emk_cli_answer_done(emk_cli_answer *a);
+/* A device's signed message, as the one member `name` of a body, to `path`; what is answered is
+ * not looked at.  The server knows one that came before, so it is sent again until it arrives. */
+emk_status emk_cli_remote_post_message(emk_cli *cli, const emk_cli_remote *r, const char *path,
+                                       const char *name, emk_span message) EMK_MUST_CHECK;
 
 /* What a problem is in our statuses, with what the server said and advice in *cli. */
 emk_status emk_cli_problem(emk_cli *cli, const emk_cli_answer *a) EMK_MUST_CHECK;

@@ -1,4 +1,4 @@
-/* Fixed-width integers in bytes, whatever the host's byte order. */
+/* Fixed-width integers in bytes, whatever the host's byte order; and digits. */
 #ifndef EMK_CORE_BASE_BYTES_H
 #define EMK_CORE_BASE_BYTES_H
 
@@ -42,6 +42,17 @@ static inline void emk_store_u64be(uint8_t *p, uint64_t v)
 {
     emk_store_u32be(p, (uint32_t)(v >> 32));
     emk_store_u32be(p + 4, (uint32_t)v);
+}
+
+/* The value of a hexadecimal digit of either case, -1 for anything else.  Not for secrets: its time
+ * depends on the digit. */
+static inline int emk_hex_digit(int c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 #endif

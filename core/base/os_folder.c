@@ -275,6 +275,18 @@ emk_status emk_os_folder_sync(int dir, emk_error *e)
     return EMK_OK;
 }
 
+emk_status emk_os_folder_sync_path(const char *path, emk_error *e)
+{
+    int dir = -1;
+    emk_status st = emk_os_folder_open(path, &dir, e);
+
+    if (st == EMK_OK)
+        st = emk_os_folder_sync(dir, e);
+    if (dir >= 0)
+        (void)close(dir);
+    return st;
+}
+
 static emk_status clear_below(int dir, unsigned depth, emk_error *e);
 
 typedef struct clearing {

@@ -44,6 +44,7 @@ emk_status emk_os_create_below(int dir, const char *rel, int *fd, emk_error *e) 
 emk_status emk_os_remove_below(int dir, const char *rel, emk_error *e) EMK_MUST_CHECK;
 /* Makes the folder's own entries durable. */
 emk_status emk_os_folder_sync(int dir, emk_error *e) EMK_MUST_CHECK;
+emk_status emk_os_folder_sync_path(const char *path, emk_error *e) EMK_MUST_CHECK;
 
 #define EMK_OS_FOLDER_DEPTH 64u
 /* Removes all that is in a folder of our own, whatever was put there; links are removed, not

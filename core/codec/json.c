@@ -3,6 +3,7 @@
  * its epoch changes: between two calls the caller may use the image. */
 #include "core/codec/json.h"
 
+#include "core/base/bytes.h"
 #include "core/codec/utf8.h"
 
 enum expect {
@@ -114,22 +115,13 @@ static bool pass(const sink *to, const uint8_t *p, size_t len)
     return !to || to->put(to->self, p, len);
 }
 
-static int hex_value(int c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The four digits of \uXXXX. */
 static bool hex_unit(emk_json *j, uint32_t *out)
 {
     uint32_t unit = 0;
 
     for (int i = 0; i < 4; i++) {
-        int v = hex_value(look(j));
+        int v = emk_hex_digit(look(j));
 
         if (v < 0)
             return bad(j, "json: \\u without four digits", j->pos);

@@ -199,27 +199,11 @@ emk_status emk_jwe_open(const emk_crypto *c, emk_span key, emk_span token, emk_b
 
 /* --- seal ----------------------------------------------------------------------------------- */
 
-static emk_status append_part(emk_span bytes, emk_buf *out, emk_error *e)
-{
-    size_t len = 0, before = out->len;
-    uint8_t *p;
-    emk_status st;
-
-    if (bytes.len > EMK_JWE_MAX)
-        return emk_fail(e, EMK_E_LIMIT, "jwe: part", bytes.len);
-    st = emk_buf_grow(out, EMK_BASE64URL_CHARS(bytes.len) + 1, &p, e);
-    if (st != EMK_OK)
-        return st;
-    st = emk_base64url_encode(bytes, (char *)p, EMK_BASE64URL_CHARS(bytes.len) + 1, &len, e);
-    out->len = before + len;
-    return st;
-}
-
 static emk_status append_next(emk_span bytes, emk_buf *out, emk_error *e)
 {
     emk_status st = emk_buf_append(out, emk_span_str("."), e);
 
-    return st == EMK_OK ? append_part(bytes, out, e) : st;
+    return st == EMK_OK ? emk_jose_append_part(bytes, EMK_JWE_MAX, out, e) : st;
 }
 
 /* A fresh content key, wrapped into `wrapped`. */
@@ -271,7 +255,7 @@ emk_status emk_jwe_seal(const emk_crypto *c, emk_span key, emk_span header, emk_
     if (st == EMK_OK)
         st = emk_random_public(c, x.nonce, sizeof x.nonce, e);
     if (st == EMK_OK)
-        st = append_part(header, out, e);
+        st = emk_jose_append_part(header, EMK_JWE_MAX, out, e);
     x.aad.len = out->len - before;
     if (st == EMK_OK)
         st = append_next(emk_span_of(wrapped, sizeof wrapped), out, e);

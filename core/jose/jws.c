@@ -222,22 +222,6 @@ void emk_jws_done(emk_jws *jws)
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-static emk_status append_part(emk_span bytes, emk_buf *out, emk_error *e)
-{
-    size_t len = 0, before = out->len;
-    uint8_t *p;
-    emk_status st;
-
-    if (bytes.len > EMK_JWS_MAX)
-        return emk_fail(e, EMK_E_LIMIT, "jws: part", bytes.len);
-    st = emk_buf_grow(out, EMK_BASE64URL_CHARS(bytes.len) + 1, &p, e);
-    if (st != EMK_OK)
-        return st;
-    st = emk_base64url_encode(bytes, (char *)p, EMK_BASE64URL_CHARS(bytes.len) + 1, &len, e);
-    out->len = before + len;
-    return st;
-}
-
 emk_status emk_jws_make(const emk_sign_key *key, emk_span header, emk_span payload, emk_buf *out,
                         emk_error *e)
 {
@@ -245,17 +229,17 @@ emk_status emk_jws_make(const emk_sign_key *key, emk_span header, emk_span paylo
     size_t before = out->len;
     emk_status st;
 
-    st = append_part(header, out, e);
+    st = emk_jose_append_part(header, EMK_JWS_MAX, out, e);
     if (st == EMK_OK)
         st = emk_buf_append(out, emk_span_str("."), e);
     if (st == EMK_OK)
-        st = append_part(payload, out, e);
+        st = emk_jose_append_part(payload, EMK_JWS_MAX, out, e);
     if (st == EMK_OK)
         st = emk_sign_make(key, emk_span_of(out->p + before, out->len - before), sig, e);
     if (st == EMK_OK)
         st = emk_buf_append(out, emk_span_str("."), e);
     if (st == EMK_OK)
-        st = append_part(emk_span_of(sig, sizeof sig), out, e);
+        st = emk_jose_append_part(emk_span_of(sig, sizeof sig), EMK_JWS_MAX, out, e);
     if (st != EMK_OK)
         out->len = before;
     return st;

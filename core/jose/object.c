@@ -1,6 +1,7 @@
 #include "core/jose/object.h"
 
 #include "core/base/alloc.h"
+#include "core/codec/base64url.h"
 
 emk_status emk_jose_text_open(emk_jose_text *t, emk_span json, size_t max, emk_error *e)
 {
@@ -112,4 +113,20 @@ size_t emk_jose_read_raw_objects(emk_json *j, emk_span *out, size_t cap)
     if (emk_json_ok(j) && j->token != EMK_JSON_ARRAY_END)
         emk_json_fail(j, EMK_E_FORMAT, "jose: not an object", j->pos);
     return n;
+}
+
+emk_status emk_jose_append_part(emk_span bytes, size_t max, emk_buf *out, emk_error *e)
+{
+    size_t len = 0, before = out->len;
+    uint8_t *p;
+    emk_status st;
+
+    if (bytes.len > max)
+        return emk_fail(e, EMK_E_LIMIT, "jose: part", bytes.len);
+    st = emk_buf_grow(out, EMK_BASE64URL_CHARS(bytes.len) + 1, &p, e);
+    if (st != EMK_OK)
+        return st;
+    st = emk_base64url_encode(bytes, (char *)p, EMK_BASE64URL_CHARS(bytes.len) + 1, &len, e);
+    out->len = before + len;
+    return st;
 }

@@ -11,6 +11,7 @@
 #ifndef EMK_CORE_JOSE_OBJECT_H
 #define EMK_CORE_JOSE_OBJECT_H
 
+#include "core/base/buf.h"
 #include "core/codec/json.h"
 
 #define EMK_JOSE_MEMBERS_MAX 64u /* in one object */
@@ -52,5 +53,10 @@ emk_span emk_jose_read_raw_object(emk_json *j);
 /* The texts of the objects in the array that comes next, lent; gives their number.  EMK_E_FORMAT
  * for anything else in the array, EMK_E_LIMIT beyond cap. */
 size_t emk_jose_read_raw_objects(emk_json *j, emk_span *out, size_t cap);
+
+/* Appends the base64url form of bytes, one part of a compact serialization (RFC 7515, 7.1; RFC
+ * 7516, 7.1).  EMK_E_LIMIT above max bytes, EMK_E_NO_MEMORY. */
+emk_status emk_jose_append_part(emk_span bytes, size_t max, emk_buf *out,
+                                emk_error *e) EMK_MUST_CHECK;
 
 #endif

@@ -1,3 +1,4 @@
+#include "core/base/bytes.h"
 #include "server/api/api.h"
 #include "server/gate/content_digest.h"
 
@@ -28,17 +29,6 @@ void emk_call_done(emk_call *call)
     emk_arena_done(&call->arena);
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Percent-decoded; '+' stays itself, and a zero byte is refused. */
 static bool decode(emk_call *call, emk_span in, emk_span *out)
 {
@@ -51,8 +41,8 @@ static bool decode(emk_call *call, emk_span in, emk_span *out)
         uint8_t c = in.p[i];
 
         if (c == '%') {
-            int high = in.len - i > 2 ? hex_digit(in.p[i + 1]) : -1;
-            int low = in.len - i > 2 ? hex_digit(in.p[i + 2]) : -1;
+            int high = in.len - i > 2 ? emk_hex_digit(in.p[i + 1]) : -1;
+            int low = in.len - i > 2 ? emk_hex_digit(in.p[i + 2]) : -1;
 
             if (high < 0 || low < 0)
                 return false;

@@ -3,6 +3,7 @@
  *
  * Works on the database alone, also while the server runs: there is no log entry of it then, but
  * the server writes at each start who its operators are, and each login is an entry. */
+#include "core/base/bytes.h"
 #include "core/base/os_file.h"
 #include "core/codec/base64url.h"
 #include "core/crypto/hash.h"
@@ -133,28 +134,19 @@ static bool name_is_sound(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
 }
 
-static bool hex_digit(char c, unsigned *out)
-{
-    static const char DIGITS[] = "0123456789abcdef";
-    const char *at = c ? strchr(DIGITS, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
-
-    if (at)
-        *out = (unsigned)(at - DIGITS);
-    return at != NULL;
-}
-
 /* As `openssl x509 -fingerprint -sha256` prints it, with or without colons. */
 static bool parse_fingerprint(const char *text, adding *a)
 {
-    unsigned digit = 0;
+    int digit;
     size_t n = 0;
 
     for (; *text; text++) {
         if (*text == ':')
             continue;
-        if (!hex_digit(*text, &digit) || n == 2 * sizeof a->fingerprint)
+        digit = emk_hex_digit(*text);
+        if (digit < 0 || n == 2 * sizeof a->fingerprint)
             return false;
-        a->fingerprint[n / 2] = (uint8_t)((unsigned)a->fingerprint[n / 2] << 4 | digit);
+        a->fingerprint[n / 2] = (uint8_t)((unsigned)a->fingerprint[n / 2] << 4 | (unsigned)digit);
         n++;
     }
     a->has_fingerprint = n == 2 * sizeof a->fingerprint;

@@ -1,5 +1,7 @@
 #include "server/gate/address.h"
 
+#include "core/base/bytes.h"
+
 #include <stdio.h>
 
 #define V4_LEN       4u
@@ -59,24 +61,13 @@ static bool v4_read(emk_span t, uint8_t out[V4_LEN])
     return pos == t.len;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static bool group_read(emk_span t, size_t *pos, unsigned *out)
 {
     size_t begin = *pos;
     unsigned v = 0;
 
-    while (*pos < t.len && hex_digit(t.p[*pos]) >= 0 && *pos - begin < 4)
-        v = v << 4 | (unsigned)hex_digit(t.p[(*pos)++]);
+    while (*pos < t.len && emk_hex_digit(t.p[*pos]) >= 0 && *pos - begin < 4)
+        v = v << 4 | (unsigned)emk_hex_digit(t.p[(*pos)++]);
     *out = v;
     return *pos > begin;
 }

@@ -38,17 +38,6 @@ bool emk_log_name_read(const char *name, uint64_t *first)
     return true;
 }
 
-static emk_status sync_folder(const char *path, emk_error *e)
-{
-    int dir = -1;
-    emk_status st = emk_os_folder_open(path, &dir, e);
-
-    if (st == EMK_OK)
-        st = emk_os_folder_sync(dir, e);
-    emk_os_close(dir);
-    return st;
-}
-
 static emk_status write_head(int fd, uint64_t first, emk_error *e)
 {
     uint8_t head[EMK_LOG_HEAD_LEN];
@@ -77,7 +66,7 @@ emk_status emk_log_create(const char *dir, uint64_t first, int *fd, emk_error *e
     if (st == EMK_OK)
         st = write_head(f, first, e);
     if (st == EMK_OK)
-        st = sync_folder(folder, e);
+        st = emk_os_folder_sync_path(folder, e);
     if (st != EMK_OK) {
         emk_os_close(f);
         return st;

@@ -157,17 +157,6 @@ static emk_status directory_append(void *self, void *handle, emk_span bytes, emk
     return st;
 }
 
-static emk_status sync_folder(const char *path, emk_error *e)
-{
-    int dir = -1;
-    emk_status st = emk_os_folder_open(path, &dir, e);
-
-    if (st == EMK_OK)
-        st = emk_os_folder_sync(dir, e);
-    emk_os_close(dir);
-    return st;
-}
-
 static emk_status show(const directory *d, writer *w, emk_error *e)
 {
     uint8_t head[HEAD_LEN] = {0};
@@ -186,7 +175,7 @@ static emk_status show(const directory *d, writer *w, emk_error *e)
         st = emk_os_rename_new(w->path, path, e);
     if (st != EMK_OK || !w->durable)
         return st;
-    st = sync_folder(d->path, e);
+    st = emk_os_folder_sync_path(d->path, e);
     if (st != EMK_OK)
         (void)!emk_os_discard(path, NULL); /* the promise is: no blob unless EMK_OK */
     return st;
