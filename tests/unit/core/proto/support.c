@@ -134,11 +134,11 @@ static void expect(const map_rules *r, const fields *f, emk_status want, emk_buf
     assert_status(r->read(sign_fields(f, r->type, r->signer, b), &e), want, &e);
 }
 
-static void check_keys(const map_rules *r, emk_buf *b)
+static void check_keys(const map_rules *r, emk_span message, emk_buf *b)
 {
     static const uint8_t null[] = {0xf6}, no[] = {0xf4};
     static const uint64_t unknown[] = {0, 10, 24, 31, 32, 33, 1000};
-    fields good = fields_of(r->good, r->type), f;
+    fields good = fields_of(message, r->type), f;
 
     expect(r, &good, EMK_OK, b);
     for (size_t i = 0; i < good.n; i++) {
@@ -173,10 +173,10 @@ static void check_keys(const map_rules *r, emk_buf *b)
     }
 }
 
-static void check_payload(const map_rules *r, emk_buf *b)
+static void check_payload(const map_rules *r, emk_span message, emk_buf *b)
 {
     static uint8_t bytes[32768];
-    fields good = fields_of(r->good, r->type);
+    fields good = fields_of(message, r->type);
     size_t len = write_fields(&good, bytes, sizeof bytes - 1);
     emk_error e = {0};
     emk_span m;
@@ -192,10 +192,10 @@ static void check_payload(const map_rules *r, emk_buf *b)
     assert_status(r->read(m, &e), EMK_E_FORMAT, &e);
 }
 
-static void check_envelope(const map_rules *r, emk_buf *b)
+static void check_envelope(const map_rules *r, emk_span message, emk_buf *b)
 {
     static uint8_t bad[EMK_MESSAGE_MAX + 1];
-    fields good = fields_of(r->good, r->type);
+    fields good = fields_of(message, r->type);
     emk_error e = {0};
     emk_span m;
 
@@ -205,20 +205,20 @@ static void check_envelope(const map_rules *r, emk_buf *b)
     m = sign_fields(&good, r->type, &P.other_signer, b);
     assert_status(r->read(m, &e), EMK_E_SIGNATURE, &e);
     assert_status(r->read(emk_span_of(bad, sizeof bad), &e), EMK_E_LIMIT, &e);
-    for (size_t i = 0; i < r->good.len; i++) {
-        memcpy(bad, r->good.p, r->good.len);
+    for (size_t i = 0; i < message.len; i++) {
+        memcpy(bad, message.p, message.len);
         bad[i] ^= 0x10;
-        assert_int_not_equal(r->read(emk_span_of(bad, r->good.len), &e), EMK_OK);
+        assert_int_not_equal(r->read(emk_span_of(bad, message.len), &e), EMK_OK);
     }
-    for (size_t n = 0; n < r->good.len; n++)
-        assert_int_not_equal(r->read(emk_span_of(r->good.p, n), &e), EMK_OK);
-    memcpy(bad, r->good.p, r->good.len);
-    bad[r->good.len] = 0;
-    assert_status(r->read(emk_span_of(bad, r->good.len + 1), &e), EMK_E_FORMAT, &e);
+    for (size_t n = 0; n < message.len; n++)
+        assert_int_not_equal(r->read(emk_span_of(message.p, n), &e), EMK_OK);
+    memcpy(bad, message.p, message.len);
+    bad[message.len] = 0;
+    assert_status(r->read(emk_span_of(bad, message.len + 1), &e), EMK_E_FORMAT, &e);
 }
 
 /* Whatever fails, it is told, and nothing was appended. */
-static void check_failures(const map_rules *r)
+static void check_failures(const map_rules *r, emk_span message)
 {
 #ifdef EMK_FAULTS
     static const emk_fault_kind kinds[] = {EMK_FAULT_ALLOC, EMK_FAULT_CRYPTO};
@@ -234,7 +234,7 @@ static void check_failures(const map_rules *r)
 
             emk_buf_init(&b, EMK_MESSAGE_MAX);
             emk_fault_fail_at(kind, n);
-            st = i < 2 ? r->read(r->good, &e) : r->write(&b, &e);
+            st = i < 2 ? r->read(message, &e) : r->write(&b, &e);
             hit = emk_fault_count(kind) >= n;
             emk_fault_fail_at(kind, 0);
             assert_true((st == EMK_OK) == !hit);
@@ -244,17 +244,41 @@ static void check_failures(const map_rules *r)
     }
 #else
     (void)r;
+    (void)message;
 #endif
+}
+
+emk_span good_message(const map_rules *r, emk_buf *b)
+{
+    emk_error e = {0};
+
+    emk_buf_init(b, EMK_MESSAGE_MAX);
+    assert_ok((r->example ? r->example : r->write)(b, &e), &e);
+    return emk_buf_span(b);
 }
 
 void check_map_rules(const map_rules *r)
 {
-    emk_buf b;
+    emk_buf own, b;
+    emk_span message = good_message(r, &own);
 
     emk_buf_init(&b, 65536);
-    check_keys(r, &b);
-    check_payload(r, &b);
-    check_envelope(r, &b);
-    check_failures(r);
+    check_keys(r, message, &b);
+    check_payload(r, message, &b);
+    check_envelope(r, message, &b);
+    check_failures(r, message);
     emk_buf_done(&b);
+    emk_buf_done(&own);
+}
+
+void check_rejects(const map_rules *r, uint64_t key, const char *hex, emk_status want)
+{
+    emk_buf own, b;
+    fields f = fields_of(good_message(r, &own), r->type);
+
+    emk_buf_init(&b, 65536);
+    field_hex(&f, key, hex);
+    expect(r, &f, want, &b);
+    emk_buf_done(&b);
+    emk_buf_done(&own);
 }

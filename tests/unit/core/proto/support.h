@@ -50,15 +50,22 @@ emk_span sign_payload(emk_span payload, emk_cose_type type, const emk_signer *si
 typedef struct map_rules {
     emk_cose_type type;
     const emk_signer *signer;
-    emk_span good; /* a message with all its keys */
-    uint32_t may;  /* bits of the keys that may be absent */
+    uint32_t may; /* bits of the keys that may be absent */
     emk_status (*read)(emk_span message, emk_error *e);
     emk_status (*write)(emk_buf *b, emk_error *e);
+    /* A message with all its keys; NULL: what write gives. */
+    emk_status (*example)(emk_buf *b, emk_error *e);
 } map_rules;
+
+/* The example, in b, which is begun here. */
+emk_span good_message(const map_rules *r, emk_buf *b);
 
 /* What holds for every message: no key may be missing, added, of another type, twice or out of
  * order; nothing may follow; another type, a signature by somebody else, a changed byte and a
  * message over the limit are refused; reading and writing survive a failure at each call. */
 void check_map_rules(const map_rules *r);
+
+/* The example with one value, in hex, instead of its own is refused as `want`. */
+void check_rejects(const map_rules *r, uint64_t key, const char *hex, emk_status want);
 
 #endif
