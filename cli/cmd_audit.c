@@ -149,6 +149,7 @@ static void show_report(emk_cli *cli, const emk_audit_report *r)
                     emk_span_of(r->checkpoint.root.b, sizeof r->checkpoint.root.b));
     emk_cli_put_number(&cli->out, "epochs", r->n_epochs);
     emk_cli_put_number(&cli->out, "starts", r->n_starts);
+    emk_cli_put_number(&cli->out, "handovers", r->n_handovers);
     emk_cli_put_number(&cli->out, "late", r->n_late);
     emk_cli_put_number(&cli->out, "gaps", r->n_gaps);
     emk_cli_put_time(&cli->out, "first", r->first_ms / 1000);

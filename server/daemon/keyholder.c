@@ -12,6 +12,8 @@
 #include "core/crypto/random.h"
 #include "core/seal/lease.h"
 #include "keystore/keystore.h"
+#include "server/daemon/keyholder_change.h"
+#include "server/daemon/keyholder_record.h"
 #include "server/daemon/keys.h"
 #include "server/daemon/os_process.h"
 #include "server/daemon/os_sandbox.h"
@@ -32,8 +34,16 @@
 #define SEAL_CLOCK_SKEW 300u /* seconds a certificate begins before it was made */
 #define PIN_MAX         256u
 #define PATH_LEN        1024u
-#define FORMER_MAX      8u /* keys that may still be asked for what was begun under them */
+#define FORMER_MAX      8u /* keys that may still be asked for what was begun under them ... */
+#define FORMER_NS       (3600 * NS_PER_S) /* ... for so long */
+#define REFUSED_NS      (60 * NS_PER_S)   /* between two notes that something was refused */
 #define LEARN_S         (UINT64_C(2) * 365 * 86400) /* how long devices may learn a new issuer key */
+
+/* The issuer's word for the sealing key. */
+typedef struct sealing_word {
+    emk_buf bytes;
+    uint64_t until_s;
+} sealing_word;
 
 typedef struct holder {
     const emk_keyholder_options *o;
@@ -41,21 +51,24 @@ typedef struct holder {
     emk_sign_key *issuer_key, *sealing_key, *audit_key;
     emk_signer issuer, sealing, audit;
     emk_secret *storage, *lease, *server;
-    emk_keystore tpm; /* its close is called when open */
+    emk_keystore tpm, next_tpm; /* their close is called when open */
     emk_issuers ring;
+    uint8_t ring_digest[EMK_SHA256_LEN];   /* of its file, as we know it */
     emk_sign_key *former_keys[FORMER_MAX]; /* NULL: a token's, or the place is free */
     emk_signer former[FORMER_MAX];         /* public_len 0: the place is free */
     bool former_seals[FORMER_MAX];
+    uint64_t former_ns[FORMER_MAX]; /* when it was replaced */
     unsigned n_former;
 #ifdef EMK_HAVE_PKCS11
     emk_pkcs11_signer *token, *next_token;
 #endif
-    emk_signer next; /* of a token; public_len 0: none */
-    emk_buf certificate;
+    emk_signer next; /* of a token or TPM; public_len 0: none */
+    sealing_word certificate;
     uint64_t second;                           /* ... in which */
     uint32_t signed_n[EMK_KEYHOLDER_PURPOSES]; /* so many were signed */
     uint64_t highest;
-    bool said_hello;
+    uint64_t refused_ns; /* when that was noted last; 0: never */
+    bool said_hello, took_first;
 } holder;
 
 void emk_keyholder_head_write(uint8_t *out, uint8_t operation, uint16_t number, size_t body_len)
@@ -123,23 +136,6 @@ static emk_status open_one(holder *h, const char *uri, emk_span pin, emk_pkcs11_
     return st;
 }
 
-/* A rotation to the next key is in the ring: then that one signs, whatever the options call it. */
-static emk_status choose_token(holder *h, emk_error *e)
-{
-    emk_issuers ring;
-    emk_status st =
-        emk_ring_read(h->o->dir, emk_span_of(h->next.public_key, h->next.public_len), &ring, e);
-
-    if (st == EMK_OK && ring.n > 1) {
-        emk_signer was = h->issuer;
-
-        h->issuer = h->next;
-        h->next = was;
-        h->next.public_len = 0; /* there is no way back */
-    }
-    return st;
-}
-
 static emk_status open_token(holder *h, emk_error *e)
 {
     emk_secret *pin = NULL;
@@ -158,7 +154,7 @@ static emk_status open_token(holder *h, emk_error *e)
     if (st == EMK_OK && h->o->next_uri)
         st = open_one(h, h->o->next_uri, digits, &h->next_token, &h->next, e);
     emk_secret_free(pin);
-    return st == EMK_OK && h->o->next_uri ? choose_token(h, e) : st;
+    return st;
 }
 #else
 static emk_status open_token(holder *h, emk_error *e)
@@ -174,18 +170,28 @@ static emk_status sign_by_tpm(void *self, emk_span msg, uint8_t sig[64], emk_err
     return emk_keystore_sign(self, msg, sig, e);
 }
 
-static emk_status open_tpm(holder *h, emk_error *e)
+static emk_status open_holder(holder *h, const char *dir, emk_keystore *tpm, emk_signer *signer,
+                              emk_error *e)
 {
     emk_tpm2_options options = {.tcti = h->o->tcti};
     emk_keystore_keys keys;
-    emk_status st = emk_tpm2_open(h->crypto, h->o->tpm_dir, &options, &h->tpm, e);
+    emk_status st = emk_tpm2_open(h->crypto, dir, &options, tpm, e);
 
     if (st == EMK_OK)
-        st = emk_keystore_public_keys(&h->tpm, &keys, e);
+        st = emk_keystore_public_keys(tpm, &keys, e);
     if (st == EMK_OK)
         st = emk_signer_from_fn(h->crypto, emk_span_of(keys.signing, sizeof keys.signing),
-                                sign_by_tpm, &h->tpm, &h->issuer, e);
+                                sign_by_tpm, tpm, signer, e);
     return st;
+}
+
+static emk_status open_tpm(holder *h, emk_error *e)
+{
+    emk_status st = open_holder(h, h->o->tpm_dir, &h->tpm, &h->issuer, e);
+
+    return st == EMK_OK && h->o->next_tpm_dir
+               ? open_holder(h, h->o->next_tpm_dir, &h->next_tpm, &h->next, e)
+               : st;
 }
 #else
 static emk_status open_tpm(holder *h, emk_error *e)
@@ -195,7 +201,24 @@ static emk_status open_tpm(holder *h, emk_error *e)
 }
 #endif
 
-static emk_status load_issuer(holder *h, emk_error *e)
+/* A rotation to the next key is in the ring: then that one signs, whatever the options call it. */
+static emk_status choose_next(holder *h, emk_error *e)
+{
+    emk_issuers ring;
+    emk_status st =
+        emk_ring_read(h->o->dir, emk_span_of(h->next.public_key, h->next.public_len), &ring, e);
+
+    if (st == EMK_OK && ring.n > 1) {
+        emk_signer was = h->issuer;
+
+        h->issuer = h->next;
+        h->next = was;
+        h->next.public_len = 0; /* there is no way back */
+    }
+    return st;
+}
+
+static emk_status open_issuer(holder *h, emk_error *e)
 {
     switch (h->o->issuer) {
     case EMK_KEYHOLDER_PKCS11:
@@ -208,9 +231,21 @@ static emk_status load_issuer(holder *h, emk_error *e)
     return load_signer(h, EMK_KEY_ISSUER, &h->issuer_key, &h->issuer, e);
 }
 
+static emk_status load_issuer(holder *h, emk_error *e)
+{
+    emk_status st = open_issuer(h, e);
+
+    if (st == EMK_OK && h->next.public_len > 0)
+        st = choose_next(h, e);
+    if (st == EMK_OK)
+        st = emk_ring_read(h->o->dir, emk_span_of(h->issuer.public_key, h->issuer.public_len),
+                           &h->ring, e);
+    return st == EMK_OK ? emk_ring_digest(h->crypto, h->o->dir, h->ring_digest, e) : st;
+}
+
 /* The issuer's word for a sealing key, for as long as the options say.  Fills *out on success. */
 static emk_status certify_by(const holder *h, const emk_signer *issuer, const emk_signer *sealing,
-                             emk_buf *out, emk_error *e)
+                             sealing_word *out, emk_error *e)
 {
     uint64_t now = emk_os_now_s();
     emk_sealing_certificate cert = {.public_len = sealing->public_len,
@@ -223,28 +258,40 @@ static emk_status certify_by(const holder *h, const emk_signer *issuer, const em
     emk_buf_init(&made, EMK_CERTIFICATE_MAX);
     st = emk_sealing_certificate_make(h->crypto, issuer, &cert, &made, e);
     if (st == EMK_OK)
-        *out = made;
+        *out = (sealing_word){made, cert.not_after};
     else
         emk_buf_done(&made);
     return st;
 }
 
-static void take_certificate(holder *h, const emk_buf *fresh)
+static void take_certificate(holder *h, const sealing_word *fresh)
 {
-    emk_buf_done(&h->certificate);
+    emk_buf_done(&h->certificate.bytes);
     h->certificate = *fresh;
+}
+
+/* Begun and not ended, either key may be the wrong one to go on with. */
+static emk_status check_no_next(const holder *h, emk_error *e)
+{
+    char dir[PATH_LEN], path[PATH_LEN];
+    emk_status st = emk_os_join(dir, sizeof dir, h->o->dir, EMK_KEY_NEXT, "", e);
+
+    if (st == EMK_OK)
+        st = emk_os_join(path, sizeof path, dir, emk_key_name(EMK_KEY_AUDIT), "", e);
+    if (st == EMK_OK && emk_os_exists(path))
+        st = emk_fail(e, EMK_E_BUSY, "keyholder: end `earmarkd audit-key rotate` first", 0);
+    return st;
 }
 
 static emk_status load_keys(holder *h, emk_error *e)
 {
     emk_status st = emk_crypto_new(NULL, NULL, &h->crypto, e);
 
-    emk_buf_init(&h->certificate, EMK_CERTIFICATE_MAX);
+    emk_buf_init(&h->certificate.bytes, EMK_CERTIFICATE_MAX);
+    if (st == EMK_OK)
+        st = check_no_next(h, e);
     if (st == EMK_OK)
         st = load_issuer(h, e);
-    if (st == EMK_OK)
-        st = emk_ring_read(h->o->dir, emk_span_of(h->issuer.public_key, h->issuer.public_len),
-                           &h->ring, e);
     if (st == EMK_OK)
         st = load_signer(h, EMK_KEY_AUDIT, &h->audit_key, &h->audit, e);
     if (st == EMK_OK)
@@ -276,7 +323,8 @@ static void wipe_keys(holder *h)
     emk_pkcs11_signer_close(h->next_token);
 #endif
     emk_keystore_close(&h->tpm);
-    emk_buf_done(&h->certificate);
+    emk_keystore_close(&h->next_tpm);
+    emk_buf_done(&h->certificate.bytes);
     emk_crypto_free(h->crypto);
 }
 
@@ -300,7 +348,7 @@ static void put_bytes(emk_writer *w, emk_span s)
 static void put_sealing(const holder *h, emk_writer *w)
 {
     put_bytes(w, emk_span_of(h->sealing.public_key, h->sealing.public_len));
-    put_bytes(w, emk_buf_span(&h->certificate));
+    put_bytes(w, emk_buf_span(&h->certificate.bytes));
 }
 
 static emk_status op_hello(holder *h, emk_writer *w, emk_error *e)
@@ -362,12 +410,23 @@ static emk_status check_for(holder *h, emk_keyholder_purpose purpose, const emk_
     return emk_purpose_check_message(&check, message, e);
 }
 
+static void forget_former(holder *h, unsigned i)
+{
+    emk_sign_key_free(h->former_keys[i]);
+    h->former_keys[i] = NULL;
+    h->former[i].public_len = 0;
+}
+
 /* A message that was begun before a rotation names a key that signs no more. */
 static const emk_signer *former_for(holder *h, emk_keyholder_purpose purpose, emk_span message)
 {
     bool seals = purpose == EMK_KEYHOLDER_FILE_HEADER || purpose == EMK_KEYHOLDER_WEIGHTS_HEADER;
+    uint64_t now = emk_os_monotonic_ns();
     emk_error ignored;
 
+    for (unsigned i = 0; i < FORMER_MAX; i++)
+        if (h->former[i].public_len > 0 && now - h->former_ns[i] >= FORMER_NS)
+            forget_former(h, i);
     for (unsigned i = 0; purpose != EMK_KEYHOLDER_CHECKPOINT && i < FORMER_MAX; i++)
         if (h->former[i].public_len > 0 && h->former_seals[i] == seals &&
             check_for(h, purpose, &h->former[i], message, &ignored) == EMK_OK)
@@ -494,17 +553,79 @@ static emk_status op_storage_open(holder *h, emk_span body, emk_writer *w, emk_e
     return st;
 }
 
-/* The first key of a chain, for the auditor, where the HTTP process cannot read it again. */
-static emk_status op_escrow(holder *h, emk_span body, emk_error *e)
+static void complain(const char *what, const emk_error *e)
+{
+    char line[256];
+    int n = snprintf(
+        line, sizeof line,
+        "{\"level\":\"error\",\"part\":\"keyholder\",\"message\":\"%s\",\"status\":\"%s\","
+        "\"what\":\"%s\",\"where\":%llu}\n",
+        what, emk_status_name(e->status), e->what ? e->what : "", (unsigned long long)e->where);
+
+    if (n > 0 && (size_t)n < sizeof line)
+        emk_proc_log(emk_span_of(line, (size_t)n));
+}
+
+/* Who asks for what he may not have can ask often. */
+static bool may_complain(holder *h)
+{
+    uint64_t now = emk_os_monotonic_ns();
+
+    if (h->refused_ns && now - h->refused_ns < REFUSED_NS)
+        return false;
+    h->refused_ns = now;
+    return true;
+}
+
+static emk_status same_as(const char *path, emk_span key, emk_error *e)
+{
+    emk_secret *there = NULL;
+    emk_status st = emk_os_read_secret(path, key.len, &there, e);
+
+    if (st == EMK_E_LIMIT ||
+        (st == EMK_OK && (emk_secret_span(there).len != key.len ||
+                          !emk_ct_equal(emk_secret_span(there).p, key.p, key.len))))
+        st = emk_fail(e, EMK_E_USED,
+                      "keyholder: another first key of this chain is there, move it away", 0);
+    emk_secret_free(there);
+    return st;
+}
+
+/* The first key of a chain, for the auditor, where the HTTP process cannot read it again.  It is
+ * asked for once, before that process listens: a second chain is nobody's but an intruder's. */
+static emk_status take_first(holder *h, emk_span body, emk_error *e)
 {
     char name[64], path[PATH_LEN];
+    emk_span key;
     emk_status st;
 
     if (body.len != 8 + 32)
         return emk_fail(e, EMK_E_FORMAT, "keyholder: first key of a chain", body.len);
+    key = emk_span_of(body.p + 8, 32);
     snprintf(name, sizeof name, "journal-%08llx.first", (unsigned long long)emk_load_u64be(body.p));
     st = emk_os_join(path, sizeof path, h->o->dir, name, "", e);
-    return st == EMK_OK ? emk_os_write_file(path, emk_span_of(body.p + 8, 32), e) : st;
+    if (st != EMK_OK)
+        return st;
+    st = same_as(path, key, e);
+    if (st != EMK_E_NOT_FOUND)
+        return st;
+    if (h->took_first)
+        return emk_fail(e, EMK_E_LIMIT, "keyholder: the first key of another chain", 0);
+    st = emk_os_write_file_new(path, key, e);
+    h->took_first = st == EMK_OK;
+    return st == EMK_E_USED ? same_as(path, key, e) : st;
+}
+
+static emk_status op_escrow(holder *h, emk_span body, emk_error *e)
+{
+    emk_error why = {0};
+    emk_status st = take_first(h, body, &why);
+
+    if (st == EMK_OK)
+        return EMK_OK;
+    if (may_complain(h))
+        complain("the first key of a chain was not taken", &why);
+    return emk_fail(e, st, why.what, why.where);
 }
 
 /* ---- rotation ---- */
@@ -528,6 +649,7 @@ static void keep_former(holder *h, emk_sign_key *key, const emk_signer *signer, 
     h->former_keys[i] = key;
     h->former[i] = *signer;
     h->former_seals[i] = seals;
+    h->former_ns[i] = emk_os_monotonic_ns();
 }
 
 /* A key that is not used yet. */
@@ -554,20 +676,38 @@ static void done_fresh(fresh_key *f)
     emk_sign_key_free(f->key); /* NULL when it was taken over */
 }
 
+static emk_key_state state_of(const holder *h)
+{
+    return (emk_key_state){.dir = h->o->dir,
+                           .crypto = h->crypto,
+                           .ring = &h->ring,
+                           .ring_digest = h->ring_digest,
+                           .needed_s = h->o->needed_s,
+                           .sealing_s = h->o->sealing_s,
+                           .sealing_until_s = h->certificate.until_s,
+                           .unattended = h->o->unattended};
+}
+
+static emk_status commit(const holder *h, emk_key_change *c, emk_error *e)
+{
+    emk_key_state s = state_of(h);
+
+    return emk_key_change_commit(&s, c, e);
+}
+
 /* The certificate goes first: a token that does not answer leaves the old key with its own. */
-static emk_status rotate_sealing(holder *h, emk_error *e)
+static emk_status rotate_sealing(holder *h, emk_key_change *c, emk_error *e)
 {
     fresh_key f = {.key = NULL};
-    emk_buf certificate;
+    sealing_word word = {.until_s = 0};
     emk_status st;
 
-    emk_buf_init(&certificate, EMK_CERTIFICATE_MAX);
-
-    if (h->o->sealing_s == 0)
-        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: does not seal", 0);
+    emk_buf_init(&word.bytes, EMK_CERTIFICATE_MAX);
     st = make_fresh(h, &f, e);
     if (st == EMK_OK)
-        st = certify_by(h, &h->issuer, &f.signer, &certificate, e);
+        st = certify_by(h, &h->issuer, &f.signer, &word, e);
+    if (st == EMK_OK)
+        st = commit(h, c, e);
     if (st == EMK_OK)
         st = emk_key_replace(h->o->dir, EMK_KEY_SEALING, f.priv, e);
     if (st == EMK_OK) {
@@ -575,9 +715,9 @@ static emk_status rotate_sealing(holder *h, emk_error *e)
         h->sealing_key = f.key;
         h->sealing = f.signer;
         f.key = NULL;
-        take_certificate(h, &certificate);
+        take_certificate(h, &word);
     } else {
-        emk_buf_done(&certificate);
+        emk_buf_done(&word.bytes);
     }
     done_fresh(&f);
     return st;
@@ -611,7 +751,8 @@ static emk_status extend_ring(holder *h, const emk_signer *next, emk_issuers *ri
 /* What a new issuer key brings. */
 typedef struct rotation {
     emk_issuers ring;
-    emk_buf certificate; /* of the sealing key */
+    sealing_word certificate;
+    emk_key_change *change;
 } rotation;
 
 /* All that may fail comes before the first write: a key that cannot certify is never in the ring.
@@ -623,6 +764,8 @@ static emk_status prepare_rotation(holder *h, const emk_signer *next, rotation *
 
     if (st == EMK_OK && h->o->sealing_s > 0)
         st = certify_by(h, next, &h->sealing, &r->certificate, e);
+    if (st == EMK_OK)
+        st = commit(h, r->change, e);
     return st == EMK_OK ? emk_ring_write(h->o->dir, &r->ring, e) : st;
 }
 
@@ -645,12 +788,15 @@ static emk_status rotate_file(holder *h, rotation *r, emk_error *e)
     return st;
 }
 
-static emk_status rotate_token(holder *h, rotation *r, emk_error *e)
+/* A key of before would be found at its old place in the ring, and what came after it lost. */
+static emk_status rotate_to_next(holder *h, rotation *r, emk_error *e)
 {
     emk_status st;
 
     if (h->next.public_len == 0)
-        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: the token has no next key", 0);
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: there is no next key", 0);
+    if (emk_ring_find(h->crypto, &h->ring, h->next.kid) < h->ring.n)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: the next key has signed before", 0);
     st = prepare_rotation(h, &h->next, r, e);
     if (st == EMK_OK) {
         keep_former(h, NULL, &h->issuer, false);
@@ -660,18 +806,16 @@ static emk_status rotate_token(holder *h, rotation *r, emk_error *e)
     return st;
 }
 
-static emk_status rotate_issuer(holder *h, emk_error *e)
+static emk_status rotate_issuer(holder *h, emk_key_change *c, emk_error *e)
 {
-    rotation r = {.ring = {.n = 0}};
+    rotation r = {.ring = {.n = 0}, .change = c};
     emk_error ignored;
     emk_status st;
 
-    if (h->o->issuer == EMK_KEYHOLDER_TPM2)
-        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: a TPM's issuer key stays", 0);
-    emk_buf_init(&r.certificate, EMK_CERTIFICATE_MAX);
-    st = h->o->issuer == EMK_KEYHOLDER_FILE ? rotate_file(h, &r, e) : rotate_token(h, &r, e);
+    emk_buf_init(&r.certificate.bytes, EMK_CERTIFICATE_MAX);
+    st = h->o->issuer == EMK_KEYHOLDER_FILE ? rotate_file(h, &r, e) : rotate_to_next(h, &r, e);
     if (st != EMK_OK) {
-        emk_buf_done(&r.certificate);
+        emk_buf_done(&r.certificate.bytes);
         return st;
     }
     h->ring = r.ring;
@@ -682,16 +826,83 @@ static emk_status rotate_issuer(holder *h, emk_error *e)
     return EMK_OK;
 }
 
+static emk_status retire_issuer(holder *h, emk_key_change *c, emk_error *e)
+{
+    emk_issuers ring = h->ring;
+    emk_status st = commit(h, c, e);
+
+    ring.v[c->at].retired = true;
+    if (st == EMK_OK)
+        st = emk_ring_write(h->o->dir, &ring, e);
+    if (st != EMK_OK)
+        return st;
+    h->ring = ring;
+    for (unsigned i = 0; i < FORMER_MAX; i++)
+        if (h->former[i].public_len > 0 && memcmp(h->former[i].kid, c->kid, sizeof c->kid) == 0)
+            forget_former(h, i);
+    return EMK_OK;
+}
+
+static void note_refusal(holder *h, const emk_key_change *c, const emk_error *why)
+{
+    emk_key_state s = state_of(h);
+    emk_error e;
+
+    if (!may_complain(h))
+        return;
+    complain("a change of keys was refused", why);
+    if (emk_key_change_refused(&s, c, why->status, &e) != EMK_OK)
+        complain("a refusal cannot be noted", &e);
+}
+
+/* Our own writes are not another process's, also those of a change that failed half way. */
+static void end_change(holder *h, emk_key_change *c, emk_status how)
+{
+    const emk_signer *now = c->action == EMK_KEY_ROTATE_ISSUER    ? &h->issuer
+                            : c->action == EMK_KEY_ROTATE_SEALING ? &h->sealing
+                                                                  : NULL;
+    emk_key_state s = state_of(h);
+    emk_error e;
+
+    if (emk_ring_digest(h->crypto, h->o->dir, h->ring_digest, &e) != EMK_OK)
+        complain("the issuers' file cannot be read again", &e);
+    if (emk_key_change_end(&s, c, how, now ? now->kid : NULL, &e) != EMK_OK)
+        complain("a change of keys cannot be noted", &e);
+}
+
+static emk_status change_keys(holder *h, emk_key_change *c, emk_error *e)
+{
+    emk_key_state s = state_of(h);
+    emk_error why = {0};
+    emk_status st = emk_key_change_begin(&s, c, &why);
+
+    if (st != EMK_OK) {
+        note_refusal(h, c, &why);
+        return emk_fail(e, st, why.what, why.where);
+    }
+    if (c->action == EMK_KEY_ROTATE_ISSUER)
+        st = rotate_issuer(h, c, e);
+    else if (c->action == EMK_KEY_ROTATE_SEALING)
+        st = rotate_sealing(h, c, e);
+    else
+        st = retire_issuer(h, c, e);
+    end_change(h, c, st);
+    return st;
+}
+
 static emk_status op_rotate(holder *h, uint16_t which, emk_writer *w, emk_error *e)
 {
-    emk_status st = EMK_E_POLICY;
+    const emk_signer *was = which == EMK_SIGNING_ISSUER ? &h->issuer : &h->sealing;
+    emk_key_change c = {.action = which == EMK_SIGNING_ISSUER ? EMK_KEY_ROTATE_ISSUER
+                                                              : EMK_KEY_ROTATE_SEALING};
+    emk_status st;
 
-    if (which == EMK_SIGNING_ISSUER)
-        st = rotate_issuer(h, e);
-    else if (which == EMK_SIGNING_SEALING)
-        st = rotate_sealing(h, e);
-    else
+    if (which != EMK_SIGNING_ISSUER && which != EMK_SIGNING_SEALING)
         return emk_fail(e, EMK_E_POLICY, "keyholder: no such key", which);
+    if (which == EMK_SIGNING_SEALING && h->o->sealing_s == 0)
+        return emk_fail(e, EMK_E_UNSUPPORTED, "keyholder: does not seal", 0);
+    memcpy(c.kid, was->kid, sizeof c.kid);
+    st = change_keys(h, &c, e);
     if (st == EMK_OK)
         put_keys(h, w);
     return st;
@@ -699,31 +910,22 @@ static emk_status op_rotate(holder *h, uint16_t which, emk_writer *w, emk_error 
 
 static emk_status op_retire(holder *h, emk_span kid, emk_writer *w, emk_error *e)
 {
-    emk_issuers ring = h->ring;
-    size_t at;
-    emk_status st;
+    emk_key_change c = {.action = EMK_KEY_RETIRE_ISSUER};
+    emk_status st = EMK_OK;
 
     if (kid.len != EMK_COSE_KID_LEN)
         return emk_fail(e, EMK_E_FORMAT, "keyholder: id of a key", kid.len);
-    at = emk_ring_find(h->crypto, &ring, kid.p);
-    if (at == ring.n)
+    memcpy(c.kid, kid.p, sizeof c.kid);
+    c.at = emk_ring_find(h->crypto, &h->ring, kid.p);
+    if (c.at == h->ring.n)
         return emk_fail(e, EMK_E_NOT_FOUND, "keyholder: no such key", 0);
-    if (at + 1 == ring.n)
-        return emk_fail(e, EMK_E_POLICY, "keyholder: this key signs", 0);
-    ring.v[at].retired = true;
-    st = emk_ring_write(h->o->dir, &ring, e);
-    if (st != EMK_OK)
-        return st;
-    h->ring = ring;
-    for (unsigned i = 0; i < FORMER_MAX; i++) {
-        if (memcmp(h->former[i].kid, kid.p, kid.len) != 0)
-            continue;
-        emk_sign_key_free(h->former_keys[i]);
-        h->former_keys[i] = NULL;
-        h->former[i].public_len = 0;
-    }
-    put_keys(h, w);
-    return EMK_OK;
+    if (c.at + 1 == h->ring.n)
+        return emk_fail(e, EMK_E_USAGE, "keyholder: this key signs", 0);
+    if (!h->ring.v[c.at].retired)
+        st = change_keys(h, &c, e);
+    if (st == EMK_OK)
+        put_keys(h, w);
+    return st;
 }
 
 static emk_status answer(holder *h, const emk_keyholder_message *m, emk_writer *w, emk_error *e)
@@ -827,17 +1029,18 @@ static emk_status serve_one(holder *h, int fd, uint8_t *in, uint8_t *out, emk_er
     return st;
 }
 
-static void complain(const char *what, const emk_error *e)
+/* Which keys sign: after a kill in the middle of a change, this says how it went. */
+static void note_start(const holder *h)
 {
-    char line[256];
-    int n = snprintf(
-        line, sizeof line,
-        "{\"level\":\"error\",\"part\":\"keyholder\",\"message\":\"%s\",\"status\":\"%s\","
-        "\"what\":\"%s\",\"where\":%llu}\n",
-        what, emk_status_name(e->status), e->what ? e->what : "", (unsigned long long)e->where);
+    emk_error e = {0};
+    emk_record_line issuer = {.what = "start issuer", .key = h->issuer.kid};
+    emk_record_line sealing = {.what = "start sealing", .key = h->sealing.kid};
+    emk_status st = emk_record_append(h->o->dir, &issuer, &e);
 
-    if (n > 0 && (size_t)n < sizeof line)
-        emk_proc_log(emk_span_of(line, (size_t)n));
+    if (st == EMK_OK && h->o->sealing_s > 0)
+        st = emk_record_append(h->o->dir, &sealing, &e);
+    if (st != EMK_OK)
+        complain("a start cannot be noted", &e); /* a full disk stops changes, not signatures */
 }
 
 int emk_keyholder_run(int fd, const emk_keyholder_options *o)
@@ -854,6 +1057,8 @@ int emk_keyholder_run(int fd, const emk_keyholder_options *o)
     st = load_keys(&h, &e);
     if (st == EMK_OK)
         st = confine(o, &e);
+    if (st == EMK_OK)
+        note_start(&h);
     if (st != EMK_OK) {
         complain("cannot start", &e);
         /* Says why in place of the answer to hello. */

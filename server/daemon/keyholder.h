@@ -3,7 +3,8 @@
  * The keyholder is forked before anything listens.  It reads the keys (files, a PKCS#11 token or a
  * TPM for the issuer's), confines itself and answers messages over a socketpair until the other
  * side is gone.  It signs only what it has parsed and found to be of the purpose named, and only so
- * many a second.  What it never gives: a private key.
+ * many a second.  It changes keys only where its own folder allows that [keyholder_change.h].
+ * What it never gives: a private key.
  *
  * A message is at most EMK_KEYHOLDER_MESSAGE_MAX bytes, kept apart by the socket, and has one or
  * more questions   version 1, operation 1, purpose 2, length 4, body which are answered one after
@@ -32,15 +33,17 @@ typedef struct emk_keyholder_options {
     const char *dir; /* of the key files; written only for the journal's first keys */
     emk_keyholder_source issuer;
     const char *module, *uri, *pin_file; /* PKCS11 */
-    const char *next_uri;                /* of the key that a rotation goes to; NULL: none */
     const char *tpm_dir, *tcti;          /* TPM2; tcti NULL: the default */
+    const char *next_uri, *next_tpm_dir; /* of the key that a rotation goes to; NULL: none */
     const char *origin;                  /* of the audit log: checkpoints of no other are signed */
     const char *user;                    /* become this user; NULL: stay */
     uint32_t sealing_s;                  /* life of the sealing key's certificate; 0: no sealing */
     uint32_t per_second;                 /* signatures of one purpose; 0: any number */
-    bool sandbox;                        /* false: for tests under sanitizers */
-    bool make;                           /* make keys that are missing */
-    void (*in_child)(void *self);        /* closes what is not for the keyholder; NULL: nothing */
+    uint64_t needed_s; /* how long what an issuer key signed may be good once it is replaced */
+    bool unattended;   /* keys are changed without a permit: for --dev */
+    bool sandbox;      /* false: for tests under sanitizers */
+    bool make;         /* make keys that are missing */
+    void (*in_child)(void *self); /* closes what is not for the keyholder; NULL: nothing */
     void *in_child_self;
 } emk_keyholder_options;
 
@@ -79,6 +82,8 @@ void emk_keyholder_stop(emk_keyholder_client *k);
 emk_keyholder emk_keyholder_table(emk_keyholder_client *k, const emk_keyholder_hello *hello);
 /* For the journal: `self` is the client. */
 emk_status emk_keyholder_sign_checkpoint(void *self, emk_span msg, uint8_t sig[64], emk_error *e);
+/* The first key of a chain.  One that is there is never overwritten: EMK_OK when it is the same,
+ * EMK_E_USED when not.  EMK_E_LIMIT for a second chain in one life of the keyholder. */
 emk_status emk_keyholder_escrow(void *self, uint64_t epoch, const uint8_t key[32], emk_error *e);
 
 bool emk_keyholder_is_alive(const emk_keyholder_client *k);
@@ -96,13 +101,17 @@ typedef struct emk_keyholder_keys {
 emk_status emk_keyholder_keys_get(emk_keyholder_client *k, emk_keyholder_keys *out,
                                   emk_error *e) EMK_MUST_CHECK;
 /* Makes a new key in the place of one that signs, and fills *out.  What the old one was asked to
- * sign before, it still signs.  A new issuer key is certified by the old one, and certifies the
- * sealing key.  A kill leaves the old or the new.  EMK_E_UNSUPPORTED: no such key, a TPM's, or a
- * token without a next one. */
+ * sign before, it still signs, for an hour.  A new issuer key is certified by the old one, and
+ * certifies the sealing key.  A kill leaves the old or the new.
+ *   EMK_E_POLICY       there is no permit for it [keyholder_permit.h]
+ *   EMK_E_LIMIT        too early after the last, or no room for one more key
+ *   EMK_E_STALE        another process has changed the keys of this folder
+ *   EMK_E_UNSUPPORTED  no such key; a token or TPM without a next one */
 emk_status emk_keyholder_rotate(emk_keyholder_client *k, emk_signing_key which,
                                 emk_keyholder_keys *out, emk_error *e) EMK_MUST_CHECK;
 /* Notes that what this former issuer key signed is not taken any more, and forgets its private
- * part. EMK_E_NOT_FOUND; EMK_E_POLICY for the key that signs. */
+ * part.  One that is retired already is fine.  EMK_E_NOT_FOUND; EMK_E_USAGE for the key that signs;
+ * EMK_E_POLICY, EMK_E_LIMIT and EMK_E_STALE as above. */
 emk_status emk_keyholder_retire(emk_keyholder_client *k, const uint8_t kid[EMK_COSE_KID_LEN],
                                 emk_keyholder_keys *out, emk_error *e) EMK_MUST_CHECK;
 

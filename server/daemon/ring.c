@@ -115,6 +115,28 @@ emk_status emk_ring_read(const char *dir, emk_span signing, emk_issuers *out, em
     return EMK_OK;
 }
 
+emk_status emk_ring_digest(const emk_crypto *c, const char *dir, uint8_t out[EMK_SHA256_LEN],
+                           emk_error *e)
+{
+    char path[PATH_LEN];
+    emk_span bytes;
+    emk_buf file;
+    emk_status st = emk_os_join(path, sizeof path, dir, EMK_RING_FILE, "", e);
+
+    emk_buf_init(&file, EMK_RING_MAX);
+    if (st == EMK_OK)
+        st = emk_os_read_file(path, EMK_RING_MAX, &file, e);
+    bytes = emk_buf_span(&file);
+    if (st == EMK_OK) {
+        st = emk_sha256(c, &bytes, 1, out, e);
+    } else if (st == EMK_E_NOT_FOUND) {
+        memset(out, 0, EMK_SHA256_LEN);
+        st = EMK_OK;
+    }
+    emk_buf_done(&file);
+    return st;
+}
+
 emk_status emk_ring_write(const char *dir, const emk_issuers *ring, emk_error *e)
 {
     uint8_t bytes[EMK_RING_MAX];

@@ -11,6 +11,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/writer.h"
+#include "core/crypto/hash.h"
 #include "server/api/issuers.h"
 
 #define EMK_RING_FILE "issuers"
@@ -24,6 +25,9 @@ emk_status emk_ring_take(emk_span in, emk_issuers *out, emk_error *e) EMK_MUST_C
  * none, there is that key alone. */
 emk_status emk_ring_read(const char *dir, emk_span signing, emk_issuers *out,
                          emk_error *e) EMK_MUST_CHECK;
+/* Fills SHA-256 of the file, zeros where there is none: whether somebody else has written it. */
+emk_status emk_ring_digest(const emk_crypto *c, const char *dir, uint8_t out[EMK_SHA256_LEN],
+                           emk_error *e) EMK_MUST_CHECK;
 emk_status emk_ring_write(const char *dir, const emk_issuers *ring, emk_error *e) EMK_MUST_CHECK;
 /* Appends a key; the oldest goes when there is no room. */
 void emk_ring_add(emk_issuers *ring, const emk_issuer_key *key);

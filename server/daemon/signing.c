@@ -24,7 +24,8 @@ typedef struct key_set {
 struct emk_server_signing {
     emk_lock *lock; /* of changes */
     key_set *sets[SETS_MAX];
-    size_t n; /* so far; the last one is in use, and at n % SETS_MAX is room or the oldest */
+    size_t n;    /* so far; the last one is in use, and at n % SETS_MAX is room or the oldest */
+    bool behind; /* the keyholder has changed them, and the new set could not be taken */
 };
 
 static void set_free(key_set *s)
@@ -154,7 +155,8 @@ static emk_status take_keys(emk_server *s, const emk_keyholder_keys *keys, emk_e
     fill_set(keys, set);
     set->issuers.can_rotate =
         s->config.keys_issuer == EMK_KEYHOLDER_FILE ||
-        (s->config.keys_issuer == EMK_KEYHOLDER_PKCS11 && s->config.keys_next_uri != NULL);
+        (s->config.keys_issuer == EMK_KEYHOLDER_PKCS11 && s->config.keys_next_uri != NULL) ||
+        (s->config.keys_issuer == EMK_KEYHOLDER_TPM2 && s->config.keys_next_tpm_dir != NULL);
     st = parse_keys(s, set, e);
     if (st == EMK_OK)
         st = read_end(s, keys, set, e);
@@ -180,7 +182,22 @@ static emk_status sync_keys(emk_server *s, emk_error *e)
         st = emk_keyholder_keys_get(s->keyholder, keys, e);
     if (st == EMK_OK)
         st = take_keys(s, keys, e);
+    s->signing->behind = st != EMK_OK;
     emk_free(keys);
+    return st;
+}
+
+/* After a change that the keyholder made or refused.  The lock is held. */
+static emk_status take_change(emk_server *s, emk_status how, const emk_keyholder_keys *keys,
+                              emk_error *e)
+{
+    emk_error ignored;
+    emk_status st = how;
+
+    if (how == EMK_OK)
+        st = take_keys(s, keys, e);
+    if (st != EMK_OK && how != EMK_E_UNSUPPORTED && how != EMK_E_BUSY)
+        (void)!sync_keys(s, &ignored);
     return st;
 }
 
@@ -188,16 +205,11 @@ static emk_status rotate(void *self, emk_signing_key which, emk_error *e)
 {
     emk_server *s = self;
     emk_keyholder_keys *keys = emk_alloc(1, sizeof *keys);
-    emk_error ignored;
     emk_status st = keys ? EMK_OK : emk_fail(e, EMK_E_NO_MEMORY, "signing: memory", sizeof *keys);
 
     emk_lock_take(s->signing->lock);
     if (st == EMK_OK)
-        st = emk_keyholder_rotate(s->keyholder, which, keys, e);
-    if (st == EMK_OK)
-        st = take_keys(s, keys, e);
-    else if (st != EMK_E_UNSUPPORTED && st != EMK_E_BUSY)
-        (void)!sync_keys(s, &ignored);
+        st = take_change(s, emk_keyholder_rotate(s->keyholder, which, keys, e), keys, e);
     emk_lock_give(s->signing->lock);
     emk_free(keys);
     return st;
@@ -211,9 +223,7 @@ static emk_status retire(void *self, const uint8_t kid[EMK_COSE_KID_LEN], emk_er
 
     emk_lock_take(s->signing->lock);
     if (st == EMK_OK)
-        st = emk_keyholder_retire(s->keyholder, kid, keys, e);
-    if (st == EMK_OK)
-        st = take_keys(s, keys, e);
+        st = take_change(s, emk_keyholder_retire(s->keyholder, kid, keys, e), keys, e);
     emk_lock_give(s->signing->lock);
     emk_free(keys);
     return st;
@@ -263,6 +273,10 @@ void emk_server_signing_keep(emk_server *s)
 {
     emk_error e = {0};
 
+    emk_lock_take(s->signing->lock);
+    if (s->signing->behind && sync_keys(s, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_ERROR, "the keys of the keyholder cannot be taken", NULL, &e);
+    emk_lock_give(s->signing->lock);
     if (emk_server_sealing_left(s) > s->config.keys_sealing_s / 3)
         return;
     if (rotate(s, EMK_SIGNING_SEALING, &e) == EMK_OK)

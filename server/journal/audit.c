@@ -4,6 +4,7 @@
 #include "core/base/bytes.h"
 #include "core/base/os_file.h"
 #include "core/base/secret.h"
+#include "server/journal/handover.h"
 #include "server/journal/internal.h"
 
 #include <string.h>
@@ -250,6 +251,13 @@ emk_status emk_audit_entries_next(emk_audit_entries *x, emk_span *entry, uint64_
 
 /* ---- the walk ---- */
 
+/* One step from the key that was given to the one that signs. */
+typedef struct succession {
+    emk_tree_head head;
+    emk_note_key next;
+    bool reached; /* the walk came by */
+} succession;
+
 typedef struct auditor {
     const emk_crypto *c;
     const emk_audit *a;
@@ -260,6 +268,9 @@ typedef struct auditor {
     emk_chain chain;
     bool has_chain, mac_gap; /* there is a key for this epoch; there was none for some */
     uint64_t epoch, seq;
+    succession keys[EMK_HANDOVERS_MAX];
+    size_t n_keys;
+    char named[EMK_NOTE_VKEY_MAX]; /* the key that the log named last */
 } auditor;
 
 /* The first of its kind stays, but TAMPERED goes before INCOMPLETE. */
@@ -352,6 +363,18 @@ static void note_time(auditor *u, const emk_journal_record *rec)
     r->n_late += rec->late;
 }
 
+static void note_key(auditor *u, const emk_journal_record *rec)
+{
+    emk_span key = rec->event.object;
+
+    if (!emk_span_equal(rec->event.type, emk_span_str(EMK_HANDOVER_TYPE)) ||
+        key.len >= sizeof u->named)
+        return;
+    memset(u->named, 0, sizeof u->named);
+    if (key.len > 0)
+        memcpy(u->named, key.p, key.len);
+}
+
 static emk_status check_record(auditor *u, emk_span entry, emk_error *e)
 {
     emk_journal_record rec;
@@ -367,6 +390,7 @@ static emk_status check_record(auditor *u, emk_span entry, emk_error *e)
     if (rec.epoch != u->epoch)
         begin_epoch(u, &rec);
     note_time(u, &rec);
+    note_key(u, &rec);
     return check_mac(u, &rec, entry, e);
 }
 
@@ -385,6 +409,31 @@ static emk_status compare_root(auditor *u, const emk_tree_head *head, emk_audit_
     return EMK_OK;
 }
 
+/* A handover is of this log, and the log names the new key before it. */
+static emk_status check_handover(auditor *u, succession *s, emk_error *e)
+{
+    char key[EMK_NOTE_VKEY_MAX];
+    emk_status st = emk_note_key_write(&s->next, key, e);
+
+    s->reached = true;
+    if (st == EMK_OK && strcmp(key, u->named) != 0)
+        find(&u->r->signature, EMK_AUDIT_TAMPERED, "a handover to a key that the log does not name",
+             u->seq);
+    return st == EMK_OK
+               ? compare_root(u, &s->head, &u->r->signature, "a handover that is of another log", e)
+               : st;
+}
+
+static emk_status check_handovers(auditor *u, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < u->n_keys; i++)
+        if (u->keys[i].head.size == u->p.size)
+            st = check_handover(u, &u->keys[i], e);
+    return st;
+}
+
 static emk_status check_tree(auditor *u, emk_span entry, emk_error *e)
 {
     emk_tree_hash leaf;
@@ -397,6 +446,8 @@ static emk_status check_tree(auditor *u, emk_span entry, emk_error *e)
     if (st == EMK_OK && u->trusted.size == u->p.size)
         st = compare_root(u, &u->trusted, &u->r->consistency,
                           "the log is not the one that was trusted", e);
+    if (st == EMK_OK)
+        st = check_handovers(u, e);
     if (st != EMK_OK || u->p.size != u->r->checkpoint.size)
         return st;
     st = emk_publish_edge(&u->p, e);
@@ -433,6 +484,64 @@ static emk_status walk(auditor *u, emk_error *e)
 
 /* ---- before and after ---- */
 
+/* The key that signs now, as far as the handovers lead. */
+static const emk_note_key *key_now(const auditor *u)
+{
+    return u->n_keys ? &u->keys[u->n_keys - 1].next : u->a->key;
+}
+
+/* One that the key of now has not signed is of before the key that was given, or nobody's. */
+static emk_status follow_one(auditor *u, uint64_t size, emk_error *e)
+{
+    succession *s = &u->keys[u->n_keys];
+    emk_error why = {0};
+    emk_buf note;
+    emk_status st;
+
+    *s = (succession){.reached = false};
+    emk_buf_init(&note, EMK_NOTE_MAX);
+    st = emk_handover_read(u->a->dir, size, &note, &why);
+    if (st == EMK_OK)
+        st = emk_handover_verify(u->c, key_now(u), emk_buf_span(&note), &s->head, &s->next, &why);
+    emk_buf_done(&note);
+    if (st == EMK_OK && s->head.size == size)
+        u->n_keys++;
+    else if (st == EMK_OK || st == EMK_E_FORMAT || st == EMK_E_LIMIT || st == EMK_E_UNSUPPORTED)
+        find(&u->r->signature, EMK_AUDIT_TAMPERED, "a handover that is none", size);
+    else if (st != EMK_E_SIGNATURE)
+        return emk_fail(e, st, why.what, why.where);
+    return EMK_OK;
+}
+
+static emk_status follow_keys(auditor *u, emk_error *e)
+{
+    emk_handover_list list = {.n = 0};
+    emk_error why = {0};
+    emk_status st = u->a->key ? emk_handover_list_read(u->a->dir, &list, &why) : EMK_OK;
+
+    if (st == EMK_E_LIMIT)
+        find(&u->r->signature, EMK_AUDIT_TAMPERED, why.what, why.where);
+    else if (st != EMK_OK)
+        return emk_fail(e, st, why.what, why.where);
+    st = EMK_OK;
+    for (size_t i = 0; st == EMK_OK && i < list.n; i++)
+        st = follow_one(u, list.size[i], e);
+    return st;
+}
+
+/* It may be of any key on the way: it is the caller's own copy. */
+static emk_status read_trusted(auditor *u, emk_error *e)
+{
+    emk_status st = EMK_E_SIGNATURE;
+
+    if (!u->a->key)
+        return emk_checkpoint_read(u->a->trusted, &u->trusted, e);
+    for (size_t i = 0; i <= u->n_keys && st == EMK_E_SIGNATURE; i++)
+        st = emk_checkpoint_verify(u->c, i ? &u->keys[i - 1].next : u->a->key, u->a->trusted,
+                                   &u->trusted, e);
+    return st;
+}
+
 static emk_status check_signature(auditor *u, emk_error *e)
 {
     emk_audit_finding *f = &u->r->signature;
@@ -444,7 +553,7 @@ static emk_status check_signature(auditor *u, emk_error *e)
     emk_buf_init(&note, EMK_NOTE_MAX);
     st = read_small(u->a->dir, "checkpoint", EMK_NOTE_MAX, &note, &why);
     if (st == EMK_OK && u->a->key)
-        st = emk_checkpoint_verify(u->c, u->a->key, emk_buf_span(&note), &seen, &why);
+        st = emk_checkpoint_verify(u->c, key_now(u), emk_buf_span(&note), &seen, &why);
     emk_buf_done(&note);
     if (st == EMK_E_NOT_FOUND)
         find(f, EMK_AUDIT_INCOMPLETE, "there is no checkpoint", 0);
@@ -461,14 +570,15 @@ static emk_status load(auditor *u, emk_error *e)
 {
     uint8_t bytes[EMK_HEAD_FILE_LEN];
     emk_buf head;
-    emk_status st = check_signature(u, e);
+    emk_status st = follow_keys(u, e);
 
+    if (st == EMK_OK)
+        st = check_signature(u, e);
     /* A checkpoint that is none has been told by now; entries are then read from the log files. */
     if (st == EMK_OK && read_checkpoint(u->a->dir, &u->r->checkpoint, NULL) != EMK_OK)
         u->r->checkpoint = (emk_tree_head){0};
     if (st == EMK_OK && u->a->trusted.len)
-        st = u->a->key ? emk_checkpoint_verify(u->c, u->a->key, u->a->trusted, &u->trusted, e)
-                       : emk_checkpoint_read(u->a->trusted, &u->trusted, e);
+        st = read_trusted(u, e);
     if (st != EMK_OK)
         return st;
     emk_buf_init(&head, sizeof bytes);
@@ -483,6 +593,11 @@ static void conclude(auditor *u)
     emk_audit_report *r = u->r;
 
     find(&r->records, EMK_AUDIT_INTACT, NULL, 0);
+    r->n_handovers = u->n_keys;
+    for (size_t i = 0; i < u->n_keys; i++)
+        if (!u->keys[i].reached)
+            find(&r->signature, EMK_AUDIT_TAMPERED, "a handover ahead of the log",
+                 u->keys[i].head.size);
     if (r->n_entries < r->checkpoint.size)
         find(&r->completeness, EMK_AUDIT_INCOMPLETE, "entries under the checkpoint are missing",
              r->n_entries);

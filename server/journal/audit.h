@@ -27,12 +27,13 @@ typedef struct emk_audit_report {
     emk_audit_finding records;      /* each parses and has its number */
     emk_audit_finding macs;         /* the chain, from the keys given */
     emk_audit_finding tree;         /* entries, tiles and the checkpoint's root agree */
-    emk_audit_finding signature;    /* of the checkpoint */
+    emk_audit_finding signature;    /* of the checkpoint, and of handovers to its key */
     emk_audit_finding consistency;  /* with the checkpoint trusted before */
     emk_audit_finding completeness; /* nothing that was promised is missing */
     emk_tree_head checkpoint;       /* size 0: none */
     uint64_t n_entries;             /* seen, those behind the checkpoint included */
     uint64_t n_epochs, n_starts;
+    uint64_t n_handovers;    /* from the key that was given to the one that signs */
     uint64_t n_late, n_gaps; /* gaps: longer than twice the heartbeat without an entry */
     uint64_t first_ms, last_ms;
     bool closed; /* the last entry is a stop */
@@ -46,7 +47,8 @@ typedef struct emk_audit_key {
 
 typedef struct emk_audit {
     const char *dir;
-    const emk_note_key *key; /* NULL: the signature is not checked */
+    const emk_note_key *key; /* NULL: the signature is not checked.  Where this one handed the log
+                              * over to another, that one's counts [handover.h] */
     emk_span trusted;        /* an earlier checkpoint; empty: none */
     const emk_audit_key *chain_keys;
     size_t n_chain_keys;

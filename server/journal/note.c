@@ -11,6 +11,7 @@
 
 #define TYPE_ED25519 0x01u
 #define SIG_BYTES    (EMK_NOTE_KEY_ID_LEN + EMK_SIGN_LEN)
+#define SIG_CHARS    EMK_NOTE_BASE64_CHARS((size_t)SIG_BYTES)
 #define ROOT_CHARS   EMK_NOTE_BASE64_CHARS(EMK_TREE_HASH_LEN)
 
 static const char DASH[] = "\xE2\x80\x94 "; /* an em dash and a space */
@@ -112,28 +113,61 @@ emk_status emk_note_key_write(const emk_note_key *k, char out[EMK_NOTE_VKEY_MAX]
                                                : emk_fail(e, EMK_E_LIMIT, "note: a key's text", 0);
 }
 
-emk_status emk_checkpoint_sign(const emk_note_key *k, emk_journal_sign_fn sign, void *self,
-                               const emk_tree_head *head, emk_buf *out, emk_error *e)
+/* Appends a signature line over `text`, which may lie in *out. */
+static emk_status append_signature(const emk_note_signer *by, emk_span text, emk_buf *out,
+                                   emk_error *e)
 {
-    char text[EMK_JOURNAL_ORIGIN_MAX * 2 + 256], root[ROOT_CHARS + 1];
-    char sig_text[EMK_NOTE_BASE64_CHARS(SIG_BYTES) + 1];
+    char line[sizeof DASH + EMK_JOURNAL_ORIGIN_MAX + SIG_CHARS + 2], sig_text[SIG_CHARS + 1];
     uint8_t sig[SIG_BYTES];
-    emk_status st =
-        emk_note_base64_encode(emk_span_of(head->root.b, EMK_TREE_HASH_LEN), root, sizeof root, e);
-    size_t len;
+    emk_status st;
 
-    if (st != EMK_OK)
-        return st;
-    snprintf(text, sizeof text, "%s\n%llu\n%s\n", k->name, (unsigned long long)head->size, root);
-    len = strlen(text);
-    memcpy(sig, k->id, EMK_NOTE_KEY_ID_LEN);
-    st = sign(self, emk_span_of(text, len), sig + EMK_NOTE_KEY_ID_LEN, e);
+    memcpy(sig, by->key->id, EMK_NOTE_KEY_ID_LEN);
+    st = by->sign(by->self, text, sig + EMK_NOTE_KEY_ID_LEN, e);
     if (st == EMK_OK)
         st = emk_note_base64_encode(emk_span_of(sig, sizeof sig), sig_text, sizeof sig_text, e);
     if (st != EMK_OK)
         return st;
-    snprintf(text + len, sizeof text - len, "\n%s%s %s\n", DASH, k->name, sig_text);
-    return emk_buf_append(out, emk_span_str(text), e);
+    snprintf(line, sizeof line, "%s%s %s\n", DASH, by->key->name, sig_text);
+    return emk_buf_append(out, emk_span_str(line), e);
+}
+
+/* The text with `extra` (lines with their ends) behind its three lines, signed. */
+static emk_status sign_text(const emk_note_signer *by, const emk_tree_head *head, const char *extra,
+                            emk_buf *out, emk_error *e)
+{
+    char text[EMK_JOURNAL_ORIGIN_MAX + EMK_NOTE_VKEY_MAX + 128], root[ROOT_CHARS + 1];
+    emk_span whole;
+    emk_status st =
+        emk_note_base64_encode(emk_span_of(head->root.b, EMK_TREE_HASH_LEN), root, sizeof root, e);
+    int n;
+
+    if (st != EMK_OK)
+        return st;
+    n = snprintf(text, sizeof text, "%s\n%llu\n%s\n%s\n", by->key->name,
+                 (unsigned long long)head->size, root, extra);
+    if (n < 0 || (size_t)n >= sizeof text)
+        return emk_fail(e, EMK_E_LIMIT, "note: length of the text", sizeof text);
+    whole = emk_span_str(text); /* the empty line behind it is not signed */
+    st = emk_buf_append(out, whole, e);
+    return st == EMK_OK ? append_signature(by, emk_span_of(whole.p, whole.len - 1), out, e) : st;
+}
+
+emk_status emk_checkpoint_sign(const emk_note_key *k, emk_journal_sign_fn sign, void *self,
+                               const emk_tree_head *head, emk_buf *out, emk_error *e)
+{
+    return sign_text(&(emk_note_signer){k, sign, self}, head, "", out, e);
+}
+
+emk_status emk_handover_sign(const emk_note_signer *by, const emk_note_key *next,
+                             const emk_tree_head *head, emk_buf *out, emk_error *e)
+{
+    char line[EMK_NOTE_VKEY_MAX + 1];
+    emk_status st = emk_note_key_write(next, line, e);
+
+    if (st != EMK_OK)
+        return st;
+    memcpy(line + strlen(line), "\n", 2);
+    return sign_text(by, head, line, out, e);
 }
 
 /* ---- reading ---- */
@@ -292,4 +326,50 @@ emk_status emk_checkpoint_verify(const emk_crypto *c, const emk_note_key *k, emk
     if (st == EMK_OK)
         *out = head;
     return st;
+}
+
+emk_status emk_checkpoint_cosign(const emk_note_key *k, emk_journal_sign_fn sign, void *self,
+                                 emk_buf *note, emk_error *e)
+{
+    emk_span text, sigs;
+    emk_status st = split_note(emk_buf_span(note), &text, &sigs, e);
+
+    return st == EMK_OK ? append_signature(&(emk_note_signer){k, sign, self}, text, note, e) : st;
+}
+
+/* What is behind the three lines: one verifier key of the same log. */
+static emk_status read_next_key(const emk_crypto *c, const emk_note_key *k, emk_span note,
+                                emk_note_key *next, emk_error *e)
+{
+    emk_span text, sigs, line = {0};
+    emk_status st = split_note(note, &text, &sigs, e);
+
+    for (unsigned i = 0; st == EMK_OK && i < 4; i++)
+        if (!next_line(&text, &line))
+            st = emk_fail(e, EMK_E_FORMAT, "handover: cut short", i);
+    if (st == EMK_OK && text.len > 0)
+        st = emk_fail(e, EMK_E_FORMAT, "handover: more than one key", 0);
+    if (st == EMK_OK)
+        st = emk_note_key_read(c, line, next, e);
+    if (st == EMK_OK && strcmp(next->name, k->name) != 0)
+        st = emk_fail(e, EMK_E_FORMAT, "handover: to the key of another log", 0);
+    return st;
+}
+
+emk_status emk_handover_verify(const emk_crypto *c, const emk_note_key *k, emk_span note,
+                               emk_tree_head *head, emk_note_key *next, emk_error *e)
+{
+    emk_note_key to;
+    emk_tree_head seen;
+    emk_status st = read_next_key(c, k, note, &to, e);
+
+    if (st == EMK_OK)
+        st = emk_checkpoint_verify(c, &to, note, &seen, e);
+    if (st == EMK_OK)
+        st = emk_checkpoint_verify(c, k, note, &seen, e);
+    if (st != EMK_OK)
+        return st;
+    *head = seen;
+    *next = to;
+    return EMK_OK;
 }

@@ -39,11 +39,32 @@ emk_status emk_checkpoint_sign(const emk_note_key *k, emk_journal_sign_fn sign, 
                                const emk_tree_head *head, emk_buf *out,
                                emk_error *e) EMK_MUST_CHECK;
 
+/* Appends one more signature to a checkpoint in *note, of another key of the same log. */
+emk_status emk_checkpoint_cosign(const emk_note_key *k, emk_journal_sign_fn sign, void *self,
+                                 emk_buf *note, emk_error *e) EMK_MUST_CHECK;
+
 /* Fills *out from a checkpoint, without looking at signatures.  EMK_E_FORMAT, EMK_E_LIMIT. */
 emk_status emk_checkpoint_read(emk_span note, emk_tree_head *out, emk_error *e) EMK_MUST_CHECK;
 
 /* The same when it is of the log k->name and k signed it.  EMK_E_SIGNATURE otherwise. */
 emk_status emk_checkpoint_verify(const emk_crypto *c, const emk_note_key *k, emk_span note,
                                  emk_tree_head *out, emk_error *e) EMK_MUST_CHECK;
+
+/* A key, and who signs with it. */
+typedef struct emk_note_signer {
+    const emk_note_key *key;
+    emk_journal_sign_fn sign;
+    void *self;
+} emk_note_signer;
+
+/* A handover: a checkpoint with one line more, the verifier key of who signs from then on.
+ * Appends it to *out, signed by `by`; the new key cosigns, to show that it is there. */
+emk_status emk_handover_sign(const emk_note_signer *by, const emk_note_key *next,
+                             const emk_tree_head *head, emk_buf *out, emk_error *e) EMK_MUST_CHECK;
+/* Fills *head and *next when k and the key that it names have signed it.  EMK_E_SIGNATURE;
+ * EMK_E_FORMAT for what is none. */
+emk_status emk_handover_verify(const emk_crypto *c, const emk_note_key *k, emk_span note,
+                               emk_tree_head *head, emk_note_key *next,
+                               emk_error *e) EMK_MUST_CHECK;
 
 #endif

@@ -3,8 +3,10 @@
 
 #include "core/base/os_file.h"
 #include "core/base/os_thread.h"
+#include "core/base/os_time.h"
 #include "core/proto/device_certificate.h"
 #include "core/proto/ticket.h"
+#include "server/daemon/keyholder_permit.h"
 #include "server/daemon/keys.h"
 #include "server/daemon/os_process.h"
 #include "tests/support/test.h"
@@ -109,6 +111,7 @@ static void sealing_certificate_is_the_issuers(void **state)
     emk_verify_key *issuer;
     emk_error e = {0};
     emk_keyholder_keys keys;
+    emk_permit permit = {.action = EMK_KEY_ROTATE_SEALING};
     uint8_t old[32];
 
     assert_ok(emk_cose_verify_key(w->crypto,
@@ -121,6 +124,8 @@ static void sealing_certificate_is_the_issuers(void **state)
               &e);
     assert_memory_equal(cert.public_key, w->hello.sealing_public, 32);
     memcpy(old, w->hello.sealing_public, 32);
+    permit.until_s = emk_os_now_s() + 60;
+    assert_ok(emk_permit_write(w->dir, &permit, &e), &e);
     assert_ok(emk_keyholder_rotate(w->client, EMK_SIGNING_SEALING, &keys, &e), &e);
     assert_memory_not_equal(old, keys.sealing_public, 32);
     assert_ok(emk_sealing_certificate_verify(w->crypto,

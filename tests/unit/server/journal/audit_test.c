@@ -1,12 +1,16 @@
 /* What an auditor says about a log that somebody changed: one defect each. */
 #include "core/base/bytes.h"
+#include "core/base/fault.h"
 #include "core/base/os_file.h"
 #include "core/base/os_folder.h"
+#include "server/journal/handover.h"
 #include "server/journal/internal.h"
 #include "tests/support/test.h"
 #include "tests/unit/server/journal/scene.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define ENTRIES 700u
 
@@ -353,6 +357,347 @@ static void finds_a_fork_by_the_checkpoint_trusted_before(void **state)
     scene_close(&s);
 }
 
+/* ---- handovers ---- */
+
+static emk_sign_key *new_key(const scene *s, uint8_t seed)
+{
+    uint8_t priv[EMK_SIGN_PRIVATE_LEN];
+    emk_sign_key *key;
+    emk_error e = {0};
+
+    memset(priv, seed, sizeof priv);
+    assert_ok(emk_sign_key_new(s->c, EMK_SIGN_ED25519, emk_span_of(priv, sizeof priv), &key, &e),
+              &e);
+    return key;
+}
+
+static emk_note_key note_key_of(const scene *s, const emk_sign_key *key)
+{
+    emk_note_key k;
+    emk_error e = {0};
+
+    assert_ok(emk_note_key_init(s->c, SCENE_ORIGIN, emk_sign_key_public(key).p, &k, &e), &e);
+    return k;
+}
+
+/* From now on the scene's journal is signed by `to`; the scene has it. */
+static void hand_to(scene *s, emk_sign_key *to)
+{
+    emk_handover h = {.dir = s->log, .origin = SCENE_ORIGIN, .from = s->key, .to = to};
+    emk_error e = {0};
+
+    assert_ok(emk_handover_make(s->c, &h, &e), &e);
+    emk_sign_key_free(s->key);
+    s->key = to;
+    memcpy(s->options.public_key, emk_sign_key_public(to).p, 32);
+}
+
+static emk_audit_report audit_by(scene *s, const emk_note_key *key, emk_span trusted)
+{
+    emk_audit a = {.dir = s->log, .key = key, .trusted = trusted};
+    emk_audit_report r = {0};
+    emk_error e = {0};
+
+    assert_ok(emk_audit_verify(s->c, &a, &r, &e), &e);
+    return r;
+}
+
+static void more(scene *s)
+{
+    scene_start(s);
+    scene_append(s, 300);
+    scene_stop(s);
+}
+
+/* The name of the handover with that number. */
+static void handover_name(const scene *s, size_t i, char out[64])
+{
+    emk_handover_list list;
+    emk_error e = {0};
+
+    assert_ok(emk_handover_list_read(s->log, &list, &e), &e);
+    assert_true(i < list.n);
+    snprintf(out, 64, "handover-%016llx", (unsigned long long)list.size[i]);
+}
+
+static void follows_the_log_from_key_to_key(void **state)
+{
+    emk_note_key first, second, third;
+    emk_audit_report r;
+    emk_buf trusted;
+    scene s;
+
+    (void)state;
+    begin(&s);
+    first = s.note_key;
+    read_whole(&s, "checkpoint", &trusted);
+    hand_to(&s, new_key(&s, 21));
+    second = note_key_of(&s, s.key);
+    r = audit_by(&s, &first, emk_buf_span(&trusted)); /* before the new one signed anything more */
+    assert_int_equal(emk_audit_sum(&r), EMK_AUDIT_INTACT);
+    more(&s);
+    hand_to(&s, new_key(&s, 22));
+    third = note_key_of(&s, s.key);
+    more(&s);
+    r = audit_by(&s, &first, emk_buf_span(&trusted));
+    assert_int_equal(emk_audit_sum(&r), EMK_AUDIT_INTACT);
+    assert_int_equal(r.consistency.verdict, EMK_AUDIT_INTACT);
+    assert_int_equal(r.n_handovers, 2);
+    r = audit_by(&s, &second, emk_span_of(NULL, 0));
+    assert_int_equal(emk_audit_sum(&r), EMK_AUDIT_INTACT);
+    r = audit_by(&s, &third, emk_span_of(NULL, 0));
+    assert_int_equal(emk_audit_sum(&r), EMK_AUDIT_INTACT);
+    emk_buf_done(&trusted);
+    read_whole(&s, "checkpoint", &trusted); /* by the third, for who knows the first only */
+    r = audit_by(&s, &first, emk_buf_span(&trusted));
+    assert_int_equal(r.consistency.verdict, EMK_AUDIT_INTACT);
+    emk_buf_done(&trusted);
+    scene_close(&s);
+}
+
+static void a_handover_may_be_done_again(void **state)
+{
+    emk_sign_key *to;
+    emk_note_key first;
+    emk_audit_report r;
+    scene s;
+
+    (void)state;
+    begin(&s);
+    first = s.note_key;
+    to = new_key(&s, 21);
+    {
+        emk_handover h = {.dir = s.log, .origin = SCENE_ORIGIN, .from = s.key, .to = to};
+        emk_error e = {0};
+
+        assert_ok(emk_handover_make(s.c, &h, &e), &e); /* ... and killed behind it */
+        h.to = s.key;
+        assert_status(emk_handover_make(s.c, &h, &e), EMK_E_USED, &e);
+    }
+    hand_to(&s, to);
+    more(&s);
+    r = audit_by(&s, &first, emk_span_of(NULL, 0));
+    assert_int_equal(emk_audit_sum(&r), EMK_AUDIT_INTACT);
+    assert_int_equal(r.n_handovers, 2);
+    scene_close(&s);
+}
+
+/* At each system call of it in turn, until one is not reached: the old key has the log still, and
+ * the same again ends well. */
+static void a_handover_that_was_killed_is_done_again(void **state)
+{
+#ifndef EMK_FAULTS
+    (void)state;
+    skip();
+#else
+    bool killed = true;
+
+    (void)state;
+    for (uint64_t at = 1; killed; at++) {
+        emk_note_key first;
+        emk_audit_report r;
+        int how = 0;
+        pid_t child;
+        scene s;
+
+        scene_open(&s);
+        scene_start(&s);
+        scene_append(&s, 3);
+        scene_stop(&s);
+        first = s.note_key;
+        child = fork();
+        if (child == 0) {
+            emk_sign_key *to = new_key(&s, 21);
+            emk_handover h = {.dir = s.log, .origin = SCENE_ORIGIN, .from = s.key, .to = to};
+
+            emk_fault_kill_at(EMK_FAULT_IO, at);
+            _exit(emk_handover_make(s.c, &h, NULL) == EMK_OK ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &how, 0), child);
+        killed = WIFSIGNALED(how);
+        assert_true(killed || WEXITSTATUS(how) == 0);
+        hand_to(&s, new_key(&s, 21));
+        scene_start(&s);
+        scene_append(&s, 3);
+        scene_stop(&s);
+        r = audit_by(&s, &first, emk_span_of(NULL, 0));
+        assert_int_equal(emk_audit_sum(&r), EMK_AUDIT_INTACT);
+        assert_true(r.n_handovers > 0);
+        scene_close(&s);
+    }
+#endif
+}
+
+static void rejects_a_key_that_nobody_handed_over_to(void **state)
+{
+    char name[64];
+    emk_note_key first;
+    emk_audit_report r;
+    emk_buf note;
+    scene s;
+
+    (void)state;
+    begin(&s);
+    first = s.note_key;
+    hand_to(&s, new_key(&s, 21));
+    more(&s);
+    handover_name(&s, 0, name);
+    read_whole(&s, name, &note);
+    for (size_t i = 0; i < note.len; i += 7) { /* one byte anywhere in it */
+        flip(&s, name, i);
+        r = audit_by(&s, &first, emk_span_of(NULL, 0));
+        assert_int_equal(r.signature.verdict, EMK_AUDIT_TAMPERED);
+        write_whole(&s, name, emk_buf_span(&note));
+    }
+    r = audit_by(&s, &first, emk_span_of(NULL, 0));
+    assert_int_equal(r.signature.verdict, EMK_AUDIT_INTACT);
+    write_whole(&s, name, emk_span_of(NULL, 0));
+    r = audit_by(&s, &first, emk_span_of(NULL, 0));
+    assert_int_equal(r.signature.verdict, EMK_AUDIT_TAMPERED);
+    emk_buf_done(&note);
+    scene_close(&s);
+}
+
+static emk_status sign_as(void *self, emk_span msg, uint8_t sig[64], emk_error *e)
+{
+    return emk_sign_make(self, msg, sig, e);
+}
+
+/* Writes a handover of the tree `head` from one key to another, whatever the log says. */
+static void forge(scene *s, emk_sign_key *from, emk_sign_key *to, const emk_tree_head *head)
+{
+    emk_note_key k = note_key_of(s, from), next = note_key_of(s, to);
+    char name[64];
+    emk_buf note;
+    emk_error e = {0};
+
+    emk_buf_init(&note, EMK_NOTE_MAX);
+    assert_ok(emk_handover_sign(&(emk_note_signer){&k, sign_as, from}, &next, head, &note, &e), &e);
+    assert_ok(emk_checkpoint_cosign(&next, sign_as, to, &note, &e), &e);
+    snprintf(name, sizeof name, "handover-%016llx", (unsigned long long)head->size);
+    write_whole(s, name, emk_buf_span(&note));
+    emk_buf_done(&note);
+}
+
+static void rejects_a_handover_that_the_log_does_not_name(void **state)
+{
+    emk_sign_key *to;
+    emk_note_key first;
+    emk_audit_report r;
+    emk_tree_head head;
+    emk_buf note;
+    emk_error e = {0};
+    scene s;
+
+    (void)state;
+    begin(&s);
+    first = s.note_key;
+    to = new_key(&s, 21);
+    read_whole(&s, "checkpoint", &note);
+    assert_ok(emk_checkpoint_read(emk_buf_span(&note), &head, &e), &e);
+    forge(&s, s.key, to, &head);
+    emk_note_key next = note_key_of(&s, to);
+    assert_ok(emk_checkpoint_cosign(&next, sign_as, to, &note, &e), &e);
+    write_whole(&s, "checkpoint", emk_buf_span(&note));
+    r = audit_by(&s, &first, emk_span_of(NULL, 0));
+    assert_int_equal(r.signature.verdict, EMK_AUDIT_TAMPERED);
+    assert_string_equal(r.signature.what, "a handover to a key that the log does not name");
+    emk_buf_done(&note);
+    emk_sign_key_free(to);
+    scene_close(&s);
+}
+
+static void rejects_a_handover_ahead_of_the_log(void **state)
+{
+    emk_sign_key *next;
+    emk_note_key key, first;
+    emk_audit_report r;
+    emk_tree_head head;
+    emk_buf note;
+    emk_error e = {0};
+    scene s;
+
+    (void)state;
+    begin(&s);
+    first = s.note_key;
+    hand_to(&s, new_key(&s, 21));
+    next = new_key(&s, 22);
+    key = note_key_of(&s, next);
+    read_whole(&s, "checkpoint", &note);
+    assert_ok(emk_checkpoint_read(emk_buf_span(&note), &head, &e), &e);
+    head.size++;
+    forge(&s, s.key, next, &head);
+    assert_ok(emk_checkpoint_cosign(&key, sign_as, next, &note, &e), &e);
+    write_whole(&s, "checkpoint", emk_buf_span(&note));
+    r = audit_by(&s, &first, emk_span_of(NULL, 0));
+    assert_int_equal(r.signature.verdict, EMK_AUDIT_TAMPERED);
+    assert_string_equal(r.signature.what, "a handover ahead of the log");
+    emk_buf_done(&note);
+    emk_sign_key_free(next);
+    scene_close(&s);
+}
+
+static void rejects_a_handover_of_another_log(void **state)
+{
+    emk_sign_key *old;
+    emk_note_key first;
+    emk_audit_report r;
+    emk_handover_list list;
+    emk_tree_head head = {0};
+    emk_error e = {0};
+    scene s;
+
+    (void)state;
+    begin(&s);
+    first = s.note_key;
+    old = new_key(&s, 23);
+    hand_to(&s, old); /* frees the first */
+    first = note_key_of(&s, old);
+    old = new_key(&s, 23);
+    hand_to(&s, new_key(&s, 24));
+    assert_ok(emk_handover_list_read(s.log, &list, &e), &e);
+    head.size = list.size[1];
+    head.root.b[0] = 1;
+    forge(&s, old, s.key, &head);
+    r = audit_by(&s, &first, emk_span_of(NULL, 0));
+    assert_int_equal(r.signature.verdict, EMK_AUDIT_TAMPERED);
+    assert_string_equal(r.signature.what, "a handover that is of another log");
+    emk_sign_key_free(old);
+    scene_close(&s);
+}
+
+/* Who still has the old key cannot go on with it. */
+static void rejects_the_old_key_behind_a_handover(void **state)
+{
+    emk_sign_key *again;
+    emk_note_key first;
+    emk_audit_report r;
+    emk_tree_head head;
+    emk_buf note, forged;
+    emk_error e = {0};
+    scene s;
+
+    (void)state;
+    begin(&s);
+    first = s.note_key;
+    hand_to(&s, new_key(&s, 21));
+    first = note_key_of(&s, s.key);
+    again = new_key(&s, 21);
+    hand_to(&s, new_key(&s, 22));
+    more(&s);
+    read_whole(&s, "checkpoint", &note);
+    assert_ok(emk_checkpoint_read(emk_buf_span(&note), &head, &e), &e);
+    emk_buf_init(&forged, EMK_NOTE_MAX);
+    assert_ok(emk_checkpoint_sign(&first, sign_as, again, &head, &forged, &e), &e);
+    write_whole(&s, "checkpoint", emk_buf_span(&forged));
+    r = audit_by(&s, &first, emk_span_of(NULL, 0));
+    assert_int_equal(r.signature.verdict, EMK_AUDIT_TAMPERED);
+    emk_buf_done(&forged);
+    emk_buf_done(&note);
+    emk_sign_key_free(again);
+    scene_close(&s);
+}
+
 static void finds_a_log_shorter_than_the_one_trusted(void **state)
 {
     emk_audit_report r;
@@ -480,6 +825,12 @@ int main(void)
         emk_rule(a_lost_chain_key_begins_a_new_epoch_that_shows),
         emk_rule(finds_the_past_written_anew_with_a_newer_key),
         emk_rule(finds_a_fork_by_the_checkpoint_trusted_before),
+        emk_rule(follows_the_log_from_key_to_key), emk_rule(a_handover_may_be_done_again),
+        emk_rule(a_handover_that_was_killed_is_done_again),
+        emk_rule(rejects_a_key_that_nobody_handed_over_to),
+        emk_rule(rejects_a_handover_that_the_log_does_not_name),
+        emk_rule(rejects_a_handover_ahead_of_the_log), emk_rule(rejects_a_handover_of_another_log),
+        emk_rule(rejects_the_old_key_behind_a_handover),
         emk_rule(finds_a_log_shorter_than_the_one_trusted), emk_rule(says_what_it_did_not_check),
         emk_rule(rejects_a_checkpoint_of_another_key),
         emk_rule(proves_entries_and_growth_from_files),
