@@ -150,7 +150,8 @@ static void limits_make(gate_world *w)
     };
     static const emk_concurrency_rule places[] = {{"generate", EMK_LIMIT_BY_USER, 16, 60, false}};
     static const emk_counters_memory options = {.limits = 4096};
-    emk_limits_config config = {&w->counters, rules, sizeof rules / sizeof rules[0], places, 1};
+    emk_limits_config config = {&w->counters, rules, sizeof rules / sizeof rules[0],
+                                places,       1,     {0}};
     emk_firewall_set *set = NULL;
     emk_error e = {0};
 

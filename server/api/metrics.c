@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define COLLECTORS 16u
+#define WRITERS    4u
 #define LINE_MAX   1024u
 
 /* A histogram has for each series its buckets, then the sum, then the count. */
@@ -22,11 +23,18 @@ typedef struct collector {
     void *self;
 } collector;
 
+typedef struct writer {
+    emk_status (*fn)(void *self, emk_buf *out, emk_error *e);
+    void *self;
+} writer;
+
 struct emk_metrics {
     emk_metric *families[EMK_METRICS_FAMILIES_MAX];
     size_t n;
     collector collectors[COLLECTORS];
     size_t n_collectors;
+    writer writers[WRITERS];
+    size_t n_writers;
 };
 
 emk_status emk_metrics_new(emk_metrics **out, emk_error *e)
@@ -138,6 +146,16 @@ emk_status emk_metrics_on_collect(emk_metrics *m, void (*fn)(void *self), void *
     if (m->n_collectors == COLLECTORS)
         return emk_fail(e, EMK_E_LIMIT, "metrics: too many collectors", COLLECTORS);
     m->collectors[m->n_collectors++] = (collector){fn, self};
+    return EMK_OK;
+}
+
+emk_status emk_metrics_on_write(emk_metrics *m,
+                                emk_status (*fn)(void *self, emk_buf *out, emk_error *e),
+                                void *self, emk_error *e)
+{
+    if (m->n_writers == WRITERS)
+        return emk_fail(e, EMK_E_LIMIT, "metrics: too many writers", WRITERS);
+    m->writers[m->n_writers++] = (writer){fn, self};
     return EMK_OK;
 }
 
@@ -260,5 +278,7 @@ emk_status emk_metrics_write(emk_metrics *m, emk_buf *out, emk_error *e)
         m->collectors[i].fn(m->collectors[i].self);
     for (size_t i = 0; st == EMK_OK && i < m->n; i++)
         st = write_family(m->families[i], out, e);
+    for (size_t i = 0; st == EMK_OK && i < m->n_writers; i++)
+        st = m->writers[i].fn(m->writers[i].self, out, e);
     return st;
 }

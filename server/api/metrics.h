@@ -64,6 +64,12 @@ uint64_t emk_metric_get(const emk_metric *f, size_t i, size_t j);
 emk_status emk_metrics_on_collect(emk_metrics *m, void (*fn)(void *self), void *self,
                                   emk_error *e) EMK_MUST_CHECK;
 
+/* Appends lines of its own to each text, for labels that are known only then (rules of a set);
+ * whoever does that bounds them.  Keeps self.  EMK_E_LIMIT. */
+emk_status emk_metrics_on_write(emk_metrics *m,
+                                emk_status (*fn)(void *self, emk_buf *out, emk_error *e),
+                                void *self, emk_error *e) EMK_MUST_CHECK;
+
 /* Appends the text.  EMK_E_LIMIT, EMK_E_NO_MEMORY. */
 emk_status emk_metrics_write(emk_metrics *m, emk_buf *out, emk_error *e) EMK_MUST_CHECK;
 

@@ -50,14 +50,19 @@ static emk_principal_kind bearer_kind(emk_span bearer)
     return EMK_PRINCIPAL_USER;
 }
 
+static bool is_signed(const emk_gate_request *rq)
+{
+    return emk_request_count(rq, "signature", NULL) > 0 ||
+           emk_request_count(rq, "signature-input", NULL) > 0;
+}
+
 static emk_gate_reason credentials_find(const emk_gate_pass *p, credentials *out)
 {
     emk_span value = {0};
     size_t n = emk_request_count(p->rq, "authorization", &value);
-    bool is_signed = emk_request_count(p->rq, "signature", NULL) > 0 ||
-                     emk_request_count(p->rq, "signature-input", NULL) > 0;
+    bool by_device = is_signed(p->rq);
 
-    out->kind = is_signed ? EMK_PRINCIPAL_DEVICE : EMK_PRINCIPAL_ANYONE;
+    out->kind = by_device ? EMK_PRINCIPAL_DEVICE : EMK_PRINCIPAL_ANYONE;
     if (p->rq->tls_client_bad)
         return EMK_GATE_CERTIFICATE_BAD;
     if (n > 1)
@@ -66,11 +71,11 @@ static emk_gate_reason credentials_find(const emk_gate_pass *p, credentials *out
         if (!bearer_read(value, &out->bearer))
             return EMK_GATE_BAD_CREDENTIALS;
         out->kind = bearer_kind(out->bearer);
-        if (is_signed && out->kind != EMK_PRINCIPAL_USER)
+        if (by_device && out->kind != EMK_PRINCIPAL_USER)
             return EMK_GATE_MIXED_CREDENTIALS;
-        if (is_signed)
+        if (by_device)
             out->kind = EMK_PRINCIPAL_DEVICE_USER;
-    } else if (!is_signed && p->rq->tls_client_der.len > 0 &&
+    } else if (!by_device && p->rq->tls_client_der.len > 0 &&
                (p->rule->admits & EMK_PRINCIPAL_SERVICE) != 0) {
         out->kind = EMK_PRINCIPAL_SERVICE;
     }
@@ -281,6 +286,7 @@ static emk_gate_reason service_admit(const emk_gate_pass *p, const emk_gate_serv
     if (service->revoked || (service->not_after != 0 && service->not_after <= p->rq->now_s))
         return EMK_GATE_SERVICE_BAD;
     (void)snprintf(who->name, sizeof who->name, "%s", service->name);
+    (void)snprintf(who->tenant, sizeof who->tenant, "%s", service->tenant);
     who->scopes = service->scopes;
     return EMK_GATE_PASSED;
 }
@@ -379,13 +385,40 @@ static emk_gate_reason by_kind(const emk_gate_pass *p, const credentials *c)
     return EMK_GATE_INTERNAL;
 }
 
+bool emk_gate_is_signed(const emk_gate_pass *p)
+{
+    return is_signed(p->rq);
+}
+
+bool emk_gate_asks_nobody(const emk_gate_pass *p)
+{
+    return p->rule->admits == EMK_PRINCIPAL_ANYONE &&
+           !(p->rule->device_may_sign && is_signed(p->rq));
+}
+
+/* The device that signs where anyone may come. */
+static emk_gate_reason signer_authenticate(const emk_gate_pass *p)
+{
+    const credentials c = {.kind = EMK_PRINCIPAL_DEVICE};
+    emk_gate_reason reason = device_authenticate(p, &c);
+
+    if (reason != EMK_GATE_PASSED)
+        p->d->who = (emk_principal){.kind = EMK_PRINCIPAL_ANYONE};
+    else
+        p->d->who.kind = EMK_PRINCIPAL_DEVICE;
+    p->d->has_body_digest = p->d->has_body_digest && reason == EMK_GATE_PASSED;
+    return reason;
+}
+
 emk_gate_reason emk_gate_authenticate(const emk_gate_pass *p)
 {
     credentials c = {0};
     emk_gate_reason reason;
 
-    if (p->rule->admits == EMK_PRINCIPAL_ANYONE)
+    if (emk_gate_asks_nobody(p))
         return EMK_GATE_PASSED; /* credentials that nobody asked for are not looked at */
+    if (p->rule->admits == EMK_PRINCIPAL_ANYONE)
+        return signer_authenticate(p);
     reason = credentials_find(p, &c);
     if (reason != EMK_GATE_PASSED)
         return reason;

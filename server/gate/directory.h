@@ -22,7 +22,8 @@ typedef struct emk_gate_device {
 
 typedef struct emk_gate_service {
     char name[EMK_PRINCIPAL_NAME_MAX + 1];
-    uint8_t secret_hash[32]; /* emk_service_key_hash */
+    char tenant[EMK_PRINCIPAL_NAME_MAX + 1]; /* whose service it is; "": the default */
+    uint8_t secret_hash[32];                 /* emk_service_key_hash */
     uint64_t scopes;
     uint64_t not_after; /* 0: no end */
     bool revoked;

@@ -206,10 +206,10 @@ static emk_gate_reason before(way *w)
         d->wall = emk_firewall_find(c->firewall, &d->client, w->pass.rq->now_s);
     if (d->wall.action == EMK_FIREWALL_DENY)
         return EMK_GATE_WALL_DENY;
-    if (emk_limits_sheds(c->limits, w->pass.rule->klass))
+    if (!w->pass.rq->admitted && emk_limits_sheds(c->limits, w->pass.rule->klass))
         return EMK_GATE_SHED;
     w->ask.limit_class = d->wall.limit_class;
-    if (w->pass.rule->admits == EMK_PRINCIPAL_ANYONE || d->wall.action == EMK_FIREWALL_ALLOW)
+    if (emk_gate_asks_nobody(&w->pass) || d->wall.action == EMK_FIREWALL_ALLOW)
         return EMK_GATE_PASSED;
     st = emk_limits_look(c->limits, &w->ask, &answer, &e);
     if (st != EMK_OK)
@@ -264,6 +264,9 @@ static emk_gate_reason room(way *w)
                                              : emk_gate_because(d, EMK_GATE_COUNTERS_FAILED, &e);
     limit_headers(w, &answer);
     d->soft = answer.soft;
+    d->tightest = answer.name;
+    if (d->soft && !answer.limited)
+        emk_gate_header_add(d, "Earmark-Limit-Near", answer.name);
     d->shadow_hits = answer.shadow_hits;
     w->retry_ns = answer.retry_ns;
     d->limit = answer.limited ? answer.name : NULL;
@@ -279,6 +282,25 @@ static emk_gate_reason room(way *w)
                : emk_gate_because(d, EMK_GATE_COUNTERS_FAILED, &e);
 }
 
+/* Whether room() would find some now. */
+static emk_gate_reason look_for_room(way *w)
+{
+    emk_gate_decision *d = w->pass.d;
+    emk_limits_answer answer = {0};
+    emk_error e = {0};
+    emk_status st = emk_limits_peek(w->pass.config->limits, &w->ask, &answer, &e);
+
+    if (st != EMK_OK)
+        return w->pass.rule->keeps_in_outage ? EMK_GATE_PASSED
+                                             : emk_gate_because(d, EMK_GATE_COUNTERS_FAILED, &e);
+    if (!answer.limited)
+        return EMK_GATE_PASSED;
+    limit_headers(w, &answer);
+    d->tightest = d->limit = answer.name;
+    w->retry_ns = answer.retry_ns;
+    return EMK_GATE_LIMITED;
+}
+
 /* Refused credentials that an honest client does not send. */
 static bool is_failure(emk_gate_reason reason)
 {
@@ -289,19 +311,40 @@ static bool is_failure(emk_gate_reason reason)
            reason == EMK_GATE_SESSION_BAD || reason == EMK_GATE_DIGEST_BAD;
 }
 
+static emk_gate_reason recognise(way *w)
+{
+    emk_gate_reason reason = emk_gate_authenticate(&w->pass);
+
+    if (is_failure(reason))
+        emk_limits_failed(w->pass.config->limits, &w->ask);
+    return reason == EMK_GATE_PASSED ? authorise(w) : reason;
+}
+
 static emk_gate_reason walk(way *w)
 {
     emk_gate_reason reason = before(w);
 
-    if (reason != EMK_GATE_PASSED)
-        return reason;
-    reason = emk_gate_authenticate(&w->pass);
-    if (is_failure(reason))
-        emk_limits_failed(w->pass.config->limits, &w->ask);
     if (reason == EMK_GATE_PASSED)
-        reason = authorise(w);
+        reason = recognise(w);
     return reason == EMK_GATE_PASSED ? room(w) : reason;
 }
+
+/* What was found out is forgotten: until the body is here nothing is granted to anybody. */
+static emk_gate_reason walk_early(way *w)
+{
+    emk_gate_reason reason = before(w);
+
+    if (reason != EMK_GATE_PASSED || emk_gate_is_signed(&w->pass))
+        return reason;
+    reason = recognise(w);
+    if (reason == EMK_GATE_PASSED)
+        reason = look_for_room(w);
+    if (reason == EMK_GATE_PASSED)
+        w->pass.d->who = (emk_principal){.kind = EMK_PRINCIPAL_ANYONE};
+    return reason;
+}
+
+typedef emk_gate_reason (*walk_fn)(way *w);
 
 static bool id_make(const emk_crypto *c, emk_gate_decision *d, uint8_t *jitter)
 {
@@ -330,8 +373,8 @@ static way way_make(const emk_gate *g, const emk_gate_request *rq, const emk_gat
     return w;
 }
 
-void emk_gate_check(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule *rule,
-                    emk_gate_decision *out)
+static void decide(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule *rule, walk_fn on,
+                   emk_gate_decision *out)
 {
     emk_gate_reason reason = EMK_GATE_INTERNAL;
     uint8_t jitter = 0;
@@ -343,14 +386,27 @@ void emk_gate_check(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule
     out->client = emk_client_address(g->config.proxies, rq);
     w = way_make(g, rq, rule, out);
     if (id_make(g->config.crypto, out, &jitter))
-        reason = walk(&w);
+        reason = on(&w);
     if (reason == EMK_GATE_PASSED) {
         out->pass = true;
         out->status = 200;
     } else {
         refuse(out, reason, w.retry_ns, jitter);
     }
-    atomic_fetch_add_explicit(&g->counts[reason], 1, memory_order_relaxed);
+    if (on == walk || reason != EMK_GATE_PASSED) /* who is admitted is decided upon once more */
+        atomic_fetch_add_explicit(&g->counts[reason], 1, memory_order_relaxed);
+}
+
+void emk_gate_admit(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule *rule,
+                    emk_gate_decision *out)
+{
+    decide(g, rq, rule, walk_early, out);
+}
+
+void emk_gate_check(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule *rule,
+                    emk_gate_decision *out)
+{
+    decide(g, rq, rule, walk, out);
 }
 
 void emk_gate_done(emk_gate *g, emk_gate_decision *d)

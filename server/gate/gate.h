@@ -38,6 +38,8 @@ typedef struct emk_gate_rule {
     bool checks_binding;       /* enrolment: a token bound to a key is taken without its proof, and
                                 * the handler holds who.jkt against the key being enrolled */
     bool takes_expired_device; /* attestation: a device whose certificate is over may come here */
+    bool device_may_sign; /* of a route for anyone: who signs as a device is found out, and refused
+                           * where that fails; other credentials are not looked at */
     bool takes_revoked_device; /* leases: a revoked device is refused in a signed message, by the
                                 * handler, which must look */
 } emk_gate_rule;
@@ -78,6 +80,7 @@ typedef struct emk_gate_decision {
     emk_gate_reason reason;     /* for the operator's log; never sent */
     const char *detail;      /* static, for the log: the refusing module's own words; never NULL */
     const char *limit;       /* name of the limit that refused; NULL: none did */
+    const char *tightest;    /* of those that applied; NULL: none did */
     bool soft;               /* it passed with less than a fifth left of some limit */
     uint32_t shadow_hits;    /* limits in shadow that would have refused */
     uint32_t retry_after_s;  /* 0: no such field */
@@ -102,6 +105,13 @@ emk_status emk_gate_new(const emk_gate_config *config, emk_gate **out, emk_error
 /* NULL is fine. */
 void emk_gate_free(emk_gate *g);
 
+/* Before the body is here: what its head alone decides.  Fills *out; when it passes, the body may
+ * come, and emk_gate_check decides.  Takes and grants nothing: no limit is used up, no place at
+ * work is taken, no replay window moves; a refusal counts as one.  Of who signs as a device, whose
+ * signature holds for the body too, nothing is looked at but address, firewall, overload and
+ * failures.  Cannot fail, as emk_gate_check. */
+void emk_gate_admit(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule *rule,
+                    emk_gate_decision *out);
 /* Fills *out.  Cannot fail: what could not be found out is a refusal with 503.  Each decision,
  * pass or not, is ended by exactly one emk_gate_done. */
 void emk_gate_check(emk_gate *g, const emk_gate_request *rq, const emk_gate_rule *rule,

@@ -19,6 +19,10 @@ typedef struct emk_gate_pass {
 /* Finds out who it is and fills d->who, or says why not.  Adds nonce and counter to the answer.
  * Nothing was taken from limits; the replay window knows the request. */
 emk_gate_reason emk_gate_authenticate(const emk_gate_pass *p);
+/* Whether it says that a device signed it. */
+bool emk_gate_is_signed(const emk_gate_pass *p);
+/* Whether nobody is asked who he is. */
+bool emk_gate_asks_nobody(const emk_gate_pass *p);
 
 /* Adds a header to the answer; one that does not fit is left out. */
 void emk_gate_header_add(emk_gate_decision *d, const char *name, const char *value);

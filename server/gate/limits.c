@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/os_thread.h"
+#include "server/gate/widen.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #define SPACE_PLACE    0x504C4143u
 #define SOFT_PART      5u /* a fifth left */
 #define JITTER_DIVISOR 5u
+#define PERCENT        100u
+#define SHED_STEP      37u
 
 /* The rules are copied whole for each request, so that all its steps go by the same numbers. */
 typedef struct rule_table {
@@ -21,10 +24,13 @@ typedef struct rule_table {
 struct emk_limits {
     const emk_counters *counters;
     emk_lock *lock; /* of the table's numbers */
+    emk_widen *widen;
     rule_table table;
     emk_concurrency_rule concurrency[EMK_CONCURRENCY_RULES_MAX];
     size_t n_concurrency;
     atomic_int highest_class;
+    atomic_uint share[EMK_GATE_CLASSES]; /* percent that is shed */
+    atomic_uint turn;
 };
 
 /* ---- the table ---- */
@@ -94,11 +100,16 @@ emk_status emk_limits_new(const emk_limits_config *config, emk_limits **out, emk
         return emk_fail(e, EMK_E_NO_MEMORY, "limits: memory", sizeof *l);
     l->counters = config->counters;
     atomic_init(&l->highest_class, EMK_GATE_CLASSES - 1);
+    atomic_init(&l->turn, 0);
+    for (size_t i = 0; i < EMK_GATE_CLASSES; i++)
+        atomic_init(&l->share[i], 0);
     st = rules_copy(l, config, e);
     if (st == EMK_OK)
         st = emk_lock_new(&l->lock, e);
+    if (st == EMK_OK)
+        st = emk_widen_new(config->seed, &l->widen, e);
     if (st != EMK_OK) {
-        emk_free(l);
+        emk_limits_free(l);
         return st;
     }
     *out = l;
@@ -107,8 +118,10 @@ emk_status emk_limits_new(const emk_limits_config *config, emk_limits **out, emk
 
 void emk_limits_free(emk_limits *l)
 {
-    if (l)
-        emk_lock_free(l->lock);
+    if (!l)
+        return;
+    emk_widen_free(l->widen);
+    emk_lock_free(l->lock);
     emk_free(l);
 }
 
@@ -126,6 +139,27 @@ size_t emk_limits_rules(const emk_limits *l, emk_limit_rule out[EMK_LIMIT_RULES_
     memcpy(out, l->table.rules, l->table.n_rules * sizeof out[0]);
     emk_lock_give(l->lock);
     return l->table.n_rules;
+}
+
+static void name_add(const char **out, size_t cap, size_t *n, const char *name)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp(out[i], name) == 0)
+            return;
+    if (*n < cap)
+        out[(*n)++] = name;
+}
+
+/* Names never change, so the lock is not needed. */
+size_t emk_limits_names(const emk_limits *l, const char **out, size_t cap)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->table.n_rules; i++)
+        name_add(out, cap, &n, l->table.rules[i].name);
+    for (size_t i = 0; i < l->n_concurrency; i++)
+        name_add(out, cap, &n, l->concurrency[i].name);
+    return n;
 }
 
 emk_status emk_limits_change(emk_limits *l, const char *name, const emk_limit_change *to,
@@ -174,12 +208,13 @@ static void key_put_text(key *k, const char *s)
     key_put(k, s, strlen(s) + 1);
 }
 
-static void key_put_net(key *k, const emk_address *a)
+static void key_put_net(key *k, const emk_limits *l, const emk_limits_ask *ask)
 {
-    emk_net net = emk_net_of_client(a);
+    emk_net net = emk_widen_net(l->widen, &ask->client, ask->now_ns / NS);
     uint8_t family = (uint8_t)net.base.family;
 
     key_put(k, &family, 1);
+    key_put(k, &net.bits, 1);
     key_put(k, net.base.b, sizeof net.base.b);
 }
 
@@ -189,7 +224,8 @@ static bool has_device(const emk_principal *who)
 }
 
 /* False when the rule does not count this one. */
-static bool key_of(const char *name, emk_limit_by by, const emk_limits_ask *ask, key *out)
+static bool key_of(const emk_limits *l, const char *name, emk_limit_by by,
+                   const emk_limits_ask *ask, key *out)
 {
     out->n = 0;
     key_put_text(out, name);
@@ -200,7 +236,7 @@ static bool key_of(const char *name, emk_limit_by by, const emk_limits_ask *ask,
         key_put_text(out, ask->route);
         return true;
     case EMK_LIMIT_BY_NET:
-        key_put_net(out, &ask->client);
+        key_put_net(out, l, ask);
         return ask->client.family != EMK_ADDRESS_NONE;
     case EMK_LIMIT_BY_USER:
         key_put_text(out, ask->who->tenant);
@@ -318,26 +354,39 @@ static void shadow_take(const emk_counters *counters, const rule_table *l, size_
         out->shadow_hits++;
 }
 
-/* Collects the live rules of one kind into *b; shadow ones are asked on the way. */
-static emk_status collect(const emk_counters *counters, const rule_table *l,
-                          const emk_limits_ask *ask, batch *b, emk_limits_answer *out, emk_error *e)
+/* One of a customer's networks met a limit: the ones around it may count as one. */
+static void note_nets(const emk_limits *l, const batch *b, const rule_table *t,
+                      const emk_limits_ask *ask)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->states[i].limited && t->rules[b->rules[i]].by == EMK_LIMIT_BY_NET) {
+            emk_widen_limited(l->widen, &ask->client, ask->now_ns / NS);
+            return;
+        }
+}
+
+/* Collects the live rules of one kind into *b; shadow ones are asked on the way, unless out is
+ * NULL. */
+static emk_status collect(const emk_limits *l, const rule_table *t, const emk_limits_ask *ask,
+                          batch *b, emk_limits_answer *out, emk_error *e)
 {
     key k;
 
-    for (size_t i = 0; i < l->n_rules; i++) {
-        const emk_limit_rule *r = &l->rules[i];
+    for (size_t i = 0; i < t->n_rules; i++) {
+        const emk_limit_rule *r = &t->rules[i];
         uint64_t cost = cost_of(r, ask);
 
         if (r->unit == EMK_LIMIT_FAILURES || cost == 0 || !rule_applies(r, ask) ||
-            !key_of(r->name, r->by, ask, &k))
+            !key_of(l, r->name, r->by, ask, &k))
             continue;
         if (r->shadow) {
-            shadow_take(counters, l, i, &k, ask, out);
+            if (out)
+                shadow_take(l->counters, t, i, &k, ask, out);
             continue;
         }
         if (b->n == EMK_LIMITS_MAX)
             return emk_fail(e, EMK_E_LIMIT, "limits: too many apply to one request", i);
-        batch_add(b, l, i, &k, cost);
+        batch_add(b, t, i, &k, cost);
     }
     return EMK_OK;
 }
@@ -352,27 +401,56 @@ emk_status emk_limits_take(const emk_limits *l, const emk_limits_ask *ask, emk_l
 
     batch_begin(&b);
     table_get(l, &t);
-    st = collect(l->counters, &t, ask, &b, &answer, e);
+    st = collect(l, &t, ask, &b, &answer, e);
     if (st == EMK_OK && b.n > 0)
         st = emk_counters_take(l->counters, b.limits, b.n, ask->now_ns, b.states, e);
     if (st != EMK_OK)
         return st;
+    note_nets(l, &b, &t, ask);
     batch_answer(&b, &t, &answer);
     *out = answer;
     return EMK_OK;
 }
 
-static void collect_failures(const rule_table *l, const emk_limits_ask *ask, uint64_t cost,
-                             batch *b)
+emk_status emk_limits_peek(const emk_limits *l, const emk_limits_ask *ask, emk_limits_answer *out,
+                           emk_error *e)
+{
+    emk_limits_answer answer = {0};
+    rule_table t;
+    batch b;
+    emk_status st;
+
+    batch_begin(&b);
+    table_get(l, &t);
+    st = collect(l, &t, ask, &b, NULL, e);
+    for (size_t i = 0; i < b.n; i++)
+        b.limits[i].cost = 0;
+    if (st == EMK_OK && b.n > 0)
+        st = emk_counters_take(l->counters, b.limits, b.n, ask->now_ns, b.states, e);
+    if (st != EMK_OK)
+        return st;
+    for (size_t i = 0; i < b.n; i++) {
+        uint64_t cost = cost_of(&t.rules[b.rules[i]], ask), left = b.states[i].remaining;
+
+        b.states[i].limited = left < cost;
+        b.states[i].retry_ns = left < cost ? (cost - left) * b.limits[i].unit_ns : 0;
+    }
+    batch_answer(&b, &t, &answer);
+    *out = answer;
+    return EMK_OK;
+}
+
+static void collect_failures(const emk_limits *l, const rule_table *t, const emk_limits_ask *ask,
+                             uint64_t cost, batch *b)
 {
     key k;
 
-    for (size_t i = 0; i < l->n_rules && b->n < EMK_LIMITS_MAX; i++) {
-        const emk_limit_rule *r = &l->rules[i];
+    for (size_t i = 0; i < t->n_rules && b->n < EMK_LIMITS_MAX; i++) {
+        const emk_limit_rule *r = &t->rules[i];
 
         if (r->unit == EMK_LIMIT_FAILURES && !r->shadow && rule_applies(r, ask) &&
-            key_of(r->name, r->by, ask, &k))
-            batch_add(b, l, i, &k, cost);
+            key_of(l, r->name, r->by, ask, &k))
+            batch_add(b, t, i, &k, cost);
     }
 }
 
@@ -386,7 +464,7 @@ emk_status emk_limits_look(const emk_limits *l, const emk_limits_ask *ask, emk_l
 
     batch_begin(&b);
     table_get(l, &t);
-    collect_failures(&t, ask, 0, &b);
+    collect_failures(l, &t, ask, 0, &b);
     if (b.n > 0) {
         st = emk_counters_take(l->counters, b.limits, b.n, ask->now_ns, b.states, e);
         if (st != EMK_OK)
@@ -396,6 +474,7 @@ emk_status emk_limits_look(const emk_limits *l, const emk_limits_ask *ask, emk_l
         b.states[i].limited = b.states[i].remaining == 0;
         b.states[i].retry_ns = b.limits[i].unit_ns;
     }
+    note_nets(l, &b, &t, ask);
     batch_answer(&b, &t, &answer);
     *out = answer;
     return EMK_OK;
@@ -408,7 +487,7 @@ void emk_limits_failed(const emk_limits *l, const emk_limits_ask *ask)
 
     batch_begin(&b);
     table_get(l, &t);
-    collect_failures(&t, ask, 1, &b);
+    collect_failures(l, &t, ask, 1, &b);
     /* One at a time: a full one must not keep the others from counting. */
     for (size_t i = 0; i < b.n; i++)
         (void)!emk_counters_take(l->counters, &b.limits[i], 1, ask->now_ns, b.states, NULL);
@@ -425,7 +504,7 @@ void emk_limits_refund(const emk_limits *l, const emk_limits_ask *ask, uint32_t 
         batch b;
 
         if (r->unit != EMK_LIMIT_COST || r->shadow || !rule_applies(r, ask) ||
-            !key_of(r->name, r->by, ask, &k))
+            !key_of(l, r->name, r->by, ask, &k))
             continue;
         batch_begin(&b);
         batch_add(&b, &t, i, &k, units);
@@ -452,7 +531,7 @@ emk_status emk_limits_hold_take(const emk_limits *l, const char *name, const emk
     uint64_t id;
     key k;
 
-    if (!r || !key_of(r->name, r->by, ask, &k))
+    if (!r || !key_of(l, r->name, r->by, ask, &k))
         return EMK_OK;
     lease.key.space = SPACE_PLACE;
     lease.key.bytes = emk_span_of(k.b, k.n);
@@ -483,9 +562,21 @@ void emk_limits_shed_set(emk_limits *l, emk_gate_class highest)
     atomic_store_explicit(&l->highest_class, (int)highest, memory_order_relaxed);
 }
 
-bool emk_limits_sheds(const emk_limits *l, emk_gate_class klass)
+void emk_limits_shed_share(emk_limits *l, emk_gate_class klass, unsigned percent)
 {
-    return (int)klass > atomic_load_explicit(&l->highest_class, memory_order_relaxed);
+    atomic_store_explicit(&l->share[klass], percent, memory_order_relaxed);
+}
+
+/* Steps of 37 through 100: of any few in a row about the share is shed. */
+bool emk_limits_sheds(emk_limits *l, emk_gate_class klass)
+{
+    unsigned share = atomic_load_explicit(&l->share[klass], memory_order_relaxed);
+
+    if ((int)klass > atomic_load_explicit(&l->highest_class, memory_order_relaxed))
+        return true;
+    return share > 0 &&
+           atomic_fetch_add_explicit(&l->turn, 1, memory_order_relaxed) * SHED_STEP % PERCENT <
+               share;
 }
 
 /* ---- what the client reads ---- */

@@ -31,7 +31,7 @@ typedef enum emk_gate_class {
 typedef enum emk_limit_by {
     EMK_LIMIT_BY_ALL,   /* one for everybody */
     EMK_LIMIT_BY_ROUTE, /* one for each route */
-    EMK_LIMIT_BY_NET,   /* /24, /64 */
+    EMK_LIMIT_BY_NET,   /* /24, /64, and wider ones: widen.h */
     EMK_LIMIT_BY_USER,  /* with its tenant */
     EMK_LIMIT_BY_DEVICE,
     EMK_LIMIT_BY_NAME, /* service or operator */
@@ -71,6 +71,7 @@ typedef struct emk_limits_config {
     size_t n_rules;
     const emk_concurrency_rule *concurrency;
     size_t n_concurrency;
+    uint8_t seed[16]; /* random: of the table of networks that are wider than one customer's */
 } emk_limits_config;
 
 typedef struct emk_limits emk_limits;
@@ -95,6 +96,8 @@ emk_status emk_limits_change(emk_limits *l, const char *name, const emk_limit_ch
                              emk_error *e) EMK_MUST_CHECK;
 /* Fills out with the rules as they count now, up to EMK_LIMIT_RULES_MAX; returns their number. */
 size_t emk_limits_rules(const emk_limits *l, emk_limit_rule out[EMK_LIMIT_RULES_MAX]);
+/* Lends up to cap names, of rates and of concurrency limits, each once; returns their number. */
+size_t emk_limits_names(const emk_limits *l, const char **out, size_t cap);
 
 /* One request. */
 typedef struct emk_limits_ask {
@@ -125,6 +128,10 @@ emk_status emk_limits_look(const emk_limits *l, const emk_limits_ask *ask, emk_l
 /* A failure came from here.  Best effort: when it cannot be counted, the request was refused
  * anyway. */
 void emk_limits_failed(const emk_limits *l, const emk_limits_ask *ask);
+/* Whether emk_limits_take would find room now.  Takes nothing, of limits in shadow neither.  Fills
+ * *out. */
+emk_status emk_limits_peek(const emk_limits *l, const emk_limits_ask *ask, emk_limits_answer *out,
+                           emk_error *e) EMK_MUST_CHECK;
 /* Takes one request and its cost from all limits that apply, or from none.  Fills *out. */
 emk_status emk_limits_take(const emk_limits *l, const emk_limits_ask *ask, emk_limits_answer *out,
                            emk_error *e) EMK_MUST_CHECK;
@@ -147,7 +154,9 @@ void emk_limits_hold_give(const emk_limits *l, emk_limits_hold *h);
 
 /* Overload: from now on classes above `highest` are shed. */
 void emk_limits_shed_set(emk_limits *l, emk_gate_class highest);
-bool emk_limits_sheds(const emk_limits *l, emk_gate_class klass);
+/* Overload: of this class so many percent are shed, spread evenly.  Beside emk_limits_shed_set. */
+void emk_limits_shed_share(emk_limits *l, emk_gate_class klass, unsigned percent);
+bool emk_limits_sheds(emk_limits *l, emk_gate_class klass);
 
 /* The header fields of draft-ietf-httpapi-ratelimit-headers: `"user";q=60;w=60` and
  * `"user";r=12;t=31`, with a zero.  Policies that do not fit are left out, the tightest first is

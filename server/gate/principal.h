@@ -35,7 +35,8 @@ typedef struct emk_principal {
     emk_principal_kind kind;
     char user[EMK_PRINCIPAL_NAME_MAX + 1];   /* sub of the token; of a device alone: who
                                               * enrolled it; else "" */
-    char tenant[EMK_PRINCIPAL_NAME_MAX + 1]; /* whose user that is: name of the issuer */
+    char tenant[EMK_PRINCIPAL_NAME_MAX + 1]; /* whose user that is: name of the issuer; whose
+                                              * service */
     char name[EMK_PRINCIPAL_NAME_MAX + 1];   /* service or operator, else "" */
     uint8_t device_id[EMK_GATE_DEVICE_ID_LEN];
     uint8_t attestation_level; /* of a device */

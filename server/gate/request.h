@@ -33,6 +33,7 @@ typedef struct emk_gate_request {
     emk_span tls_client_der;    /* certificate the TLS layer has VERIFIED; empty: none */
     bool tls_client_bad;        /* one was shown that is not good */
     const uint8_t *body_sha256; /* 32 bytes when the body is here already; else NULL */
+    bool admitted;              /* emk_gate_admit let its body come: it is not shed any more */
     uint64_t now_s;             /* arrival, seconds since 1970 */
     uint64_t now_ns;            /* arrival, by emk_os_monotonic_ns */
 } emk_gate_request;

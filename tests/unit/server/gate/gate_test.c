@@ -28,6 +28,8 @@ static const emk_gate_rule ban = {.name = "ban",
                                   .scopes = EMK_SCOPE_MODERATE,
                                   .needs_step_up = true};
 static const emk_gate_rule open_door = {.name = "open", .admits = EMK_PRINCIPAL_ANYONE};
+static const emk_gate_rule signed_door = {
+    .name = "signed", .admits = EMK_PRINCIPAL_ANYONE, .device_may_sign = true};
 
 /* ---- a small world ---- */
 
@@ -134,7 +136,7 @@ static void make_parts(void)
     static const emk_counters_memory options = {
         .windows = 64, .limits = 64, .once = 64, .leases = 64};
     static const uint8_t key[32] = {5};
-    emk_limits_config config = {&counters, rules, 2, places, 1};
+    emk_limits_config config = {&counters, rules, 2, places, 1, {0}};
     emk_error e;
 
     assert_ok(emk_counters_open_memory(&options, &counters, &e), &e);
@@ -301,6 +303,42 @@ static void device_and_user_pass_together(void **state)
     assert_int_equal(check(&leases), EMK_GATE_PASSED);
     assert_string_equal(d.who.user, "anna"); /* who enrolled it */
     assert_int_equal(device_calls, 1);       /* the second time it was known */
+}
+
+static void where_a_device_may_sign_it_is_found_out_and_others_pass(void **state)
+{
+    (void)state;
+    bare(NULL);
+    assert_int_equal(check(&signed_door), EMK_GATE_PASSED);
+    assert_int_equal(d.who.kind, EMK_PRINCIPAL_ANYONE);
+    bare("Basic eDp5"); /* not looked at */
+    assert_int_equal(check(&signed_door), EMK_GATE_PASSED);
+    request(NULL);
+    assert_int_equal(check(&signed_door), EMK_GATE_PASSED);
+    assert_int_equal(d.who.kind, EMK_PRINCIPAL_DEVICE);
+    assert_memory_equal(d.who.device_id, device.id, 32);
+    assert_int_equal(check(&signed_door), EMK_GATE_REPLAYED);
+    assert_int_equal(d.who.kind, EMK_PRINCIPAL_ANYONE);
+    assert_false(d.has_body_digest);
+    request(NULL);
+    kit_add(&r, "signature", "sig1=:AAAA:");
+    assert_int_not_equal(check(&signed_door), EMK_GATE_PASSED);
+    assert_int_equal(d.who.kind, EMK_PRINCIPAL_ANYONE);
+    request(NULL);
+    assert_int_equal(check(&open_door), EMK_GATE_PASSED);
+    assert_int_equal(d.who.kind, EMK_PRINCIPAL_ANYONE); /* nobody asked */
+}
+
+static void a_service_brings_its_tenant(void **state)
+{
+    char bearer[EMK_SERVICE_KEY_TEXT_CHARS + 8];
+
+    (void)state;
+    strcpy(service.tenant, "acme");
+    snprintf(bearer, sizeof bearer, "Bearer %s", service_text);
+    bare(bearer);
+    assert_int_equal(check(&redeem), EMK_GATE_PASSED);
+    assert_string_equal(d.who.tenant, "acme");
 }
 
 static void replayed_request_is_told_the_next_number(void **state)
@@ -620,6 +658,97 @@ static void limits_answer_429_with_when_to_come_back(void **state)
     assert_int_equal(check(&tickets), EMK_GATE_PASSED);
 }
 
+static emk_gate_reason admit(const emk_gate_rule *rule)
+{
+    emk_gate_admit(gate, &r.rq, rule, &d);
+    emk_gate_done(gate, &d);
+    assert_true(d.pass == (d.reason == EMK_GATE_PASSED));
+    return d.reason;
+}
+
+/* A head costs nothing before its body is here, however many come. */
+static void admitting_takes_nothing_from_limits_and_grants_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        bare(token);
+        assert_int_equal(admit(&whoami), EMK_GATE_PASSED);
+        assert_int_equal(d.who.kind, EMK_PRINCIPAL_ANYONE);
+        assert_string_equal(d.who.user, "");
+    }
+    for (int i = 0; i < 50; i++) {
+        bare(token);
+        assert_int_equal(check(&whoami), EMK_GATE_PASSED);
+    }
+    assert_int_equal(admit(&whoami), EMK_GATE_LIMITED); /* said before the body is sent */
+    assert_int_equal(d.status, 429);
+    assert_string_equal(d.limit, "user");
+    assert_in_range(d.retry_after_s, 2, 3);
+    assert_non_null(answer("Retry-After"));
+}
+
+static void admitting_moves_no_replay_window_and_takes_no_place(void **state)
+{
+    emk_gate_decision many[3];
+
+    (void)state;
+    request(token);
+    for (int i = 0; i < 3; i++) {
+        emk_gate_admit(gate, &r.rq, &tickets, &many[i]);
+        assert_true(many[i].pass);
+    }
+    assert_int_equal(device_calls, 0); /* its signature is for the body too */
+    assert_int_equal(check(&tickets), EMK_GATE_PASSED);
+    assert_int_equal(check(&tickets), EMK_GATE_REPLAYED);
+    for (int i = 0; i < 3; i++)
+        emk_gate_done(gate, &many[i]);
+}
+
+static void admitting_refuses_what_the_head_decides(void **state)
+{
+    emk_gate_rule broken = whoami;
+    uint64_t before[EMK_GATE_REASONS], after[EMK_GATE_REASONS];
+
+    (void)state;
+    bare("Bearer e30.e30.AAAA");
+    assert_int_equal(admit(&whoami), EMK_GATE_TOKEN_FORMAT);
+    assert_int_equal(d.status, 401);
+    bare(token);
+    assert_int_equal(admit(&redeem), EMK_GATE_NOT_ADMITTED);
+    bare(NULL);
+    assert_int_equal(admit(&whoami), EMK_GATE_NO_CREDENTIALS);
+    assert_int_equal(admit(&open_door), EMK_GATE_PASSED);
+    r.rq.path = emk_span_str("x");
+    assert_int_equal(admit(&whoami), EMK_GATE_BAD_REQUEST);
+    broken.klass = EMK_GATE_CLASS_GENERATE;
+    emk_limits_shed_set(limits, EMK_GATE_CLASS_DOWNLOAD);
+    bare(token);
+    assert_int_equal(admit(&broken), EMK_GATE_SHED);
+    request(token);
+    assert_int_equal(admit(&tickets), EMK_GATE_SHED);
+    r.rq.admitted = true; /* once is enough */
+    assert_int_equal(check(&tickets), EMK_GATE_PASSED);
+    bare(token);
+    emk_gate_counts_get(gate, before);
+    assert_int_equal(admit(&whoami), EMK_GATE_PASSED);
+    assert_int_equal(check(&whoami), EMK_GATE_PASSED);
+    emk_gate_counts_get(gate, after);
+    assert_int_equal(after[EMK_GATE_PASSED] - before[EMK_GATE_PASSED], 1);
+}
+
+static void heads_that_fail_count_as_failures(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        bare("Bearer e30.e30.AAAA");
+        assert_int_equal(admit(&whoami), EMK_GATE_TOKEN_FORMAT);
+    }
+    bare(token);
+    assert_int_equal(admit(&whoami), EMK_GATE_LIMITED);
+    request(token);
+    assert_int_equal(admit(&tickets), EMK_GATE_LIMITED);
+}
+
 static void net_that_fails_too_often_waits(void **state)
 {
     (void)state;
@@ -819,7 +948,8 @@ int main(void)
 {
     return EMK_RUN(
         FAULT_RULES in_world(device_and_user_pass_together),
-        in_world(replayed_request_is_told_the_next_number),
+        in_world(where_a_device_may_sign_it_is_found_out_and_others_pass),
+        in_world(a_service_brings_its_tenant), in_world(replayed_request_is_told_the_next_number),
         in_world(second_form_of_a_signature_is_a_replay), in_world(nonce_is_asked_for_and_told),
         in_world(unknown_device_and_wrong_signature_look_the_same),
         in_world(unknown_service_and_wrong_secret_look_the_same),
@@ -830,7 +960,11 @@ int main(void)
         in_world(services_need_scopes_and_may_come_by_certificate),
         in_world(operators_need_a_session_scopes_and_a_second_look), in_world(firewall_comes_first),
         in_world(limits_answer_429_with_when_to_come_back),
-        in_world(net_that_fails_too_often_waits), in_world(trouble_inside_is_503_and_never_a_pass),
-        in_world(refuses_requests_of_no_shape), in_world(body_that_is_there_is_compared),
-        in_world(threads_share_a_gate), emk_rule(refuses_to_be_made_without_its_parts));
+        in_world(admitting_takes_nothing_from_limits_and_grants_nothing),
+        in_world(admitting_moves_no_replay_window_and_takes_no_place),
+        in_world(admitting_refuses_what_the_head_decides),
+        in_world(heads_that_fail_count_as_failures), in_world(net_that_fails_too_often_waits),
+        in_world(trouble_inside_is_503_and_never_a_pass), in_world(refuses_requests_of_no_shape),
+        in_world(body_that_is_there_is_compared), in_world(threads_share_a_gate),
+        emk_rule(refuses_to_be_made_without_its_parts));
 }

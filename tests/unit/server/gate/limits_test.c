@@ -16,7 +16,7 @@ static emk_limits *limits_of(const emk_limit_rule *rules, size_t n)
         {"generate", EMK_LIMIT_BY_USER, 2, 60, false},
         {"shadow", EMK_LIMIT_BY_USER, 1, 60, true},
     };
-    const emk_limits_config config = {&counters, rules, n, places, 2};
+    const emk_limits_config config = {&counters, rules, n, places, 2, {0}};
     emk_limits *l = NULL;
     emk_error e;
 
@@ -213,6 +213,22 @@ static void places_at_work_are_given_back(void **state)
     assert_int_equal(h[2].id, 0);
 }
 
+/* An attacker with a /56: 256 networks, each with a quota of its own until eight of them met it. */
+static void networks_of_one_site_do_not_add_up(void **state)
+{
+    unsigned passed = 0;
+
+    (void)state;
+    who.user[0] = 0; /* of limits by network alone */
+    for (unsigned round = 0; round < 256; round++) {
+        ask.client = (emk_address){.family = EMK_ADDRESS_V6, .b = {0x20, 0x01, 0x0d, 0xb8}};
+        ask.client.b[7] = (uint8_t)round;
+        for (unsigned i = 0; i < 6; i++)
+            passed += !take().limited;
+    }
+    assert_in_range(passed, 8 * 5, 9 * 5 + 1);
+}
+
 static void sheds_from_the_last_class_on(void **state)
 {
     (void)state;
@@ -223,6 +239,28 @@ static void sheds_from_the_last_class_on(void **state)
     assert_false(emk_limits_sheds(limits, EMK_GATE_CLASS_OPEN));
     emk_limits_shed_set(limits, EMK_GATE_CLASS_ALWAYS);
     assert_false(emk_limits_sheds(limits, EMK_GATE_CLASS_ALWAYS));
+}
+
+static void sheds_a_share_of_a_class_evenly(void **state)
+{
+    unsigned shed = 0, in_a_row = 0;
+
+    (void)state;
+    emk_limits_shed_share(limits, EMK_GATE_CLASS_GENERATE, 30);
+    for (unsigned i = 0; i < 1000; i++) {
+        bool sheds = emk_limits_sheds(limits, EMK_GATE_CLASS_GENERATE);
+
+        shed += sheds;
+        in_a_row = sheds ? in_a_row + 1 : 0;
+        assert_in_range(in_a_row, 0, 2);
+    }
+    assert_int_equal(shed, 300);
+    assert_false(emk_limits_sheds(limits, EMK_GATE_CLASS_DOWNLOAD));
+    emk_limits_shed_share(limits, EMK_GATE_CLASS_GENERATE, 100);
+    for (unsigned i = 0; i < 200; i++)
+        assert_true(emk_limits_sheds(limits, EMK_GATE_CLASS_GENERATE));
+    emk_limits_shed_share(limits, EMK_GATE_CLASS_GENERATE, 0);
+    assert_false(emk_limits_sheds(limits, EMK_GATE_CLASS_GENERATE));
 }
 
 static void retry_is_never_early_and_at_most_a_fifth_late(void **state)
@@ -325,16 +363,17 @@ static void other_numbers_count_at_once_and_anew(void **state)
 
 int main(void)
 {
-    return EMK_RUN(with_limits(counts_each_user_and_tells_the_tightest),
-                   with_limits(strict_limit_does_not_drain_the_others),
-                   with_limits(cost_counts_and_comes_back),
-                   with_limits(firewall_class_and_route_have_limits_of_their_own),
-                   with_limits(limit_in_shadow_is_told_and_never_refuses),
-                   with_limits(failures_shut_the_door_before_anything_is_checked),
-                   with_limits(places_at_work_are_given_back),
-                   with_limits(sheds_from_the_last_class_on),
-                   emk_rule(retry_is_never_early_and_at_most_a_fifth_late),
-                   with_limits(other_numbers_count_at_once_and_anew),
-                   with_limits(refuses_rules_that_make_no_sense),
-                   emk_rule(problem_body_names_type_decision_and_limit));
+    return EMK_RUN(
+        with_limits(counts_each_user_and_tells_the_tightest),
+        with_limits(strict_limit_does_not_drain_the_others),
+        with_limits(cost_counts_and_comes_back),
+        with_limits(firewall_class_and_route_have_limits_of_their_own),
+        with_limits(limit_in_shadow_is_told_and_never_refuses),
+        with_limits(failures_shut_the_door_before_anything_is_checked),
+        with_limits(places_at_work_are_given_back), with_limits(networks_of_one_site_do_not_add_up),
+        with_limits(sheds_from_the_last_class_on), with_limits(sheds_a_share_of_a_class_evenly),
+        emk_rule(retry_is_never_early_and_at_most_a_fifth_late),
+        with_limits(other_numbers_count_at_once_and_anew),
+        with_limits(refuses_rules_that_make_no_sense),
+        emk_rule(problem_body_names_type_decision_and_limit));
 }
