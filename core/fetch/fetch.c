@@ -3,6 +3,7 @@
 #include "core/fetch/fetch.h"
 
 #include "core/base/os_time.h"
+#include "core/fetch/os_socket.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ typedef struct run {
     emk_error error; /* of a function of the caller's */
     emk_status status;
     uint64_t sent, received;
+    bool kept_away; /* from an address at least */
 } run;
 
 static void fail(run *r, emk_status st)
@@ -73,17 +75,19 @@ static int on_progress(void *self, curl_off_t down_all, curl_off_t down, curl_of
                             (uint64_t)(sending ? up_all : down_all));
 }
 
-static int on_connected(void *self, char *address, char *local, int port, int local_port)
+/* Asked for each address that is tried, before anything goes there, a SYN included; libcurl then
+ * connects to this one and no other. */
+static curl_socket_t on_open(void *self, curlsocktype purpose, struct curl_sockaddr *to)
 {
     run *r = self;
+    emk_span address = emk_socket_address(&to->addr, to->addrlen);
 
-    (void)local;
-    (void)port;
-    (void)local_port;
-    if (r->in->address(r->in->address_self, address))
-        return CURL_PREREQFUNC_OK;
-    fail(r, emk_fail(&r->error, EMK_E_POLICY, "fetch: this address is not allowed", 0));
-    return CURL_PREREQFUNC_ABORT;
+    (void)purpose;
+    if (address.len == 0 || !r->in->address(r->in->address_self, address)) {
+        r->kept_away = true;
+        return CURL_SOCKET_BAD;
+    }
+    return emk_socket_open(to->family, to->socktype, to->protocol);
 }
 
 /* --- setting up ------------------------------------------------------------------------------ */
@@ -165,8 +169,8 @@ static bool set_up(CURL *h, run *r, struct curl_slist **list)
         return false;
     if (in->no_proxy && curl_easy_setopt(h, CURLOPT_PROXY, "") != CURLE_OK)
         return false;
-    if (in->address && (curl_easy_setopt(h, CURLOPT_PREREQFUNCTION, on_connected) != CURLE_OK ||
-                        curl_easy_setopt(h, CURLOPT_PREREQDATA, r) != CURLE_OK))
+    if (in->address && (curl_easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_open) != CURLE_OK ||
+                        curl_easy_setopt(h, CURLOPT_OPENSOCKETDATA, r) != CURLE_OK))
         return false;
     if (in->progress && (curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L) != CURLE_OK ||
                          curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress) != CURLE_OK ||
@@ -262,12 +266,15 @@ static emk_status transfer(run *r, emk_error *e)
     r->h = h;
     r->status = EMK_OK;
     r->sent = r->received = 0;
+    r->kept_away = false;
     if (h && set_up(h, r, &list))
         code = curl_easy_perform(h);
     if (h && code == CURLE_OK)
         read_answer(h, r->in, r->out);
     curl_slist_free_all(list);
     curl_easy_cleanup(h);
+    if (r->kept_away && code == CURLE_COULDNT_CONNECT)
+        fail(r, emk_fail(&r->error, EMK_E_POLICY, "fetch: this address is not allowed", 0));
     st = r->status;
     if (st != EMK_OK && e)
         *e = r->error;

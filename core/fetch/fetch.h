@@ -28,10 +28,10 @@ typedef emk_status (*emk_fetch_write_fn)(void *self, emk_span bytes, emk_error *
 typedef emk_status (*emk_fetch_rewind_fn)(void *self, emk_error *e);
 /* Bytes so far and in all (0: not known); false ends the request. */
 typedef bool (*emk_fetch_progress_fn)(void *self, uint64_t done, uint64_t all);
-/* Whether a request may go to this address ("203.0.113.9", "2001:db8::1"), asked when the name is
- * resolved and connected, before a byte of the request is sent: a name that points inside is found
- * out whatever it pointed to before. */
-typedef bool (*emk_fetch_address_fn)(void *self, const char *address);
+/* Whether a request may go to this address (4 or 16 bytes in network order), asked of each one that
+ * a name resolved to before it is connected to, and of those of redirects: a name that points
+ * inside is found out whatever it pointed to before, and nothing inside sees as much as a SYN. */
+typedef bool (*emk_fetch_address_fn)(void *self, emk_span address);
 
 typedef struct emk_fetch_request {
     const char *method; /* "GET" and so on */
@@ -72,9 +72,9 @@ typedef struct emk_fetch_response {
  * there when `write` is called first.  EMK_E_UNSUPPORTED without libcurl;
  * EMK_E_USAGE for a URL or scheme that is not allowed; EMK_E_LIMIT for an answer too large;
  * EMK_E_POLICY when `address` said
- * no; EMK_E_SIGNATURE when the server's certificate is not trusted or its key not the pinned one;
- * EMK_E_IO for the network (where = EMK_FETCH_WHERE and libcurl's number); EMK_E_NO_MEMORY; what
- * the functions say.  After a failure bytes may have been written. */
+ * no to all there were; EMK_E_SIGNATURE when the server's certificate is not trusted or its key not
+ * the pinned one; EMK_E_IO for the network (where = EMK_FETCH_WHERE and libcurl's number);
+ * EMK_E_NO_MEMORY; what the functions say.  After a failure bytes may have been written. */
 emk_status emk_fetch_run(const emk_fetch_request *request, emk_fetch_response *response,
                          emk_error *e) EMK_MUST_CHECK;
 

@@ -8,7 +8,9 @@
 #include "core/base/os_time.h"
 #include "core/base/reader.h"
 #include "core/base/writer.h"
+#include "core/crypto/hash.h"
 #include "core/fetch/fetch.h"
+#include "server/daemon/config.h"
 #include "server/daemon/log.h"
 #include "server/daemon/os_process.h"
 #include "server/daemon/os_sandbox.h"
@@ -25,6 +27,14 @@
 #define FIELD_CAP    192u
 #define EXIT_SANDBOX 1
 #define EXIT_GONE    0
+#define RELOAD       0xFFu /* instead of a target */
+#define RELOAD_LEN   (1 + EMK_SHA256_LEN)
+
+typedef struct wanted {
+    emk_hook_target target[EMK_HOOK_TARGETS_MAX];
+    size_t n;
+    uint8_t digest[EMK_SHA256_LEN];
+} wanted;
 
 struct emk_messenger {
     int fd, pid;
@@ -34,6 +44,13 @@ struct emk_messenger {
     emk_hook_job job;                          /* the one in hand */
     emk_hook_job on_way[EMK_HOOK_TARGETS_MAX]; /* body unused */
     bool busy[EMK_HOOK_TARGETS_MAX];
+    void (*reloaded)(void *self, bool good);
+    void *reloaded_self;
+    wanted asked; /* of the child, which has not answered yet */
+    bool asking;
+    emk_lock *lock; /* of what follows */
+    wanted next;
+    bool has_next;
 };
 
 /* ---- the line: one letter, one answer ---- */
@@ -87,7 +104,7 @@ static bool read_answer(emk_span in, size_t *target, emk_hook_result *r)
     r->delivered = emk_read_u8(&rd) != 0;
     r->code = emk_read_u32be(&rd);
     r->asked_s = emk_read_u64be(&rd);
-    return emk_reader_at_end(&rd) && *target < EMK_HOOK_TARGETS_MAX;
+    return emk_reader_at_end(&rd) && (*target < EMK_HOOK_TARGETS_MAX || *target == RELOAD);
 }
 
 /* ---- the child ---- */
@@ -108,15 +125,18 @@ typedef struct post {
     int fd;
     emk_crypto *crypto;
     const char *ca_file;
+    const emk_messenger_options *options;
+    emk_config *config; /* owned; since the last reload */
     size_t n;
     box box[EMK_HOOK_TARGETS_MAX];
 } post;
 
-static bool may_reach(void *self, const char *address)
+static bool may_reach(void *self, emk_span address)
 {
     const box *b = self;
+    emk_address a = emk_address_of(address);
 
-    return emk_webhook_may_reach(b->is.url, b->is.allow, address);
+    return emk_webhook_may_reach(b->is.url, b->is.allow, &a);
 }
 
 static emk_status swallow(void *self, emk_span bytes, emk_error *e)
@@ -219,7 +239,10 @@ static void put_into_box(post *p, emk_span in)
     emk_lock_give(b->lock);
 }
 
-/* Names, certificates and the libraries that resolve names; nothing below the keys' folder. */
+#define OWN_FILES 2u /* besides secrets: what a reload reads */
+
+/* Names, certificates and the libraries that resolve names, and what a reload reads; nothing below
+ * the keys' folder. */
 static emk_status confine_files(const emk_messenger_options *o, emk_error *e)
 {
     static const char *const NEEDED[] = {"/etc/resolv.conf",
@@ -236,14 +259,22 @@ static emk_status confine_files(const emk_messenger_options *o, emk_error *e)
                                          "/lib64",
                                          "/run/systemd/resolve",
                                          "/etc/ca-certificates"};
-    const char *read[sizeof NEEDED / sizeof NEEDED[0] + 1];
+    const char *own[OWN_FILES + EMK_HOOK_TARGETS_MAX] = {o->ca_file, o->config_file};
+    char around[OWN_FILES + EMK_HOOK_TARGETS_MAX][EMK_SANDBOX_PATH_MAX];
+    const char *read[sizeof NEEDED / sizeof NEEDED[0] + OWN_FILES + EMK_HOOK_TARGETS_MAX];
     emk_sandbox_paths p = {.read = read};
 
     for (size_t i = 0; i < sizeof NEEDED / sizeof NEEDED[0]; i++)
         if (!o->keys_dir || !emk_sandbox_contains(NEEDED[i], o->keys_dir))
             read[p.n_read++] = NEEDED[i];
-    if (o->ca_file)
-        read[p.n_read++] = o->ca_file;
+    for (size_t i = 0; i < o->n_targets; i++)
+        own[OWN_FILES + i] = o->targets[i].secret_file;
+    for (size_t i = 0; i < OWN_FILES + o->n_targets; i++) {
+        if (!own[i])
+            continue;
+        emk_sandbox_around(own[i], o->keys_dir, around[i]);
+        read[p.n_read++] = around[i];
+    }
     return emk_sandbox_files(&p, e);
 }
 
@@ -262,17 +293,26 @@ static emk_status confine(const emk_messenger_options *o, emk_error *e)
     return st == EMK_E_UNSUPPORTED ? EMK_OK : st;
 }
 
+/* A thread for each of the first n. */
+static emk_status man_boxes(post *p, size_t n, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < n; i++)
+        if (!p->box[i].thread)
+            st = emk_thread_start(work, &p->box[i], &p->box[i].thread, e);
+    return st;
+}
+
 static emk_status open_boxes(post *p, emk_error *e)
 {
     emk_status st = emk_crypto_new(NULL, NULL, &p->crypto, e);
 
-    for (size_t i = 0; st == EMK_OK && i < p->n; i++) {
+    for (size_t i = 0; st == EMK_OK && i < EMK_HOOK_TARGETS_MAX; i++) {
         p->box[i].post = p;
         st = emk_lock_new(&p->box[i].lock, e);
-        if (st == EMK_OK)
-            st = emk_thread_start(work, &p->box[i], &p->box[i].thread, e);
     }
-    return st;
+    return st == EMK_OK ? man_boxes(p, p->n, e) : st;
 }
 
 static emk_status read_secrets(const emk_messenger_options *o, post *p, emk_error *e)
@@ -285,7 +325,124 @@ static emk_status read_secrets(const emk_messenger_options *o, post *p, emk_erro
     }
     p->n = o->n_targets;
     p->ca_file = o->ca_file;
+    p->options = o;
     return st;
+}
+
+/* The text that was meant, and no other: the other side reads it by itself. */
+static emk_status read_config(const post *p, const uint8_t digest[EMK_SHA256_LEN], emk_config *out,
+                              emk_error *e)
+{
+    const char *file = p->options->config_file;
+    uint8_t is[EMK_SHA256_LEN];
+    emk_yaml_diag d = {.line = 0};
+    emk_span text;
+    emk_buf b;
+    emk_status st = file ? EMK_OK : emk_fail(e, EMK_E_USAGE, "messenger: no configuration", 0);
+
+    emk_buf_init(&b, EMK_YAML_TEXT_MAX);
+    if (st == EMK_OK)
+        st = emk_os_read_file(file, EMK_YAML_TEXT_MAX, &b, e);
+    text = emk_buf_span(&b);
+    if (st == EMK_OK)
+        st = emk_sha256(p->crypto, &text, 1, is, e);
+    if (st == EMK_OK && memcmp(is, digest, sizeof is) != 0)
+        st = emk_fail(e, EMK_E_STALE, "messenger: the configuration has changed again", 0);
+    if (st == EMK_OK)
+        st = emk_config_parse(file, text, out, &d, e);
+    emk_buf_done(&b);
+    return st;
+}
+
+static emk_status load_keys(const emk_config *c, emk_webhook_keys keys[EMK_CONFIG_HOOKS_MAX],
+                            emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < c->n_hooks; i++) {
+        st = emk_webhook_keys_load(c->hooks[i].secret_file, &keys[i], e);
+        if (st != EMK_OK)
+            emk_log_write(EMK_LOG_ERROR, "a webhook's secret cannot be used",
+                          c->hooks[i].secret_file, e);
+    }
+    return st;
+}
+
+/* Nobody delivers: the other side waits for that, and is not believed. */
+static emk_status check_idle(post *p, emk_error *e)
+{
+    bool full = false;
+
+    for (size_t i = 0; i < p->n; i++) {
+        emk_lock_take(p->box[i].lock);
+        full = full || p->box[i].full;
+        emk_lock_give(p->box[i].lock);
+    }
+    return full ? emk_fail(e, EMK_E_BUSY, "messenger: something is on its way", 0) : EMK_OK;
+}
+
+/* Takes c and the keys. */
+static void change_boxes(post *p, emk_config *c, emk_webhook_keys keys[EMK_CONFIG_HOOKS_MAX])
+{
+    for (size_t i = 0; i < EMK_HOOK_TARGETS_MAX; i++) {
+        box *b = &p->box[i];
+        const emk_config_hook *h = &c->hooks[i];
+
+        emk_lock_take(b->lock);
+        emk_webhook_keys_done(&b->keys);
+        b->keys = keys[i];
+        b->is = (emk_messenger_target){h->url, h->allow, h->secret_file};
+        emk_lock_give(b->lock);
+        keys[i].n = 0;
+    }
+    p->n = c->n_hooks;
+    if (p->config)
+        emk_config_done(p->config);
+    emk_free(p->config);
+    p->config = c;
+}
+
+static emk_status read_again(post *p, const uint8_t digest[EMK_SHA256_LEN], emk_error *e)
+{
+    emk_webhook_keys keys[EMK_CONFIG_HOOKS_MAX] = {{.n = 0}};
+    emk_config *c = emk_alloc(1, sizeof *c);
+    emk_status st = c ? read_config(p, digest, c, e)
+                      : emk_fail(e, EMK_E_NO_MEMORY, "messenger: memory", sizeof *c);
+
+    if (st != EMK_OK) {
+        emk_free(c);
+        return st;
+    }
+    st = load_keys(c, keys, e);
+    if (st == EMK_OK)
+        st = man_boxes(p, c->n_hooks, e);
+    if (st == EMK_OK)
+        st = check_idle(p, e);
+    if (st == EMK_OK) {
+        change_boxes(p, c, keys);
+        return EMK_OK;
+    }
+    for (size_t i = 0; i < EMK_CONFIG_HOOKS_MAX; i++)
+        emk_webhook_keys_done(&keys[i]);
+    emk_config_done(c);
+    emk_free(c);
+    return st;
+}
+
+static emk_status obey(post *p, emk_span in, emk_error *e)
+{
+    emk_hook_result r = {.delivered = false};
+    uint8_t out[ANSWER_LEN];
+    emk_error why = {0};
+
+    if (in.len != RELOAD_LEN || in.p[0] != RELOAD) {
+        put_into_box(p, in);
+        return EMK_OK;
+    }
+    r.delivered = read_again(p, in.p + 1, &why) == EMK_OK;
+    if (!r.delivered)
+        emk_log_write(EMK_LOG_ERROR, "reload: the webhooks' targets stay as they were", NULL, &why);
+    return emk_proc_send(p->fd, write_answer(RELOAD, &r, out), e);
 }
 
 static emk_status prepare(const emk_messenger_options *o, post *p, emk_error *e)
@@ -313,8 +470,9 @@ static int run_child(const emk_messenger_options *o, int fd)
         emk_log_write(EMK_LOG_ERROR, "the messenger cannot start", NULL, &e);
         return EXIT_SANDBOX;
     }
-    while (emk_proc_receive(fd, letter, sizeof letter, &len, 0, &e) == EMK_OK)
-        put_into_box(p, emk_span_of(letter, len));
+    while (emk_proc_receive(fd, letter, sizeof letter, &len, 0, &e) == EMK_OK &&
+           obey(p, emk_span_of(letter, len), &e) == EMK_OK) {
+    }
     return EXIT_GONE;
 }
 
@@ -358,7 +516,11 @@ emk_status emk_messenger_start(const emk_messenger_options *o, emk_messenger **o
     if (!m)
         return emk_fail(e, EMK_E_NO_MEMORY, "messenger: memory", sizeof *m);
     m->fd = -1;
+    m->reloaded = o->reloaded;
+    m->reloaded_self = o->reloaded_self;
     st = start(o, m, e);
+    if (st == EMK_OK)
+        st = emk_lock_new(&m->lock, e);
     if (st != EMK_OK) {
         emk_messenger_stop(m);
         return st;
@@ -387,21 +549,76 @@ static void lose(emk_messenger *m, const emk_error *why)
     emk_hook_result again = {.busy = true};
 
     atomic_store(&m->alive, false);
+    if (m->asking && m->reloaded)
+        m->reloaded(m->reloaded_self, false);
     emk_log_write(EMK_LOG_ERROR, "the messenger is gone: webhooks wait for a restart", NULL, why);
     for (size_t i = 0; i < EMK_HOOK_TARGETS_MAX; i++)
         if (m->busy[i])
             emk_hooks_result(m->hooks, &m->on_way[i], &again, emk_os_now_ms());
 }
 
-static void take_answer(emk_messenger *m, emk_span answer)
+/* The child has the new targets by now: when we cannot, letters would go astray. */
+static emk_status end_reload(emk_messenger *m, bool good, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    if (!m->asking)
+        return EMK_OK;
+    if (good)
+        st = emk_hooks_retarget(m->hooks, m->asked.target, m->asked.n, e);
+    if (st != EMK_OK)
+        return st;
+    m->asking = false;
+    if (good)
+        emk_log_write(EMK_LOG_INFO, "reload: webhooks go to the targets of the configuration", NULL,
+                      NULL);
+    if (m->reloaded)
+        m->reloaded(m->reloaded_self, good);
+    return EMK_OK;
+}
+
+static emk_status take_answer(emk_messenger *m, emk_span answer, emk_error *e)
 {
     emk_hook_result r = {.random = (uint32_t)emk_os_monotonic_ns()};
     size_t target;
 
-    if (!read_answer(answer, &target, &r) || !m->busy[target])
-        return;
+    if (!read_answer(answer, &target, &r))
+        return EMK_OK;
+    if (target == RELOAD)
+        return end_reload(m, r.delivered, e);
+    if (!m->busy[target])
+        return EMK_OK;
     m->busy[target] = false;
     emk_hooks_result(m->hooks, &m->on_way[target], &r, emk_os_now_ms());
+    return EMK_OK;
+}
+
+/* True while nothing new is to be sent: a reload waits for what is on its way, or for its answer.
+ */
+static bool reloads(emk_messenger *m)
+{
+    bool waits;
+
+    emk_lock_take(m->lock);
+    waits = m->has_next;
+    emk_lock_give(m->lock);
+    return waits || m->asking;
+}
+
+static emk_status ask_reload(emk_messenger *m, emk_error *e)
+{
+    uint8_t out[RELOAD_LEN] = {RELOAD};
+
+    for (size_t i = 0; i < EMK_HOOK_TARGETS_MAX; i++)
+        if (m->busy[i] || m->asking)
+            return EMK_OK; /* 10 s at most: EMK_MESSENGER_TIMEOUT_S */
+    emk_lock_take(m->lock);
+    m->asked = m->next;
+    m->has_next = false;
+    emk_lock_give(m->lock);
+    m->asking = true;
+    memcpy(out + 1, m->asked.digest, sizeof m->asked.digest);
+    return emk_proc_send(m->fd, emk_span_of(out, sizeof out), e);
 }
 
 static emk_status send_due(emk_messenger *m, emk_error *e)
@@ -426,13 +643,13 @@ static void feed(void *self)
     size_t len;
 
     while (!atomic_load(&m->stopping)) {
-        emk_status st = send_due(m, &e);
+        emk_status st = reloads(m) ? ask_reload(m, &e) : send_due(m, &e);
 
         if (st == EMK_OK)
             st = emk_proc_receive(m->fd, answer, sizeof answer, &len, TICK_MS, &e);
         if (st == EMK_OK)
-            take_answer(m, emk_span_of(answer, len));
-        else if (st != EMK_E_BUSY) {
+            st = take_answer(m, emk_span_of(answer, len), &e);
+        if (st != EMK_OK && st != EMK_E_BUSY) {
             lose(m, &e);
             return;
         }
@@ -445,6 +662,17 @@ emk_status emk_messenger_feed(emk_messenger *m, emk_hooks *hooks, emk_error *e)
     return emk_thread_start(feed, m, &m->thread, e);
 }
 
+void emk_messenger_reload(emk_messenger *m, const emk_hook_target *targets, size_t n,
+                          const uint8_t digest[EMK_SHA256_LEN])
+{
+    emk_lock_take(m->lock);
+    memcpy(m->next.target, targets, n * sizeof *targets);
+    m->next.n = n;
+    memcpy(m->next.digest, digest, EMK_SHA256_LEN);
+    m->has_next = true;
+    emk_lock_give(m->lock);
+}
+
 void emk_messenger_stop(emk_messenger *m)
 {
     if (!m)
@@ -455,5 +683,6 @@ void emk_messenger_stop(emk_messenger *m)
     emk_os_close(m->fd);
     if (m->pid > 0)
         emk_proc_terminate(m->pid);
+    emk_lock_free(m->lock);
     emk_free(m);
 }

@@ -251,6 +251,8 @@ const char *emk_webhook_url_check(const char *url, unsigned allow)
         return "the URL begins with https://";
     if (host.len == 0)
         return "the URL names no host";
+    if (strlen(url) >= EMK_WEBHOOK_URL_CAP)
+        return "the URL has 1023 characters at most";
     if (strpbrk(url, "@#\\ \t\r\n\""))
         return "the URL has no user, password, fragment or spaces";
     if (plain && !(allow & EMK_WEBHOOK_PLAIN) && !is_this_machine(host))
@@ -258,15 +260,26 @@ const char *emk_webhook_url_check(const char *url, unsigned allow)
     return NULL;
 }
 
-/* Special-purpose addresses that are nobody's public server, and those that hold a v4 address.
- * [RFC 6890] [RFC 4193] [RFC 3879] */
-static const char *const INNER[] = {
-    "0.0.0.0/8",      "10.0.0.0/8",     "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.0.0/24",   "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4",    "240.0.0.0/4",
-    "::/96",          "fc00::/7",       "fe80::/10",     "ff00::/8",       "64:ff9b::/96",
-    "64:ff9b:1::/48", "2002::/16",      "2001::/32",     "fec0::/10",
+/* This machine; connecting to the unspecified address ends here too.  [RFC 6890] */
+static const char *const OWN[] = {"127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128"};
+/* Where no receiver is: link-local, multicast, reserved, and forms that stand for another address,
+ * which could be any.  [RFC 6890] [RFC 4291 2.5.5] [RFC 5771] [RFC 8215] */
+static const char *const NOBODY[] = {
+    "169.254.0.0/16", "224.0.0.0/4",     "240.0.0.0/4",    "fe80::/10", "ff00::/8",
+    "::/96",          "::ffff:0:0:0/96", "64:ff9b:1::/48", "2002::/16", "2001::/32",
 };
-static const char *const OWN[] = {"127.0.0.0/8", "::1/128"};
+/* Special-purpose addresses that are nobody's public server.  [RFC 6890] */
+static const char *const INNER[] = {
+    "10.0.0.0/8",   "172.16.0.0/12",  "192.168.0.0/16", "100.64.0.0/10",   "192.0.0.0/24",
+    "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",  "198.51.100.0/24", "203.0.113.0/24",
+};
+/* Of IPv6 only what is given out as global unicast is public, less what is special there.
+ * [RFC 4291 2.4] [RFC 6890] [RFC 9637] */
+static const char *const GLOBAL6[] = {"2000::/3"};
+static const char *const INNER6[] = {"2001::/23", "2001:db8::/32", "3fff::/20"};
+static const char *const NAT64[] = {"64:ff9b::/96"};
+
+#define NAT64_PREFIX 12u /* bytes before the IPv4 address [RFC 6052 2.2] */
 
 static bool is_in(const char *const *nets, size_t n, const emk_address *a)
 {
@@ -274,24 +287,36 @@ static bool is_in(const char *const *nets, size_t n, const emk_address *a)
         emk_net net;
         emk_error ignored;
 
-        if (emk_net_parse(emk_span_str(nets[i]), &net, &ignored) != EMK_OK ||
+        if (emk_net_parse(emk_span_str(nets[i]), &net, &ignored) == EMK_OK &&
             emk_net_contains(&net, a))
             return true;
     }
     return false;
 }
 
-bool emk_webhook_may_reach(const char *url, unsigned allow, const char *address)
-{
-    emk_address a;
-    emk_error ignored;
+#define IS_IN(nets, a) is_in(nets, sizeof(nets) / sizeof(nets)[0], a)
 
-    /* A v4 address in v6 clothes is read as what it is. */
-    if (emk_address_parse(emk_span_str(address), &a, &ignored) != EMK_OK)
+static bool is_public(const emk_address *a)
+{
+    if (a->family == EMK_ADDRESS_V6)
+        return IS_IN(GLOBAL6, a) && !IS_IN(INNER6, a);
+    return !IS_IN(INNER, a);
+}
+
+bool emk_webhook_may_reach(const char *url, unsigned allow, const emk_address *address)
+{
+    emk_address a = *address; /* an IPv4 address in IPv6 clothes was read as what it is */
+    bool translated = IS_IN(NAT64, &a);
+
+    if (translated)
+        a = emk_address_of(emk_span_of(address->b + NAT64_PREFIX, 4));
+    if (a.family == EMK_ADDRESS_NONE || (translated && IS_IN(OWN, &a)))
         return false;
-    if (is_in(OWN, sizeof OWN / sizeof OWN[0], &a))
+    if (IS_IN(OWN, &a))
         return is_this_machine(host_of(url));
     if (is_this_machine(host_of(url)))
         return false; /* "localhost" that is somewhere else */
-    return (allow & EMK_WEBHOOK_PRIVATE) || !is_in(INNER, sizeof INNER / sizeof INNER[0], &a);
+    if (IS_IN(NOBODY, &a))
+        return false;
+    return (allow & EMK_WEBHOOK_PRIVATE) || is_public(&a);
 }

@@ -8,16 +8,18 @@
 
 #include "core/base/secret.h"
 #include "core/crypto/crypto.h"
+#include "server/gate/address.h"
 
 #define EMK_WEBHOOK_ID_MAX        64u
 #define EMK_WEBHOOK_BODY_MAX      8192u /* bytes of a message that is sent */
 #define EMK_WEBHOOK_KEYS_MAX      2u    /* the one in use, and the one that is on its way out */
 #define EMK_WEBHOOK_KEY_MIN       24u   /* bytes of a key */
 #define EMK_WEBHOOK_KEY_MAX       64u
-#define EMK_WEBHOOK_FILE_MAX      512u /* bytes of a file of keys */
-#define EMK_WEBHOOK_SIGNATURE_CAP 128u /* of all signatures as text, with a zero */
-#define EMK_WEBHOOK_TOLERANCE_S   300u /* a message is refused beyond that, both ways */
-#define EMK_WEBHOOK_TRIES         12u  /* then it is a dead letter */
+#define EMK_WEBHOOK_FILE_MAX      512u  /* bytes of a file of keys */
+#define EMK_WEBHOOK_SIGNATURE_CAP 128u  /* of all signatures as text, with a zero */
+#define EMK_WEBHOOK_URL_CAP       1024u /* bytes of a target's URL, with a zero */
+#define EMK_WEBHOOK_TOLERANCE_S   300u  /* a message is refused beyond that, both ways */
+#define EMK_WEBHOOK_TRIES         12u   /* then it is a dead letter */
 #define EMK_WEBHOOK_PAUSE_MAX_MS  (UINT64_C(6) * 3600000)
 
 /* What is told.  Append: numbers are in records. */
@@ -77,15 +79,17 @@ uint64_t emk_webhook_pause_ms(uint64_t base_ms, unsigned tries, uint64_t asked_s
 /* ---- where to ---- */
 
 enum emk_webhook_allow {
-    EMK_WEBHOOK_PRIVATE = 1, /* addresses of the inner network */
+    EMK_WEBHOOK_PRIVATE = 1, /* addresses of the inner network: 10/8, fc00::/7 and the like */
     EMK_WEBHOOK_PLAIN = 2    /* http to others than this machine */
 };
 
 /* Whether a target may be configured: https to anywhere, http to this machine only (127.0.0.1,
  * [::1], localhost), without user, password and fragment.  NULL: it may; else why not, static. */
 const char *emk_webhook_url_check(const char *url, unsigned allow);
-/* Whether a request to this URL may go to this address, asked when it is connected.  Not one of
- * the inner network, unless that is allowed; this machine only where the URL says so itself. */
-bool emk_webhook_may_reach(const char *url, unsigned allow, const char *address);
+/* Whether a request to this URL may go to this address, asked before it is connected to.  This
+ * machine only where the URL says so itself; one of the inner network only where that is allowed;
+ * link-local ones, where clouds keep their metadata, multicast, and what hides another address,
+ * never.  An address by NAT64's well-known prefix is judged as the one behind it. */
+bool emk_webhook_may_reach(const char *url, unsigned allow, const emk_address *address);
 
 #endif

@@ -169,43 +169,132 @@ static void takes_https_and_this_machine_and_nothing_else(void **state)
     assert_null(emk_webhook_url_check("http://example.com/", EMK_WEBHOOK_PLAIN));
 }
 
-static void a_name_that_points_inside_is_not_reached(void **state)
+#define FAR_URL "https://hooks.example.com/"
+
+static bool reaches(const char *url, unsigned allow, const char *address)
 {
-    static const char *const INSIDE[] = {"127.0.0.1",
-                                         "127.9.9.9",
-                                         "::1",
-                                         "10.1.2.3",
-                                         "172.16.0.1",
-                                         "172.31.255.255",
-                                         "192.168.1.1",
-                                         "169.254.169.254",
-                                         "100.64.0.1",
-                                         "0.0.0.0",
-                                         "224.0.0.1",
-                                         "255.255.255.255",
-                                         "::",
-                                         "::a00:1",
-                                         "fec0::1",
-                                         "fe80::1",
-                                         "fd00::1",
-                                         "::ffff:10.0.0.1",
-                                         "::ffff:127.0.0.1",
-                                         "64:ff9b::a00:1",
-                                         "2002:a00:1::",
-                                         "not an address",
-                                         ""};
-    static const char *const OUTSIDE[] = {"203.0.114.9", "8.8.8.8", "172.32.0.1", "2600::1"};
-    const char *url = "https://hooks.example.com/";
+    emk_address a;
+    emk_error e;
+
+    assert_ok(emk_address_parse(emk_span_str(address), &a, &e), &e);
+    return emk_webhook_may_reach(url, allow, &a);
+}
+
+typedef struct range {
+    const char *before, *first, *last, *behind; /* NULL: not looked at */
+} range;
+
+/* One row for each net, so that a row that is written wrong shows. */
+static void the_inner_network_is_reached_only_where_it_is_allowed(void **state)
+{
+    static const range INNER[] = {
+        {"9.255.255.255", "10.0.0.0", "10.255.255.255", "11.0.0.0"},
+        {"172.15.255.255", "172.16.0.0", "172.31.255.255", "172.32.0.0"},
+        {"192.167.255.255", "192.168.0.0", "192.168.255.255", "192.169.0.0"},
+        {"100.63.255.255", "100.64.0.0", "100.127.255.255", "100.128.0.0"},
+        {"191.255.255.255", "192.0.0.0", "192.0.0.255", "192.0.1.0"},
+        {"192.0.1.255", "192.0.2.0", "192.0.2.255", "192.0.3.0"},
+        {"192.88.98.255", "192.88.99.0", "192.88.99.255", "192.88.100.0"},
+        {"198.17.255.255", "198.18.0.0", "198.19.255.255", "198.20.0.0"},
+        {"198.51.99.255", "198.51.100.0", "198.51.100.255", "198.51.101.0"},
+        {"203.0.112.255", "203.0.113.0", "203.0.113.255", "203.0.114.0"},
+        {NULL, "2001:1::", "2001:1ff:ffff::", "2001:200::"},
+        {"2001:db7:ffff::", "2001:db8::", "2001:db8:ffff::", "2001:db9::"},
+        {"3ffe:ffff::", "3fff::", "3fff:fff:ffff::", "3fff:1000::"},
+        {NULL, "fc00::", "fdff:ffff::1", NULL},
+        {NULL, "fec0::", "feff:ffff::1", NULL},
+        {NULL, "100::", "1fff:ffff::", "2000::"},
+        {"3fff:1000::", "4000::", "fbff:ffff::", NULL},
+        {NULL, "::ffff:10.0.0.0", "::ffff:192.168.255.255", "::ffff:8.8.8.8"},
+        {NULL, "64:ff9b::10.0.0.1", "64:ff9b::192.168.0.1", "64:ff9b::8.8.8.8"},
+    };
 
     (void)state;
-    for (size_t i = 0; i < sizeof INSIDE / sizeof INSIDE[0]; i++)
-        assert_false(emk_webhook_may_reach(url, 0, INSIDE[i]));
+    for (size_t i = 0; i < sizeof INNER / sizeof INNER[0]; i++) {
+        const range *r = &INNER[i];
+
+        assert_true(!r->before || reaches(FAR_URL, 0, r->before));
+        assert_false(reaches(FAR_URL, 0, r->first));
+        assert_false(reaches(FAR_URL, 0, r->last));
+        assert_true(!r->behind || reaches(FAR_URL, 0, r->behind));
+        assert_true(reaches(FAR_URL, EMK_WEBHOOK_PRIVATE, r->first));
+        assert_true(reaches(FAR_URL, EMK_WEBHOOK_PRIVATE, r->last));
+    }
+}
+
+/* What answers there is a cloud's metadata, everybody on the wire, or another address. */
+static void what_no_receiver_has_is_never_reached(void **state)
+{
+    static const char *const NEVER[] = {"169.254.0.0",
+                                        "169.254.169.254",
+                                        "169.254.255.255",
+                                        "224.0.0.0",
+                                        "239.255.255.255",
+                                        "240.0.0.0",
+                                        "255.255.255.255",
+                                        "fe80::",
+                                        "febf:ffff::1",
+                                        "ff00::",
+                                        "ff02::1",
+                                        "::2",
+                                        "::10.0.0.1",
+                                        "::ffff:0:10.0.0.1",
+                                        "::ffff:0:8.8.8.8",
+                                        "64:ff9b:1::1",
+                                        "64:ff9b:1:ffff::10.0.0.1",
+                                        "2002::",
+                                        "2002:a00:1::",
+                                        "2002:7f00:1::1",
+                                        "2002:ffff:ffff::",
+                                        "2001::",
+                                        "2001:0:ffff::1",
+                                        "::ffff:169.254.169.254",
+                                        "::ffff:224.0.0.1",
+                                        "64:ff9b::169.254.169.254",
+                                        "64:ff9b::127.0.0.1",
+                                        "64:ff9b::0.0.0.0",
+                                        "64:ff9b::224.0.0.1"};
+    const emk_address none = {.family = EMK_ADDRESS_NONE};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof NEVER / sizeof NEVER[0]; i++) {
+        assert_false(reaches(FAR_URL, 0, NEVER[i]));
+        assert_false(reaches(FAR_URL, EMK_WEBHOOK_PRIVATE | EMK_WEBHOOK_PLAIN, NEVER[i]));
+        assert_false(reaches("http://localhost/", EMK_WEBHOOK_PRIVATE, NEVER[i]));
+    }
+    assert_false(emk_webhook_may_reach(FAR_URL, EMK_WEBHOOK_PRIVATE, &none));
+}
+
+/* Connecting to the unspecified address ends at this machine too. */
+static void this_machine_is_reached_by_its_own_names_only(void **state)
+{
+    static const char *const OWN[] = {"127.0.0.1", "127.0.0.0",        "127.255.255.255",
+                                      "::1",       "0.0.0.0",          "0.255.255.255",
+                                      "::",        "::ffff:127.0.0.1", "::ffff:0.0.0.0"};
+    static const char *const NAMES[] = {"http://localhost:1/", "http://127.0.0.1/",
+                                        "https://[::1]:8443/"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof OWN / sizeof OWN[0]; i++) {
+        assert_false(reaches(FAR_URL, 0, OWN[i]));
+        assert_false(reaches(FAR_URL, EMK_WEBHOOK_PRIVATE | EMK_WEBHOOK_PLAIN, OWN[i]));
+        for (size_t k = 0; k < sizeof NAMES / sizeof NAMES[0]; k++)
+            assert_true(reaches(NAMES[k], 0, OWN[i]));
+    }
+    for (size_t k = 0; k < sizeof NAMES / sizeof NAMES[0]; k++) {
+        assert_false(reaches(NAMES[k], EMK_WEBHOOK_PRIVATE, "203.0.114.9"));
+        assert_false(reaches(NAMES[k], EMK_WEBHOOK_PRIVATE, "10.0.0.1"));
+    }
+}
+
+static void the_world_is_reached(void **state)
+{
+    static const char *const OUTSIDE[] = {"203.0.114.9", "8.8.8.8", "1.0.0.1", "223.255.255.255",
+                                          "2600::1",     "2a00::1", "2003::1"};
+
+    (void)state;
     for (size_t i = 0; i < sizeof OUTSIDE / sizeof OUTSIDE[0]; i++)
-        assert_true(emk_webhook_may_reach(url, 0, OUTSIDE[i]));
-    assert_true(emk_webhook_may_reach(url, EMK_WEBHOOK_PRIVATE, "10.1.2.3"));
-    assert_false(emk_webhook_may_reach(url, EMK_WEBHOOK_PRIVATE, "127.0.0.1"));
-    assert_true(emk_webhook_may_reach("http://localhost:1/", 0, "::1"));
-    assert_false(emk_webhook_may_reach("http://localhost:1/", 0, "203.0.114.9"));
+        assert_true(reaches(FAR_URL, 0, OUTSIDE[i]));
 }
 
 int main(void)
@@ -221,7 +310,9 @@ int main(void)
         emk_rule(refuses_files_that_hold_no_keys),
         emk_rule(pauses_grow_threefold_to_a_limit_and_are_never_below_what_was_asked),
         emk_rule(takes_https_and_this_machine_and_nothing_else),
-        emk_rule(a_name_that_points_inside_is_not_reached));
+        emk_rule(the_inner_network_is_reached_only_where_it_is_allowed),
+        emk_rule(what_no_receiver_has_is_never_reached),
+        emk_rule(this_machine_is_reached_by_its_own_names_only), emk_rule(the_world_is_reached));
     emk_crypto_free(crypto);
     return r;
 }
