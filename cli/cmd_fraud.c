@@ -7,6 +7,7 @@
 #include "core/base/alloc.h"
 #include "core/base/os_parallel.h"
 #include "server/fraud/explore.h"
+#include "server/fraud/score.h"
 
 #include <string.h>
 
@@ -79,20 +80,35 @@ static emk_status read_numbers(emk_cli *cli, job *j)
     return EMK_OK;
 }
 
+/* From the file, and from the log, which is there already. */
 static emk_status read_labels(emk_cli *cli, job *j)
 {
     const char *path = emk_cli_option_value(cli, "labels");
-    emk_status st;
+    emk_fraud_label_sources from = {.until_ms = j->o.until_ms, .strict = j->o.strict};
+    emk_status st = EMK_OK;
 
-    if (!path)
-        return EMK_OK;
-    st = emk_cli_fraud_log(cli, path, &j->label_text);
-    if (st == EMK_OK)
-        st = emk_fraud_labels_read(emk_buf_span(&j->label_text), j->o.until_ms, &j->labels,
-                                   &cli->error);
-    if (st == EMK_OK)
+    if (!emk_cli_option_given(cli, "no-log-labels"))
+        from.log = emk_buf_span(&j->events);
+    if (path)
+        st = emk_cli_fraud_log(cli, path, &j->label_text);
+    from.file = emk_buf_span(&j->label_text);
+    if (st == EMK_OK) {
+        st = emk_fraud_labels_read(&from, &j->labels, &cli->error);
+        if (st == EMK_E_FORMAT)
+            st = emk_cli_advise(cli, st, "Line %llu of the labels.",
+                                (unsigned long long)cli->error.where);
+    }
+    if (st == EMK_OK && (path || j->labels.n > 0))
         j->o.labels = &j->labels;
-    return emk_cli_about(cli, st, path);
+    return path ? emk_cli_about(cli, st, path) : st;
+}
+
+static emk_fraud_leave leave_of(emk_cli *cli)
+{
+    if (emk_cli_option_given(cli, "leave-one-out"))
+        return EMK_FRAUD_LEAVE_ALWAYS;
+    return emk_cli_option_given(cli, "no-leave-one-out") ? EMK_FRAUD_LEAVE_NEVER
+                                                         : EMK_FRAUD_LEAVE_IF_SHORT;
 }
 
 static emk_status prepare(emk_cli *cli, job *j)
@@ -103,16 +119,19 @@ static emk_status prepare(emk_cli *cli, job *j)
     emk_status st = read_numbers(cli, j);
 
     emk_fraud_options_init(&j->o.engine);
-    j->o.leave_one_out = !explain && emk_cli_option_given(cli, "leave-one-out");
+    if (!explain) {
+        j->o.leave_one_out = leave_of(cli);
+        j->o.strict = emk_cli_option_given(cli, "strict");
+    }
     if (st == EMK_OK)
         st = emk_cli_fraud_rules(cli, emk_cli_option_value(cli, "rules"), &j->rules);
     if (st == EMK_OK && base)
         st = emk_cli_fraud_rules(cli, base, &j->baseline);
     j->o.baseline = j->baseline;
-    if (st == EMK_OK && !explain)
-        st = read_labels(cli, j);
     if (st == EMK_OK)
         st = emk_cli_about(cli, emk_cli_fraud_log(cli, events, &j->events), events);
+    if (st == EMK_OK && !explain)
+        st = read_labels(cli, j);
     if (st != EMK_OK)
         return st;
     j->report = emk_alloc(1, sizeof *j->report);
@@ -144,6 +163,8 @@ static void learn(void *self, uint64_t line, const emk_fraud_event *ev, const em
     if (d->explore_ppm && l->labels && emk_fraud_has(ev, EMK_FRAUD_F_USER))
         c = emk_fraud_case_find(l->labels,
                                 emk_fraud_case_key("user", ev->f[EMK_FRAUD_F_USER].text));
+    if (c && !c->key)
+        c = emk_fraud_case_find(l->labels, emk_fraud_case_key("any", ev->f[EMK_FRAUD_F_USER].text));
     emk_fraud_explored_add(&l->explored, d, c ? c->label : EMK_FRAUD_UNSURE_LABEL, c && c->key);
 }
 
@@ -167,6 +188,29 @@ static void put_learnt(emk_cli *cli, const learning *l)
     emk_cli_end(&cli->out);
 }
 
+/* A log of another kind altogether is a mistake, not an empty log. */
+static emk_status refuse_bad_lines(emk_cli *cli, const emk_fraud_replay_report *r)
+{
+    bool all = r->dropped == r->lines - r->blank;
+    emk_status st;
+
+    if (r->dropped == 0 || !(all || emk_cli_option_given(cli, "strict")))
+        return EMK_OK;
+    st = emk_fail(&cli->error, EMK_E_FORMAT, r->first_bad, r->first_bad_line);
+    if (all)
+        st =
+            emk_cli_advise(cli, st,
+                           "None of the %llu lines is an event; this is line %llu, byte %llu. What "
+                           "an event is: docs/spec/fraud-events.md.",
+                           (unsigned long long)r->dropped, (unsigned long long)r->first_bad_line,
+                           (unsigned long long)r->first_bad_where);
+    else
+        st = emk_cli_advise(cli, st, "Line %llu of the events, byte %llu.",
+                            (unsigned long long)r->first_bad_line,
+                            (unsigned long long)r->first_bad_where);
+    return st;
+}
+
 static emk_status run_replay(emk_cli *cli)
 {
     const emk_crypto *c = NULL;
@@ -184,14 +228,8 @@ static emk_status run_replay(emk_cli *cli)
         st = emk_cli_crypto(cli, &c);
     if (st == EMK_OK)
         st = emk_fraud_replay(c, j.rules, emk_buf_span(&j.events), &j.o, j.report, &cli->error);
-    /* A log of another kind altogether is a mistake, not an empty log. */
-    if (st == EMK_OK && j.report->dropped &&
-        (j.report->dropped == j.report->lines || emk_cli_option_given(cli, "strict"))) {
-        st = emk_fail(&cli->error, EMK_E_FORMAT, j.report->first_bad, j.report->first_bad_line);
-        st = emk_cli_advise(cli, st, "Line %llu of the events, byte %llu.",
-                            (unsigned long long)j.report->first_bad_line,
-                            (unsigned long long)j.report->first_bad_where);
-    }
+    if (st == EMK_OK)
+        st = refuse_bad_lines(cli, j.report);
     if (st == EMK_OK)
         emk_cli_fraud_report(cli, j.rules, j.report, &j.o);
     if (st == EMK_OK)
@@ -204,10 +242,11 @@ static emk_status run_replay(emk_cli *cli)
 
 /* The decision that is asked for, when the replay comes by it. */
 typedef struct asked {
-    emk_cli *cli;
-    const emk_fraud_ruleset *rs;
     emk_span id;
     bool found;
+    uint64_t line;
+    emk_fraud_type type;
+    emk_fraud_decision d;
 } asked;
 
 static void put_milli(emk_cli *cli, const char *key, int64_t v)
@@ -232,97 +271,117 @@ static void put_reason(emk_cli *cli, const emk_fraud_ruleset *rs, const emk_frau
     put_milli(cli, "adds", r->add);
     emk_cli_put_bool(&cli->out, "shadow", r->shadow);
     emk_cli_put_bool(&cli->out, "fired_now", r->now);
+    emk_cli_put_string(&cli->out, "when", info.when);
     if (r->now) {
-        emk_cli_put_string(&cli->out, "when", info.when);
         put_milli(cli, "value", r->value);
         put_milli(cli, "limit", r->limit);
+        if (emk_fraud_opposite(rs, r->rule))
+            emk_cli_put_string(&cli->out, "needs", emk_fraud_opposite(rs, r->rule));
+    } else {
+        emk_cli_put_number(&cli->out, "half_life_s", emk_fraud_half_s(rs, r->rule));
     }
     emk_cli_end(&cli->out);
 }
 
-/* "ID-101 (n >= 3: 5, not 3)" for each of the first n rules. */
-static void name_rules(const emk_fraud_ruleset *rs, const emk_fraud_decision *d, unsigned n,
-                       char *out, size_t cap)
+/* "ID-101 (n >= 3: it was 5, and would have to be below 3)". */
+static size_t name_rule(const emk_fraud_ruleset *rs, const emk_fraud_reason *r, char *out,
+                        size_t cap)
 {
+    const char *needs = emk_fraud_opposite(rs, r->rule);
     emk_fraud_rule_info info;
-    size_t len = 0;
+    int n;
 
-    for (unsigned i = 0; n > 0 && i < d->n_reasons && len < cap; i++) {
-        const emk_fraud_reason *r = &d->reason[i];
-
-        if (r->shadow)
-            continue;
-        emk_fraud_ruleset_rule(rs, r->rule, &info);
-        len +=
-            (size_t)snprintf(out + len, cap - len, "%s%s (%s", len ? ", " : "", info.id, info.when);
-        if (len < cap && r->now)
-            len += (size_t)snprintf(out + len, cap - len, ": it was %lld, the limit is %lld",
-                                    (long long)r->value / EMK_FRAUD_MILLI,
-                                    (long long)r->limit / EMK_FRAUD_MILLI);
-        if (len < cap)
-            len += (size_t)snprintf(out + len, cap - len, ")");
-        n--;
-    }
+    emk_fraud_ruleset_rule(rs, r->rule, &info);
+    if (!r->now)
+        n = snprintf(out, cap, "%s (from an earlier event; half of it is gone every %u s)", info.id,
+                     (unsigned)emk_fraud_half_s(rs, r->rule));
+    else if (needs)
+        n = snprintf(out, cap, "%s (%s: it was %lld, and would have to be %s %lld)", info.id,
+                     info.when, (long long)r->value / EMK_FRAUD_MILLI, needs,
+                     (long long)r->limit / EMK_FRAUD_MILLI);
+    else
+        n = snprintf(out, cap, "%s (%s: must not hold)", info.id, info.when);
+    return n < 0 || (size_t)n >= cap ? cap - 1 : (size_t)n;
 }
 
-/* What would have had to be different for a milder answer. */
-static void put_change(emk_cli *cli, const emk_fraud_ruleset *rs, const emk_fraud_decision *d)
+static const char *no_rule(const emk_fraud_decision *d)
 {
-    int64_t adds[EMK_FRAUD_REASONS];
-    char rules[512] = "", text[640];
-    emk_fraud_action then = EMK_FRAUD_ALLOW;
-    unsigned n = 0;
+    if (d->flags & EMK_FRAUD_IS_SWITCHED)
+        return "the emergency switch decided: admin.switch normal";
+    if (d->flags & EMK_FRAUD_IS_BANNED)
+        return "a ban was there before: its end, or admin.unban";
+    return "an earlier action still holds: its time, a passed challenge, or admin.clear";
+}
 
-    if (d->action == EMK_FRAUD_ALLOW)
-        return;
-    if (d->flags & EMK_FRAUD_IS_BANNED) {
-        emk_cli_put_string(&cli->out, "would_change",
-                           "a ban was there before: its end, or admin.unban");
-        return;
+static void put_text_of_change(emk_cli *cli, const emk_fraud_ruleset *rs, const asked *a,
+                               const emk_fraud_what_if *w, const asked *again)
+{
+    char text[1536] = "without ";
+    size_t len = strlen(text);
+    emk_fraud_action then = again->found ? again->d.action : w->then;
+
+    for (unsigned i = 0; i < w->n && len < sizeof text - 1; i++) {
+        if (i)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s", " and ");
+        if (len < sizeof text)
+            len += name_rule(rs, &a->d.reason[w->reason[i]], text + len, sizeof text - len);
     }
-    put_milli(cli, "score_over_limit", d->score - emk_fraud_ruleset_enter(rs, d->action));
-    for (unsigned i = 0; i < d->n_reasons; i++)
-        if (!d->reason[i].shadow)
-            adds[n++] = d->reason[i].add;
-    n = emk_fraud_counterfactual(rs, d->action, d->score, adds, n, &then);
-    name_rules(rs, d, n, rules, sizeof rules);
-    if (d->flags & EMK_FRAUD_IS_HELD)
-        snprintf(text, sizeof text, "an earlier %s still holds: %s",
-                 EMK_FRAUD_ACTION_NAME[d->action], "its time, a passed challenge, or admin.clear");
-    else if (n)
-        snprintf(text, sizeof text, "without %s it would have been %s", rules,
+    if (len < sizeof text)
+        snprintf(text + len, sizeof text - len, " it would have been %s",
                  EMK_FRAUD_ACTION_NAME[then]);
-    else
-        snprintf(text, sizeof text, "%s", "no rule alone or together: the emergency switch");
     emk_cli_put_string(&cli->out, "would_change", text);
+}
+
+static void put_change(emk_cli *cli, const emk_fraud_ruleset *rs, const asked *a,
+                       const emk_fraud_what_if *w, const asked *again)
+{
+    emk_fraud_rule_info info;
+
+    put_text_of_change(cli, rs, a, w, again);
+    emk_cli_begin(&cli->out, "change");
+    emk_cli_begin_list(&cli->out, "without");
+    for (unsigned i = 0; i < w->n; i++) {
+        emk_fraud_ruleset_rule(rs, a->d.reason[w->reason[i]].rule, &info);
+        emk_cli_put_string(&cli->out, NULL, info.id);
+    }
+    emk_cli_end(&cli->out);
+    emk_cli_put_string(&cli->out, "then",
+                       EMK_FRAUD_ACTION_NAME[again->found ? again->d.action : w->then]);
+    emk_cli_put_bool(&cli->out, "replayed", again->found);
+    emk_cli_end(&cli->out);
 }
 
 static void watch(void *self, uint64_t line, const emk_fraud_event *ev, const emk_fraud_decision *d)
 {
     asked *a = self;
-    emk_cli *cli = a->cli;
 
     if (a->found || !emk_fraud_has(ev, EMK_FRAUD_F_ID) ||
         !emk_span_equal(ev->f[EMK_FRAUD_F_ID].text, a->id))
         return;
     a->found = true;
+    a->line = line;
+    a->type = ev->type;
+    a->d = *d;
+}
+
+static void put_decision(emk_cli *cli, const emk_fraud_ruleset *rs, const asked *a)
+{
+    const emk_fraud_decision *d = &a->d;
+
     emk_cli_put_text(&cli->out, "event", a->id);
-    emk_cli_put_number(&cli->out, "line", line);
-    emk_cli_put_string(&cli->out, "type", EMK_FRAUD_TYPE[ev->type].name);
-    emk_cli_put_string(&cli->out, "ruleset", emk_fraud_ruleset_label(a->rs));
+    emk_cli_put_number(&cli->out, "line", a->line);
+    emk_cli_put_string(&cli->out, "type", EMK_FRAUD_TYPE[a->type].name);
+    emk_cli_put_string(&cli->out, "ruleset", emk_fraud_ruleset_label(rs));
     emk_cli_put_string(&cli->out, "action", EMK_FRAUD_ACTION_NAME[d->action]);
     emk_cli_put_string(&cli->out, "with_shadow", EMK_FRAUD_ACTION_NAME[d->shadow]);
     put_milli(cli, "score", d->score);
+    if (d->action > EMK_FRAUD_ALLOW)
+        put_milli(cli, "score_over_limit", d->score - emk_fraud_ruleset_enter(rs, d->action));
     emk_cli_put_number(&cli->out, "families", d->families);
     emk_cli_put_bool(&cli->out, "hard", (d->flags & EMK_FRAUD_IS_HARD) != 0);
     emk_cli_put_bool(&cli->out, "held", (d->flags & EMK_FRAUD_IS_HELD) != 0);
     emk_cli_put_bool(&cli->out, "late", (d->flags & EMK_FRAUD_IS_LATE) != 0);
     emk_cli_put_number(&cli->out, "retry_after", d->retry_after_s);
-    put_change(cli, a->rs, d);
-    emk_cli_begin_list(&cli->out, "reasons");
-    for (unsigned i = 0; i < d->n_reasons; i++)
-        put_reason(cli, a->rs, &d->reason[i]);
-    emk_cli_end(&cli->out);
 }
 
 /* A decision that a server stored, with the rules that counted. */
@@ -351,24 +410,75 @@ static emk_status explain_stored(emk_cli *cli)
     return st;
 }
 
-static emk_status explain_event(emk_cli *cli)
+static emk_status replay_for(emk_cli *cli, job *j, const emk_fraud_ruleset *rs, asked *a)
 {
     const emk_crypto *c = NULL;
-    asked a = {.cli = cli, .id = emk_span_str(emk_cli_operand_at(cli, 0))};
+    emk_status st = emk_cli_crypto(cli, &c);
+
+    j->o.watch = watch;
+    j->o.watch_self = a;
+    if (st == EMK_OK)
+        st = emk_fraud_replay(c, rs, emk_buf_span(&j->events), &j->o, j->report, &cli->error);
+    j->o.watch_self = NULL;
+    return st;
+}
+
+/* The same again by a set that is without the rules of *w; *again stays empty where that cannot be
+ * read twice, and where an earlier action would hold all the same. */
+static emk_status check_change(emk_cli *cli, job *j, const asked *a, const emk_fraud_what_if *w,
+                               asked *again)
+{
+    const char *path = emk_cli_option_value(cli, "rules");
+    emk_fraud_ruleset *rs = NULL;
+    emk_status st;
+
+    if (strcmp(path, "-") == 0)
+        return EMK_OK;
+    st = emk_cli_fraud_rules(cli, path, &rs);
+    for (unsigned i = 0; st == EMK_OK && i < w->n; i++)
+        emk_fraud_silence(rs, a->d.reason[w->reason[i]].rule);
+    if (st == EMK_OK)
+        st = replay_for(cli, j, rs, again);
+    emk_fraud_ruleset_free(rs);
+    return st;
+}
+
+static emk_status explain_found(emk_cli *cli, job *j, const asked *a)
+{
+    asked again = {.id = a->id};
+    emk_fraud_what_if w = {.n = 0};
+    bool by_rules = !(a->d.flags & (EMK_FRAUD_IS_SWITCHED | EMK_FRAUD_IS_BANNED)) &&
+                    emk_fraud_without(j->rules, &a->d, &w);
+    emk_status st = by_rules ? check_change(cli, j, a, &w, &again) : EMK_OK;
+
+    if (st != EMK_OK)
+        return st;
+    put_decision(cli, j->rules, a);
+    if (by_rules)
+        put_change(cli, j->rules, a, &w, &again);
+    else if (a->d.action != EMK_FRAUD_ALLOW)
+        emk_cli_put_string(&cli->out, "would_change", no_rule(&a->d));
+    emk_cli_begin_list(&cli->out, "reasons");
+    for (unsigned i = 0; i < a->d.n_reasons; i++)
+        put_reason(cli, j->rules, &a->d.reason[i]);
+    emk_cli_end(&cli->out);
+    return EMK_OK;
+}
+
+static emk_status explain_event(emk_cli *cli)
+{
+    asked a = {.id = emk_span_str(emk_cli_operand_at(cli, 0))};
     job j;
     emk_status st;
 
     memset(&j, 0, sizeof j);
     st = prepare(cli, &j);
     if (st == EMK_OK)
-        st = emk_cli_crypto(cli, &c);
-    a.rs = j.rules;
-    j.o.watch = watch;
-    j.o.watch_self = &a;
-    if (st == EMK_OK)
-        st = emk_fraud_replay(c, j.rules, emk_buf_span(&j.events), &j.o, j.report, &cli->error);
+        st = replay_for(cli, &j, j.rules, &a);
     if (st == EMK_OK && !a.found)
         st = emk_fail(&cli->error, EMK_E_NOT_FOUND, "fraud explain: no event has this id", 0);
+    if (st == EMK_OK)
+        st = explain_found(cli, &j, &a);
     finish(&j);
     return st;
 }
@@ -409,15 +519,24 @@ static emk_status run_explain(emk_cli *cli)
     {                                                                                     \
         "labels", 0, EMK_CLI_FILE, "FILE", "what is known to be fraud, JSON lines", false \
     }
-#define STRICT                                                                       \
-    {                                                                                \
-        "strict", 0, EMK_CLI_FLAG, NULL,                                             \
-            "fail at the first line that is no event, instead of counting it", false \
+#define STRICT                                                                                \
+    {                                                                                         \
+        "strict", 0, EMK_CLI_FLAG, NULL,                                                      \
+            "fail where a line is no event or has an unknown key, instead of counting", false \
     }
-#define LEAVE                                                                           \
-    {                                                                                   \
-        "leave-one-out", 0, EMK_CLI_FLAG, NULL,                                         \
-            "replay once more without each rule that fired: what it alone finds", false \
+#define NO_LEAVE                                                                             \
+    {                                                                                        \
+        "no-leave-one-out", 0, EMK_CLI_FLAG, NULL, "do not, however short the log is", false \
+    }
+#define NO_LOG_LABELS                                                         \
+    {                                                                         \
+        "no-log-labels", 0, EMK_CLI_FLAG, NULL,                               \
+            "leave aside the labels that are events of the log itself", false \
+    }
+#define LEAVE                                                                               \
+    {                                                                                       \
+        "leave-one-out", 0, EMK_CLI_FLAG, NULL,                                             \
+            "replay once more without each rule that fired, however long that takes", false \
     }
 
 static const emk_cli_exit exits[] = {
@@ -456,7 +575,11 @@ static const char *const replay_paragraphs[] = {
     "seconds until each fraudulent entity was challenged, throttled and denied, cost stopped, and "
     "false positives by entity and day, over all and by the group that the labels name.",
     "The same events and rules give the same stream_sha256 on every machine. Lines that are no "
-    "events are left out and counted. Nothing outside the files is looked up.",
+    "events are left out and counted by what is wrong with them; keys that are not in the schema "
+    "are passed over and counted. Nothing outside the files is looked up.",
+    "Labels are those of the log's own label.* events, and those of --labels, which go first "
+    "where both are as good and as late. With labels, and where that is soon done, each rule that "
+    "fired is left out once: what it alone finds.",
     NULL};
 static const emk_cli_option replay_options[] = {
     RULES,
@@ -464,8 +587,10 @@ static const emk_cli_option replay_options[] = {
     LABELS,
     UNTIL,
     THREADS,
+    NO_LOG_LABELS,
     STRICT,
     LEAVE,
+    NO_LEAVE,
     {"baseline", 0, EMK_CLI_FILE, "FILE", "another rule set to compare decisions with", false},
     {0},
 };
@@ -490,10 +615,11 @@ static const char *const diff_paragraphs[] = {
     "would newly be denied, who no longer, with samples.",
     NULL};
 static const emk_cli_option diff_options[] = {
-    RULES,   EVENTS,
-    LABELS,  UNTIL,
-    THREADS, STRICT,
-    LEAVE,   {"baseline", 0, EMK_CLI_FILE, "FILE", "the rule set to compare with", true},
+    RULES,         EVENTS,
+    LABELS,        UNTIL,
+    THREADS,       STRICT,
+    LEAVE,         NO_LEAVE,
+    NO_LOG_LABELS, {"baseline", 0, EMK_CLI_FILE, "FILE", "the rule set to compare with", true},
     {0},
 };
 static const emk_cli_example diff_examples[] = {

@@ -117,13 +117,15 @@ static void put_gate(emk_cli *cli, const emk_fraud_replay_rule *r, emk_fraud_act
 }
 
 static void put_rule(emk_cli *cli, const emk_fraud_rule_info *info, const emk_fraud_ruleset *rs,
-                     const emk_fraud_replay_rule *r, const emk_fraud_replay_options *o)
+                     const emk_fraud_replay_rule *r, const emk_fraud_replay_options *o,
+                     bool left_out)
 {
     emk_cli_begin(&cli->out, NULL);
     emk_cli_put_string(&cli->out, "rule", info->id);
     emk_cli_put_string(&cli->out, "name", info->name);
     emk_cli_put_number(&cli->out, "hits", r->hits);
     emk_cli_put_number(&cli->out, "hits_shadow", r->hits_shadow);
+    emk_cli_put_number(&cli->out, "unique_entities", r->unique);
     emk_cli_put_number(&cli->out, "unknown", r->stats.unknown);
     emk_cli_put_bool(&cli->out, "demoted", r->stats.demoted);
     if (o->labels) {
@@ -134,7 +136,7 @@ static void put_rule(emk_cli *cli, const emk_fraud_rule_info *info, const emk_fr
         put_interval(cli, "recall", r->tp, count_fraud(o->labels));
         put_gate(cli, r, alone(rs, info));
     }
-    if (o->leave_one_out && o->labels) {
+    if (left_out) {
         emk_cli_put_number(&cli->out, "lost_without", r->lost);
         emk_cli_put_number(&cli->out, "spared_without", r->spared);
     }
@@ -200,6 +202,7 @@ static void put_detection(emk_cli *cli, const emk_fraud_labels *l, int group)
 
 typedef struct totals {
     uint64_t n, reached[EMK_FRAUD_STEPS], days, step_days[EMK_FRAUD_STEPS];
+    uint64_t user_days, user_step_days[EMK_FRAUD_STEPS];
     int64_t cost, stopped;
 } totals;
 
@@ -215,11 +218,13 @@ static totals total_of(const emk_fraud_labels *l, int group, emk_fraud_label lab
             continue;
         t.n++;
         t.days += c->days;
+        t.user_days += c->is_user ? c->days : 0;
         t.cost += c->cost;
         t.stopped += c->cost_stopped;
         for (unsigned s = 0; s < EMK_FRAUD_STEPS; s++) {
             t.reached[s] += c->step_requests[s] != 0;
             t.step_days[s] += c->step_days[s];
+            t.user_step_days[s] += c->is_user ? c->step_days[s] : 0;
         }
     }
     return t;
@@ -235,10 +240,13 @@ static void put_totals(emk_cli *cli, const totals *t, bool fraud)
         put_interval(cli, "entity_days_touched", t->step_days[s], t->days);
         emk_cli_put_number(&cli->out, "entity_days_touched_ppm",
                            t->days ? t->step_days[s] * 1000000 / t->days : 0);
+        if (!fraud)
+            put_interval(cli, "false_positives_per_user_day", t->user_step_days[s], t->user_days);
         emk_cli_end(&cli->out);
     }
     emk_cli_put_number(&cli->out, "cost_asked", (uint64_t)(t->cost / 1000));
     emk_cli_put_number(&cli->out, "cost_stopped", (uint64_t)(t->stopped / 1000));
+    emk_cli_put_ratio(&cli->out, "cost_stopped_share", (uint64_t)t->stopped, (uint64_t)t->cost);
 }
 
 static void put_groups(emk_cli *cli, const emk_fraud_labels *l)
@@ -261,10 +269,39 @@ static void put_groups(emk_cli *cli, const emk_fraud_labels *l)
     emk_cli_end(&cli->out);
 }
 
+static uint64_t never_seen(const emk_fraud_labels *l)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i <= l->mask; i++)
+        n += l->cases[i].key && l->cases[i].first_ms == 0;
+    return n;
+}
+
+static void put_label_counts(emk_cli *cli, const emk_fraud_labels *l)
+{
+    uint64_t by[3] = {0};
+
+    for (uint64_t i = 0; i <= l->mask; i++)
+        if (l->cases[i].key)
+            by[l->cases[i].label]++;
+    emk_cli_begin(&cli->out, "labels");
+    emk_cli_put_number(&cli->out, "from_file", l->from_file);
+    emk_cli_put_number(&cli->out, "from_log", l->from_log);
+    emk_cli_put_number(&cli->out, "entities", l->n);
+    emk_cli_put_number(&cli->out, "fraud", by[EMK_FRAUD_FRAUD_LABEL]);
+    emk_cli_put_number(&cli->out, "ok", by[EMK_FRAUD_OK_LABEL]);
+    emk_cli_put_number(&cli->out, "unsure", by[EMK_FRAUD_UNSURE_LABEL]);
+    emk_cli_put_number(&cli->out, "never_seen", never_seen(l));
+    emk_cli_put_number(&cli->out, "unknown_keys", l->ignored);
+    emk_cli_end(&cli->out);
+}
+
 static void put_labels(emk_cli *cli, const emk_fraud_labels *l)
 {
     totals ok = total_of(l, -1, EMK_FRAUD_OK_LABEL), bad = total_of(l, -1, EMK_FRAUD_FRAUD_LABEL);
 
+    put_label_counts(cli, l);
     emk_cli_begin(&cli->out, "fraud");
     put_totals(cli, &bad, true);
     put_detection(cli, l, -1);
@@ -275,10 +312,45 @@ static void put_labels(emk_cli *cli, const emk_fraud_labels *l)
     put_groups(cli, l);
 }
 
+static void put_refusals(emk_cli *cli, const emk_fraud_replay_report *r)
+{
+    emk_cli_begin_list(&cli->out, "refused");
+    for (unsigned i = 0; i < r->n_refusals; i++) {
+        const emk_fraud_refusal *f = &r->refusal[i];
+
+        emk_cli_begin(&cli->out, NULL);
+        emk_cli_put_string(&cli->out, "why", f->what);
+        emk_cli_put_number(&cli->out, "lines", f->lines);
+        emk_cli_begin_list(&cli->out, "first");
+        for (unsigned k = 0; k < EMK_FRAUD_REFUSED_FIRST && k < f->lines; k++) {
+            emk_cli_begin(&cli->out, NULL);
+            emk_cli_put_number(&cli->out, "line", f->line[k]);
+            emk_cli_put_number(&cli->out, "byte", f->byte[k]);
+            emk_cli_end(&cli->out);
+        }
+        emk_cli_end(&cli->out);
+        emk_cli_end(&cli->out);
+    }
+    emk_cli_end(&cli->out);
+}
+
+static void put_unknown(emk_cli *cli, const emk_fraud_replay_report *r)
+{
+    emk_cli_begin(&cli->out, "unknown_keys");
+    emk_cli_put_number(&cli->out, "keys", r->unknown_keys);
+    emk_cli_put_number(&cli->out, "lines", r->unknown_lines);
+    emk_cli_begin_list(&cli->out, "names");
+    for (unsigned i = 0; i < r->n_unknown; i++)
+        emk_cli_put_string(&cli->out, NULL, r->unknown[i]);
+    emk_cli_end(&cli->out);
+    emk_cli_end(&cli->out);
+}
+
 static void put_input(emk_cli *cli, const emk_fraud_replay_report *r)
 {
     emk_cli_begin(&cli->out, "input");
     emk_cli_put_number(&cli->out, "lines", r->lines);
+    emk_cli_put_number(&cli->out, "blank", r->blank);
     emk_cli_put_number(&cli->out, "events", r->events);
     emk_cli_put_number(&cli->out, "dropped", r->dropped);
     emk_cli_put_number(&cli->out, "duplicate", r->duplicate);
@@ -289,7 +361,42 @@ static void put_input(emk_cli *cli, const emk_fraud_replay_report *r)
         emk_cli_put_string(&cli->out, "first_dropped", r->first_bad);
         emk_cli_put_number(&cli->out, "first_dropped_line", r->first_bad_line);
         emk_cli_put_number(&cli->out, "first_dropped_at", r->first_bad_where);
+        put_refusals(cli, r);
     }
+    if (r->unknown_keys)
+        put_unknown(cli, r);
+    emk_cli_end(&cli->out);
+}
+
+/* ---- what a person should know before believing the numbers ---- */
+
+static void put_remark(emk_cli *cli, uint64_t n, const char *text)
+{
+    char line[256];
+
+    if (n == 0)
+        return;
+    snprintf(line, sizeof line, "%llu %s", (unsigned long long)n, text);
+    emk_cli_put_string(&cli->out, NULL, line);
+}
+
+#define LEAST_MS UINT64_C(100000000000) /* 1973 in milliseconds: earlier ones are seconds */
+
+static void put_remarks(emk_cli *cli, const emk_fraud_replay_report *r, const emk_fraud_labels *l)
+{
+    emk_cli_begin_list(&cli->out, "remarks");
+    put_remark(
+        cli, r->stats.late,
+        "events more than 60 s late: they count as if they had come at the clock; sort by ts");
+    put_remark(cli, r->dropped, "lines are no events; see input.refused");
+    put_remark(cli, r->unknown_lines,
+               "lines have keys that no rule can use; see input.unknown_keys");
+    put_remark(cli, r->duplicate,
+               "events have an id that was there before, and do not count again");
+    put_remark(cli, r->events > 0 && r->last_ms < LEAST_MS ? r->events : 0,
+               "events are before 1973: ts is in milliseconds");
+    if (l)
+        put_remark(cli, never_seen(l), "labelled entities do not appear in the events");
     emk_cli_end(&cli->out);
 }
 
@@ -322,6 +429,7 @@ void emk_cli_fraud_report(emk_cli *cli, const emk_fraud_ruleset *rs,
     emk_cli_put_string(&cli->out, "ruleset", emk_fraud_ruleset_label(rs));
     emk_cli_put_hex(&cli->out, "stream_sha256", emk_span_of(r->stream, 32));
     put_input(cli, r);
+    put_remarks(cli, r, o->labels);
     put_actions(cli, "decisions", r->actions);
     put_actions(cli, "decisions_with_shadow", r->shadow_actions);
     emk_cli_put_number(&cli->out, "user_days", r->stats.user_days);
@@ -333,7 +441,7 @@ void emk_cli_fraud_report(emk_cli *cli, const emk_fraud_ruleset *rs,
     emk_cli_begin_list(&cli->out, "rules");
     for (size_t i = 0; i < emk_fraud_ruleset_rules(rs); i++) {
         emk_fraud_ruleset_rule(rs, i, &info);
-        put_rule(cli, &info, rs, &r->rule[i], o);
+        put_rule(cli, &info, rs, &r->rule[i], o, r->left_one_out);
     }
     emk_cli_end(&cli->out);
 }

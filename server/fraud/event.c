@@ -22,7 +22,9 @@ typedef struct scan {
     emk_fraud_event ev;
     uint32_t groups; /* seen: bit i */
     bool version;
-    unsigned hint; /* field that is likely next */
+    unsigned hint;              /* field that is likely next */
+    uint64_t absent;            /* bit f: null or an empty text stood there, which is nothing */
+    emk_fraud_ignored *ignored; /* NULL: a strict reading */
 } scan;
 
 static bool fail_as(scan *s, emk_status st, const char *what)
@@ -91,7 +93,16 @@ static const uint8_t *skip_text(const uint8_t *p, const uint8_t *end)
     return p;
 }
 
-static bool take_text(scan *s, emk_span *out)
+/* The end of a text as others write it: spaces, UTF-8 and escapes stand for themselves. */
+static const uint8_t *skip_any_text(const uint8_t *p, const uint8_t *end)
+{
+    for (; p < end && *p != '"' && *p >= ' '; p++)
+        p += *p == '\\' && end - p > 1;
+    return p;
+}
+
+/* A text of any length. */
+static bool take_long_text(scan *s, emk_span *out)
 {
     const uint8_t *from;
 
@@ -99,13 +110,22 @@ static bool take_text(scan *s, emk_span *out)
         return false;
     from = s->p;
     s->p = skip_text(from, s->end);
+    if (s->ignored && s->p < s->end && *s->p != '"')
+        s->p = skip_any_text(s->p, s->end);
     if (s->p == s->end || *s->p != '"')
-        return fail(s, "event: a text of visible ASCII without quotes and backslashes");
+        return fail(s, s->ignored
+                           ? "event: a text without its end"
+                           : "event: a text of visible ASCII without quotes and backslashes");
     *out = emk_span_of(from, (size_t)(s->p - from));
     s->p++;
-    if (out->len > EMK_FRAUD_ID_MAX)
-        return fail_as(s, EMK_E_LIMIT, "event: text too long");
     return true;
+}
+
+static bool take_text(scan *s, emk_span *out)
+{
+    if (!take_long_text(s, out))
+        return false;
+    return out->len <= EMK_FRAUD_ID_MAX || fail_as(s, EMK_E_LIMIT, "event: text too long");
 }
 
 static bool is_digit(const scan *s)
@@ -145,10 +165,13 @@ static bool take_number(scan *s, bool fraction, int64_t *out)
     v *= EMK_FRAUD_MILLI;
     if (s->p < s->end && *s->p == '.') {
         s->p++;
-        if (!fraction || !is_digit(s))
-            return fail(s, "event: a whole number was expected");
-        for (; is_digit(s); s->p++, unit /= 10)
+        if (!is_digit(s))
+            return fail(s, "event: a number was expected");
+        for (; is_digit(s); s->p++, unit /= 10) {
+            if (!fraction && *s->p != '0')
+                return fail(s, "event: a whole number was expected");
             v += (*s->p - '0') * unit;
+        }
     }
     if (s->p < s->end && (*s->p == 'e' || *s->p == 'E'))
         return fail(s, "event: numbers have no exponents here");
@@ -174,6 +197,22 @@ static bool in_range(scan *s, emk_fraud_field f, int64_t v)
     return true;
 }
 
+/* null and "" say that there is nothing. */
+static bool is_nothing(scan *s)
+{
+    const uint8_t *from = s->p;
+
+    skip_space(s);
+    if (s->p < s->end && *s->p == 'n')
+        return take_word(s, "null");
+    if (s->end - s->p >= 2 && s->p[0] == '"' && s->p[1] == '"') {
+        s->p += 2;
+        return true;
+    }
+    s->p = from;
+    return false;
+}
+
 static bool take_value(scan *s, emk_fraud_field f)
 {
     const emk_fraud_field_row *row = &EMK_FRAUD_FIELD[f];
@@ -184,9 +223,13 @@ static bool take_value(scan *s, emk_fraud_field f)
         return fail(s, "event: this key is here twice");
     s->ev.has |= UINT64_C(1) << f;
     s->hint = f + 1u;
+    if (is_nothing(s)) {
+        s->absent |= UINT64_C(1) << f;
+        return true;
+    }
     switch (row->kind) {
     case EMK_FRAUD_TEXT:
-        return take_text(s, &v->text) && (v->text.len > 0 || fail(s, "event: an empty text"));
+        return take_text(s, &v->text);
     case EMK_FRAUD_NUMBER:
         if (!take_number(s, row->fraction, &number) || !in_range(s, f, number))
             return false;
@@ -203,6 +246,8 @@ static bool take_geo(scan *s)
 {
     static const emk_fraud_field part[3] = {EMK_FRAUD_F_LAT, EMK_FRAUD_F_LON, EMK_FRAUD_F_GEO_KM};
 
+    if (is_nothing(s))
+        return true;
     if (!need(s, '[', "event: geo is a list of three numbers"))
         return false;
     for (unsigned i = 0; i < 3; i++) {
@@ -226,6 +271,48 @@ static bool pass_scalar(scan *s)
     if (take_word(s, "true") || take_word(s, "false") || take_word(s, "null"))
         return true;
     return take_number(s, true, &number);
+}
+
+/* Any value, with all that is in it: brackets are counted, texts passed over.  What is malformed
+ * inside is not looked at, but the line's own structure must hold. */
+static bool pass_value(scan *s)
+{
+    unsigned depth = 0;
+    emk_span text;
+
+    do {
+        skip_space(s);
+        if (s->p == s->end)
+            return fail(s, "event: a value was expected");
+        if (*s->p == '"') {
+            if (!take_long_text(s, &text))
+                return false;
+            continue;
+        }
+        depth += *s->p == '{' || *s->p == '[';
+        if ((*s->p == '}' || *s->p == ']' || *s->p == ',') && depth == 0)
+            return fail(s, "event: a value was expected");
+        depth -= *s->p == '}' || *s->p == ']';
+        s->p++;
+        /* A number or a word ends where the next thing begins. */
+        while (depth == 0 && s->p < s->end && (s->p[-1] != '}' && s->p[-1] != ']') &&
+               *s->p != ',' && *s->p != '}' && *s->p != ']' && *s->p > ' ')
+            s->p++;
+    } while (depth > 0);
+    return true;
+}
+
+/* A key that the schema does not have: no rule can ask for it. */
+static bool pass_unknown(scan *s, emk_span key)
+{
+    emk_fraud_ignored *g = s->ignored;
+
+    if (!g)
+        return fail(s, "event: unknown key");
+    if (g->n < EMK_FRAUD_IGNORED_FIRST)
+        g->first[g->n] = key;
+    g->n++;
+    return pass_value(s);
 }
 
 /* A key as two words, zeros behind it: the table's rows are compared with it at once.  What is
@@ -300,7 +387,8 @@ static bool take_short_key(scan *s, word16 *out)
 
 static bool take_key(scan *s, emk_span *key)
 {
-    return take_text(s, key) && need(s, ':', "event: a colon was expected");
+    return (s->ignored ? take_long_text(s, key) : take_text(s, key)) &&
+           need(s, ':', "event: a colon was expected");
 }
 
 static bool take_member(scan *s, emk_fraud_group group)
@@ -319,9 +407,9 @@ static bool take_member(scan *s, emk_fraud_group group)
         return take_value(s, f);
     if (group == EMK_FRAUD_G_SUBJ && equals(key, "geo"))
         return take_geo(s);
-    if (group == EMK_FRAUD_G_X)
+    if (group == EMK_FRAUD_G_X && !s->ignored)
         return pass_scalar(s);
-    return fail(s, "event: unknown key");
+    return group == EMK_FRAUD_G_X ? pass_value(s) : pass_unknown(s, key);
 }
 
 static bool take_group(scan *s, emk_fraud_group group)
@@ -329,6 +417,8 @@ static bool take_group(scan *s, emk_fraud_group group)
     if (s->groups >> group & 1)
         return fail(s, "event: this key is here twice");
     s->groups |= 1u << group;
+    if (take_word(s, "null"))
+        return true;
     if (!need(s, '{', "event: an object was expected"))
         return false;
     if (take(s, '}'))
@@ -354,6 +444,7 @@ static bool take_version(scan *s)
 
 static bool take_top(scan *s)
 {
+    const uint8_t *from = s->p;
     emk_fraud_field f;
     emk_span key = {NULL, 0};
     word16 w;
@@ -372,7 +463,9 @@ static bool take_top(scan *s)
         return take_version(s);
     if (find(s, EMK_FRAUD_G_TOP, w, &f))
         return take_value(s, f);
-    return fail(s, "event: unknown key");
+    /* The short form did not keep the key's place. */
+    s->p = key.p ? s->p : from;
+    return (key.p || take_key(s, &key)) && pass_unknown(s, key);
 }
 
 static bool take_line(scan *s)
@@ -396,6 +489,7 @@ static bool settle(scan *s)
     emk_fraud_event *ev = &s->ev;
     unsigned src = 0;
 
+    ev->has &= ~s->absent;
     if (!s->version)
         return fail(s, "event: \"v\" is missing");
     for (unsigned i = 0; i < 3; i++) {
@@ -457,7 +551,8 @@ emk_status emk_fraud_event_check(const emk_fraud_event *ev, emk_error *e)
     return check_meaning(ev, e);
 }
 
-emk_status emk_fraud_event_read(emk_span line, emk_fraud_event *out, emk_error *e)
+static emk_status read_as(emk_span line, emk_fraud_ignored *ignored, emk_fraud_event *out,
+                          emk_error *e)
 {
     scan s;
     emk_status st;
@@ -470,6 +565,8 @@ emk_status emk_fraud_event_read(emk_span line, emk_fraud_event *out, emk_error *
     s.groups = 0;
     s.version = false;
     s.hint = 0;
+    s.absent = 0;
+    s.ignored = ignored;
     s.ev.has = 0;
     if (!take_line(&s) || !settle(&s))
         return emk_fail(e, s.status, s.what, (uint64_t)(s.at - s.begin));
@@ -477,6 +574,18 @@ emk_status emk_fraud_event_read(emk_span line, emk_fraud_event *out, emk_error *
     if (st == EMK_OK)
         *out = s.ev;
     return st;
+}
+
+emk_status emk_fraud_event_read(emk_span line, emk_fraud_event *out, emk_error *e)
+{
+    return read_as(line, NULL, out, e);
+}
+
+emk_status emk_fraud_event_read_foreign(emk_span line, emk_fraud_event *out,
+                                        emk_fraud_ignored *ignored, emk_error *e)
+{
+    ignored->n = 0;
+    return read_as(line, ignored, out, e);
 }
 
 void emk_fraud_event_init(emk_fraud_event *ev, emk_fraud_type type, uint64_t ts)

@@ -106,6 +106,7 @@ typedef enum emk_fraud_field {
     EMK_FRAUD_F_LON,
     EMK_FRAUD_F_GEO_KM,
     EMK_FRAUD_F_NET_KIND,
+    EMK_FRAUD_F_GEO_DB,
     EMK_FRAUD_F_ATT_KIND,
     EMK_FRAUD_F_ATT_LEVEL,
     EMK_FRAUD_F_ATT_AGE,
@@ -208,9 +209,23 @@ void emk_fraud_event_number(emk_fraud_event *ev, emk_fraud_field f, int64_t mill
 
 /* Reads one line, without its newline, into *out, which borrows from it.  Strict: unknown
  * keys (but for those in "x", which are passed over), double keys, texts outside the
- * alphabet, numbers out of range, a source that may not send this type.  e->where is the
- * offset in the line.  EMK_E_FORMAT, EMK_E_LIMIT, EMK_E_UNSUPPORTED (another "v"). */
+ * alphabet, numbers out of range, a source that may not send this type.  null and an empty text
+ * are the same as no key.  e->where is the offset in the line.  EMK_E_FORMAT, EMK_E_LIMIT,
+ * EMK_E_UNSUPPORTED (another "v"). */
 emk_status emk_fraud_event_read(emk_span line, emk_fraud_event *out, emk_error *e) EMK_MUST_CHECK;
+
+/* What a reading passed over. */
+#define EMK_FRAUD_IGNORED_FIRST 4u
+typedef struct emk_fraud_ignored {
+    uint32_t n;                              /* unknown keys, those of "x" not counted */
+    emk_span first[EMK_FRAUD_IGNORED_FIRST]; /* their names, raw; borrowed from the line */
+} emk_fraud_ignored;
+
+/* The same for logs that somebody else wrote: keys that are unknown are passed over with all that
+ * stands behind them, and texts may have spaces, UTF-8 and escapes, which stand for themselves.
+ * For replays: what is read so cannot always be written again.  Fills *ignored. */
+emk_status emk_fraud_event_read_foreign(emk_span line, emk_fraud_event *out,
+                                        emk_fraud_ignored *ignored, emk_error *e) EMK_MUST_CHECK;
 
 /* The same checks on a struct that was filled by hand.  EMK_E_FORMAT or EMK_E_LIMIT. */
 emk_status emk_fraud_event_check(const emk_fraud_event *ev, emk_error *e) EMK_MUST_CHECK;

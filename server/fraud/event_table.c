@@ -102,6 +102,7 @@ const emk_fraud_field_row EMK_FRAUD_FIELD[EMK_FRAUD_FIELDS] = {
     REAL(subj, "lon",    S, -K(180), K(180)),
     REAL(subj, "geo_km", S, 0, K(20000)),
     IN(subj, "net_kind", T, S, 0, 0),
+    IN(subj, "geo_db",   T, S, 0, 0),
     IN(att, "kind",    T, A, 0, 0),
     IN(att, "level",   N, A, 0, K(9)),
     IN(att, "age_s",   N, A, 0, K(4000000000)),

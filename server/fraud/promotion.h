@@ -80,6 +80,14 @@ typedef struct emk_fraud_readiness {
     emk_fraud_check check[EMK_FRAUD_CONDITIONS];
 } emk_fraud_readiness;
 
+/* Whether the draft can deny or ban somebody in a way that the live set cannot: a rule that is hard
+ * or reaches the band of deny by itself is new, or fires sooner, for more, or for longer; deny or
+ * ban begin lower or last longer; caps or links let more come together; somebody is no longer
+ * excepted.  why gets the first such thing.  Rules that deny only together with others are seen
+ * while the draft runs beside. */
+bool emk_fraud_denies_more(const emk_fraud_ruleset *live, const emk_fraud_ruleset *draft, char *why,
+                           size_t cap);
+
 void emk_fraud_ready(const emk_fraud_shadow *s, const emk_fraud_facts *facts,
                      const emk_fraud_needs *needs, emk_fraud_readiness *out);
 

@@ -18,11 +18,19 @@
 
 typedef struct item {
     emk_fraud_event ev;
+    emk_fraud_ignored unknown;
     emk_fraud_ahead ahead;
     emk_span line;
     emk_error error;
     emk_status status;
 } item;
+
+/* Which rule fired for which entity: keys of both, open addressing. */
+#define UNIQUE_MAX (UINT64_C(1) << 24)
+typedef struct unique {
+    uint64_t *slot; /* owned; 0: free */
+    uint64_t mask, n;
+} unique;
 
 typedef struct pass {
     const emk_crypto *crypto;
@@ -35,6 +43,7 @@ typedef struct pass {
     size_t at;
     item *items; /* owned; BATCH of them */
     unsigned n, threads;
+    unique unique;
     bool quiet; /* leave-one-out: only the cases matter */
 } pass;
 
@@ -46,7 +55,10 @@ static emk_status read_share(void *self, unsigned worker, emk_error *e)
     for (unsigned i = worker; i < p->n; i += p->threads) {
         item *it = &p->items[i];
 
-        it->status = emk_fraud_event_read(it->line, &it->ev, &it->error);
+        it->unknown.n = 0;
+        it->status = p->o->strict ? emk_fraud_event_read(it->line, &it->ev, &it->error)
+                                  : emk_fraud_event_read_foreign(it->line, &it->ev, &it->unknown,
+                                                                 &it->error);
         if (it->status == EMK_OK)
             emk_fraud_look_ahead(p->rules, &it->ev, &it->ahead);
     }
@@ -66,18 +78,71 @@ static void cut_batch(pass *p)
     }
 }
 
+static bool is_blank(emk_span line)
+{
+    for (size_t i = 0; i < line.len; i++)
+        if (line.p[i] != ' ' && line.p[i] != '\t' && line.p[i] != '\r')
+            return false;
+    return true;
+}
+
+static emk_fraud_refusal *refusal_of(emk_fraud_replay_report *r, const char *what)
+{
+    for (unsigned i = 0; i < r->n_refusals; i++)
+        if (strcmp(r->refusal[i].what, what) == 0)
+            return &r->refusal[i];
+    if (r->n_refusals == EMK_FRAUD_REFUSALS_MAX)
+        return &r->refusal[EMK_FRAUD_REFUSALS_MAX - 1];
+    r->refusal[r->n_refusals].what = what;
+    return &r->refusal[r->n_refusals++];
+}
+
 static void drop(pass *p, const item *it)
 {
     emk_fraud_replay_report *r = p->out;
+    emk_fraud_refusal *why;
 
-    if (it->line.len == 0 || p->quiet)
+    if (p->quiet)
         return;
+    if (is_blank(it->line)) {
+        r->blank++;
+        return;
+    }
+    why = refusal_of(r, it->error.what);
+    if (why->lines < EMK_FRAUD_REFUSED_FIRST) {
+        why->line[why->lines] = r->lines;
+        why->byte[why->lines] = it->error.where;
+    }
+    why->lines++;
     r->dropped++;
     if (r->first_bad)
         return;
     r->first_bad = it->error.what;
     r->first_bad_line = r->lines;
     r->first_bad_where = it->error.where;
+}
+
+static void name_unknown(emk_fraud_replay_report *r, emk_span key)
+{
+    char name[EMK_FRAUD_UNKNOWN_CAP];
+
+    snprintf(name, sizeof name, "%.*s", (int)(key.len < sizeof name ? key.len : sizeof name - 1),
+             (const char *)key.p);
+    for (unsigned i = 0; i < r->n_unknown; i++)
+        if (strcmp(r->unknown[i], name) == 0)
+            return;
+    if (r->n_unknown < EMK_FRAUD_UNKNOWN_MAX)
+        memcpy(r->unknown[r->n_unknown++], name, sizeof name);
+}
+
+static void note_unknown(pass *p, const item *it)
+{
+    if (it->unknown.n == 0 || p->quiet)
+        return;
+    p->out->unknown_keys += it->unknown.n;
+    p->out->unknown_lines++;
+    for (unsigned i = 0; i < it->unknown.n && i < EMK_FRAUD_IGNORED_FIRST; i++)
+        name_unknown(p->out, it->unknown.first[i]);
 }
 
 /* ---- cases ---- */
@@ -146,28 +211,82 @@ static void note_cases(pass *p, const emk_fraud_event *ev, const emk_fraud_decis
         emk_fraud_field f;
     } of[] = {{"user", EMK_FRAUD_F_USER}, {"device", EMK_FRAUD_F_DEVICE}, {"id", EMK_FRAUD_F_ID}};
 
+    emk_fraud_case *c = NULL;
+
     for (unsigned i = 0; p->labels && i < 3; i++) {
         if (emk_fraud_has(ev, of[i].f))
             note_case(
                 emk_fraud_case_find(p->labels, emk_fraud_case_key(of[i].kind, ev->f[of[i].f].text)),
                 ev, d);
     }
+    /* A label that does not say of what: of the user of that name, else of the device. */
+    for (unsigned i = 0; p->labels && p->labels->bare && i < 2 && !(c && c->key); i++) {
+        if (emk_fraud_has(ev, of[i].f))
+            c = emk_fraud_case_find(p->labels, emk_fraud_case_key("any", ev->f[of[i].f].text));
+    }
+    if (c)
+        note_case(c, ev, d);
 }
 
 /* ---- events ---- */
 
-static void note_hits(pass *p, const emk_fraud_event *ev, const emk_fraud_decision *d)
+static bool insert(unique *u, uint64_t key)
 {
-    for (unsigned i = 0; i < d->n_reasons; i++) {
+    uint64_t i = key & u->mask;
+
+    while (u->slot[i] && u->slot[i] != key)
+        i = (i + 1) & u->mask;
+    if (u->slot[i])
+        return false;
+    u->slot[i] = key;
+    u->n++;
+    return true;
+}
+
+static emk_status grow(unique *u, emk_error *e)
+{
+    unique next = {.mask = u->slot ? 2 * u->mask + 1 : 1023};
+
+    next.slot = emk_alloc((size_t)next.mask + 1, sizeof *next.slot);
+    if (!next.slot)
+        return emk_fail(e, EMK_E_NO_MEMORY, "replay: no memory", (size_t)next.mask);
+    for (uint64_t i = 0; u->slot && i <= u->mask; i++)
+        if (u->slot[i])
+            (void)insert(&next, u->slot[i]);
+    emk_free(u->slot);
+    *u = next;
+    return EMK_OK;
+}
+
+/* Up to UNIQUE_MAX pairs are told apart; beyond that nobody is new any more. */
+static emk_status note_unique(pass *p, const item *it, const emk_fraud_reason *r, emk_error *e)
+{
+    uint64_t key = it->ahead.entity_key[r->entity] ^ (r->rule + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    emk_status st = EMK_OK;
+
+    if (p->unique.n * 2 >= p->unique.mask && p->unique.n < UNIQUE_MAX)
+        st = grow(&p->unique, e);
+    if (st == EMK_OK && p->unique.n < UNIQUE_MAX)
+        p->out->rule[r->rule].unique += insert(&p->unique, key ? key : 1);
+    return st;
+}
+
+static emk_status note_hits(pass *p, const item *it, const emk_fraud_decision *d, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (unsigned i = 0; st == EMK_OK && i < d->n_reasons; i++) {
         emk_fraud_replay_rule *r = &p->out->rule[d->reason[i].rule];
 
         if (!d->reason[i].now)
             continue;
         r->hits += !d->reason[i].shadow;
         r->hits_shadow += d->reason[i].shadow;
-        r->first_ms = r->first_ms ? r->first_ms : ev->ts;
-        r->last_ms = ev->ts;
+        r->first_ms = r->first_ms ? r->first_ms : it->ev.ts;
+        r->last_ms = it->ev.ts;
+        st = note_unique(p, it, &d->reason[i], e);
     }
+    return st;
 }
 
 static void take_sample(pass *p, const emk_fraud_event *ev, emk_fraud_action was,
@@ -223,16 +342,17 @@ static emk_status decide(pass *p, item *it, emk_error *e)
     if (p->quiet)
         return EMK_OK;
     r->events++;
-    r->first_ms = r->first_ms ? r->first_ms : ev->ts;
+    note_unknown(p, it);
+    r->first_ms = r->first_ms && r->first_ms < ev->ts ? r->first_ms : ev->ts;
     r->last_ms = ev->ts > r->last_ms ? ev->ts : r->last_ms;
     if (EMK_FRAUD_TYPE[ev->type].decides) {
         r->actions[d.action]++;
         r->shadow_actions[d.shadow]++;
     }
-    note_hits(p, ev, &d);
+    st = note_hits(p, it, &d, e);
     if (p->o->watch)
         p->o->watch(p->o->watch_self, r->lines, ev, &d);
-    return p->baseline ? compare(p, ev, &d, e) : EMK_OK;
+    return st == EMK_OK && p->baseline ? compare(p, ev, &d, e) : st;
 }
 
 static void fetch(const pass *p, unsigned i)
@@ -364,7 +484,20 @@ static emk_status leave_each_out(pass *p, const emk_fraud_ruleset *rs, emk_error
         st = leave_out(p, rs, i, &full, e);
     memcpy(p->labels->cases, full.cases, len);
     emk_free(full.cases);
+    p->out->left_one_out = st == EMK_OK;
     return st;
+}
+
+/* Once more for each rule that fired: by itself only where that is soon done. */
+static bool wants_leave_one_out(const pass *p, const emk_fraud_ruleset *rs)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < emk_fraud_ruleset_rules(rs); i++)
+        n += p->out->rule[i].hits != 0;
+    return p->o->leave_one_out == EMK_FRAUD_LEAVE_ALWAYS ||
+           (p->o->leave_one_out == EMK_FRAUD_LEAVE_IF_SHORT &&
+            n * p->out->events <= EMK_FRAUD_LEAVE_SHORT);
 }
 
 emk_status emk_fraud_replay(const emk_crypto *c, const emk_fraud_ruleset *rs, emk_span events,
@@ -385,22 +518,29 @@ emk_status emk_fraud_replay(const emk_crypto *c, const emk_fraud_ruleset *rs, em
     if (st == EMK_OK)
         st = sum_up(&p, rs, e);
     end_pass(&p);
-    if (st == EMK_OK && o->leave_one_out && p.labels)
+    if (st == EMK_OK && p.labels && wants_leave_one_out(&p, rs))
         st = leave_each_out(&p, rs, e);
+    emk_free(p.unique.slot);
     emk_free(p.items);
     return st;
 }
 
+#define WILSON_MAX (UINT64_C(1) << 22)
+
 void emk_fraud_wilson(uint64_t k, uint64_t n, uint64_t *low, uint64_t *high)
 {
-    /* In millionths; z = 1.96.  n stays below 2^22, so all products fit. */
-    uint64_t centre, half, below = n * 1000000 + 3841600;
+    /* In millionths; z = 1.96.  n is brought below 2^22, so that all products fit: of more, the
+     * interval is a little too wide. */
+    uint64_t centre, half, below;
 
+    for (; n >= WILSON_MAX; n /= 2)
+        k /= 2;
     if (n == 0) {
         *low = 0;
         *high = 1000000;
         return;
     }
+    below = n * 1000000 + 3841600;
     centre = k * 1000000 + 1920800;
     /* 1.96 * sqrt(k (n - k) / n + 0.9604): the root in thousandths */
     half = 1960 * emk_fraud_isqrt(k * (n - k) * 1000000 / n + 960400);

@@ -23,6 +23,7 @@ typedef struct emk_fraud_case {
     uint64_t key; /* hash of kind and id */
     emk_fraud_label label;
     uint8_t rank; /* of the label's source */
+    bool is_user;
     uint16_t group;
     uint64_t at;
     uint64_t first_ms, requests;
@@ -43,12 +44,16 @@ typedef struct emk_fraud_group_row {
 typedef struct emk_fraud_labels {
     emk_fraud_case *cases; /* owned; open addressing by key */
     uint64_t mask, n;
+    uint64_t from_file, from_log; /* labels read; more than n where several are of one entity */
+    uint64_t ignored;             /* unknown keys in a file of labels */
+    bool bare;                    /* some name an entity without saying what it is */
     emk_fraud_group_row group[EMK_FRAUD_GROUPS_MAX];
     unsigned n_groups;
 } emk_fraud_labels;
 
 typedef struct emk_fraud_replay_rule {
     uint64_t hits, hits_shadow; /* events */
+    uint64_t unique;            /* entities of the rule's kind that it fired for, of either kind */
     uint64_t entities;          /* labelled ones */
     uint64_t tp, fp;            /* labelled fraud, labelled ok */
     uint64_t tp_shadow, fp_shadow;
@@ -68,21 +73,49 @@ typedef struct emk_fraud_sample {
 typedef void (*emk_fraud_watch)(void *self, uint64_t line, const emk_fraud_event *ev,
                                 const emk_fraud_decision *d);
 
+/* Whether to replay once more without each rule that fired, where there are labels. */
+#define EMK_FRAUD_LEAVE_SHORT UINT64_C(2000000) /* events in all of these replays */
+typedef enum emk_fraud_leave {
+    EMK_FRAUD_LEAVE_NEVER,
+    EMK_FRAUD_LEAVE_IF_SHORT,
+    EMK_FRAUD_LEAVE_ALWAYS
+} emk_fraud_leave;
+
 typedef struct emk_fraud_replay_options {
     uint64_t until_ms;                 /* events and labels after it are left out; 0: none */
+    bool strict;                       /* unknown keys make a line no event */
     unsigned threads;                  /* that read lines; 1..64 */
     const emk_fraud_ruleset *baseline; /* NULL: none */
-    bool leave_one_out;
+    emk_fraud_leave leave_one_out;
     emk_fraud_labels *labels; /* NULL: none */
     emk_fraud_watch watch;    /* NULL: none */
     void *watch_self;
     emk_fraud_options engine;
 } emk_fraud_replay_options;
 
+/* Lines that are no events, by what is wrong with them. */
+#define EMK_FRAUD_REFUSALS_MAX  32u
+#define EMK_FRAUD_REFUSED_FIRST 3u
+typedef struct emk_fraud_refusal {
+    const char *what; /* static text */
+    uint64_t lines;
+    uint64_t line[EMK_FRAUD_REFUSED_FIRST], byte[EMK_FRAUD_REFUSED_FIRST]; /* the first ones */
+} emk_fraud_refusal;
+
+/* Names of keys that were passed over, as the log has them, cut. */
+#define EMK_FRAUD_UNKNOWN_MAX 8u
+#define EMK_FRAUD_UNKNOWN_CAP 48u
+
 typedef struct emk_fraud_replay_report {
-    uint64_t lines, events, dropped, duplicate, future;
+    uint64_t lines, blank, events, dropped, duplicate, future;
     uint64_t first_bad_line, first_bad_where;
     const char *first_bad; /* static text, or NULL */
+    unsigned n_refusals;
+    emk_fraud_refusal refusal[EMK_FRAUD_REFUSALS_MAX];
+    uint64_t unknown_keys, unknown_lines; /* passed over, and lines that had any */
+    unsigned n_unknown;
+    char unknown[EMK_FRAUD_UNKNOWN_MAX][EMK_FRAUD_UNKNOWN_CAP];
+    bool left_one_out; /* the rules' lost and spared are there */
     uint64_t first_ms, last_ms;
     uint8_t stream[32], baseline_stream[32];
     emk_fraud_stats stats;
@@ -94,15 +127,24 @@ typedef struct emk_fraud_replay_report {
     uint64_t ns; /* of the main pass */
 } emk_fraud_replay_report;
 
-/* Reads labels: one JSON object a line, {"id" or "entity", "label", "source", "at", "by"}.
- * Free with emk_fraud_labels_done.  EMK_E_FORMAT (e->where is the line), EMK_E_LIMIT. */
-emk_status emk_fraud_labels_read(emk_span text, uint64_t until_ms, emk_fraud_labels *out,
+/* Where labels come from; each may be empty. */
+typedef struct emk_fraud_label_sources {
+    emk_span file;     /* a JSON object a line: {"id" or "entity", "label", "source", "at", "by"} */
+    emk_span log;      /* events, of which those of types label.* count */
+    uint64_t until_ms; /* labels after it are left out; 0: none */
+    bool strict;       /* unknown keys of the file are refused */
+} emk_fraud_label_sources;
+
+/* Reads labels.  Free with emk_fraud_labels_done.  EMK_E_FORMAT (e->where is the line of the file),
+ * EMK_E_LIMIT. */
+emk_status emk_fraud_labels_read(const emk_fraud_label_sources *from, emk_fraud_labels *out,
                                  emk_error *e) EMK_MUST_CHECK;
 void emk_fraud_labels_done(emk_fraud_labels *l);
 /* Forgets what was measured, keeps the labels. */
 void emk_fraud_labels_reset(emk_fraud_labels *l);
 
-/* The key of a labelled entity: kind is "user", "device" or "id" (of an event). */
+/* The key of a labelled entity: kind is "user", "device" or "id" (of an event); "any" of one that
+ * a label names without its kind. */
 uint64_t emk_fraud_case_key(const char *kind, emk_span id);
 /* Its case; one whose key is 0 when there is none. */
 emk_fraud_case *emk_fraud_case_find(const emk_fraud_labels *l, uint64_t key);

@@ -3,6 +3,8 @@
  * Of each family counts the entity that has most of it, weighed by its link (a shared network
  * cannot convict a user); the families' shares are added up.  So one device with three rules
  * of a family has that family once, and two families that agree weigh more than one. */
+#include "server/fraud/score.h"
+
 #include "server/fraud/engine_internal.h"
 
 #define RETRY_THROTTLE_S 120u
@@ -294,4 +296,143 @@ void emk_fraud_score(emk_fraud_engine *en, emk_fraud_decision *d)
     emk_fraud_explore(en, d);
     override(en, d);
     d->retry_after_s = retry_after(en, d);
+}
+
+/* ---- what would have had to be otherwise ---- */
+
+typedef struct outcome {
+    int64_t score;
+    emk_fraud_action action;
+} outcome;
+
+/* What the reasons in mask come to; `rest` is what no reason stands for. */
+static outcome outcome_of(const emk_fraud_ruleset *rs, const emk_fraud_decision *d, unsigned mask,
+                          int64_t rest)
+{
+    int64_t sum[EMK_FRAUD_ENTITIES][EMK_FRAUD_FAMILIES_MAX] = {{0}};
+    outcome out = {.score = rest};
+    unsigned families = 0;
+    bool hard = false;
+
+    for (unsigned i = 0; i < d->n_reasons; i++) {
+        const emk_fraud_reason *r = &d->reason[i];
+        const rule *is = &rs->rules[r->rule];
+
+        if (r->shadow || !(mask >> i & 1))
+            continue;
+        sum[r->entity][is->family] += r->add;
+        hard |= is->hard && r->add * 2 >= is->score && rs->link[r->entity] == 1000;
+    }
+    for (unsigned f = 0; f < rs->n_families; f++) {
+        int64_t most = 0;
+
+        for (unsigned i = 0; i < EMK_FRAUD_ENTITIES; i++) {
+            int64_t v = capped(sum[i][f], rs->family[f].cap) * rs->link[i] / 1000;
+
+            most = v > most ? v : most;
+        }
+        out.score += most;
+        families += most >= FAMILY_MIN;
+    }
+    out.action = band(rs, out.score, hard, families);
+    return out;
+}
+
+static void take_mask(unsigned mask, emk_fraud_action then, emk_fraud_what_if *out)
+{
+    out->n = 0;
+    out->then = then;
+    for (unsigned i = 0; i < EMK_FRAUD_REASONS; i++)
+        if (mask >> i & 1)
+            out->reason[out->n++] = (uint8_t)i;
+}
+
+static unsigned live_reasons(const emk_fraud_decision *d)
+{
+    unsigned mask = 0;
+
+    for (unsigned i = 0; i < d->n_reasons; i++)
+        mask |= d->reason[i].shadow ? 0 : 1u << i;
+    return mask;
+}
+
+bool emk_fraud_without(const emk_fraud_ruleset *rs, const emk_fraud_decision *d,
+                       emk_fraud_what_if *out)
+{
+    unsigned all = live_reasons(d), fewest = EMK_FRAUD_REASONS + 1;
+    int64_t rest = d->score - outcome_of(rs, d, all, 0).score;
+
+    if (d->action == EMK_FRAUD_ALLOW || outcome_of(rs, d, all, rest).action < d->action)
+        return false;
+    /* All subsets of at most eight; the mildest of the smallest. */
+    for (unsigned gone = 1; gone <= all; gone++) {
+        unsigned n = (unsigned)__builtin_popcount(gone);
+        emk_fraud_action then;
+
+        if ((gone & ~all) || n > fewest)
+            continue;
+        then = outcome_of(rs, d, all & ~gone, rest).action;
+        if (then >= d->action || (n == fewest && then >= out->then))
+            continue;
+        fewest = n;
+        take_mask(gone, then, out);
+    }
+    return fewest <= EMK_FRAUD_REASONS;
+}
+
+const char *emk_fraud_opposite(const emk_fraud_ruleset *rs, size_t i)
+{
+    static const char *const opposite[] = {
+        [OP_LT] = "at least", [OP_LE] = "above", [OP_GT] = "at most",
+        [OP_GE] = "below",    [OP_EQ] = "not",   [OP_NE] = "exactly"};
+    const code *c = &rs->rules[i].when_code;
+    const char *first = NULL;
+
+    for (unsigned k = 0; k < c->n; k++) {
+        unsigned what = c->ops[k].code;
+
+        if (what == OP_OR || what == OP_NOT)
+            return NULL;
+        if (what >= OP_LT && what <= OP_NE && !first)
+            first = opposite[what];
+    }
+    return first;
+}
+
+uint32_t emk_fraud_half_s(const emk_fraud_ruleset *rs, size_t i)
+{
+    return rs->rules[i].half_s;
+}
+
+emk_fraud_entity emk_fraud_entity_of(const emk_fraud_ruleset *rs, size_t i)
+{
+    return rs->rules[i].entity;
+}
+
+void emk_fraud_silence(emk_fraud_ruleset *rs, size_t i)
+{
+    rs->rules[i].mode = EMK_FRAUD_OFF;
+}
+
+/* ---- what is still served ---- */
+
+#define HOUR_S        3600
+#define PACE_MAX_S    INT64_C(2592000) /* 30 days */
+#define USUAL_AN_HOUR 30               /* where no plan says anything */
+
+uint32_t emk_fraud_pace_s(const emk_fraud_ruleset *rs, const emk_fraud_event *ev)
+{
+    const emk_fraud_field f = EMK_FRAUD_F_PLAN_ARTIFACTS_HOUR;
+    int64_t factor = rs->action[EMK_FRAUD_THROTTLE].factor;
+    int64_t an_hour = USUAL_AN_HOUR * (int64_t)EMK_FRAUD_MILLI, each;
+
+    if (emk_fraud_has(ev, f))
+        an_hour = ev->f[f].number;
+    else if (rs->plan_has >> f & 1)
+        an_hour = rs->plan[f];
+    if (factor <= 0 || an_hour <= 0)
+        return 0;
+    factor = factor < EMK_FRAUD_MILLI ? factor : EMK_FRAUD_MILLI;
+    each = (int64_t)HOUR_S * EMK_FRAUD_MILLI * EMK_FRAUD_MILLI / factor / an_hour;
+    return each < 1 ? 1 : (uint32_t)(each < PACE_MAX_S ? each : PACE_MAX_S);
 }

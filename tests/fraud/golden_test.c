@@ -87,7 +87,10 @@ static void assert_labels_refused(const char *text)
     emk_fraud_labels l;
     emk_error e;
 
-    assert_status(emk_fraud_labels_read(emk_span_str(text), 0, &l, &e), EMK_E_FORMAT, &e);
+    assert_status(
+        emk_fraud_labels_read(
+            &(emk_fraud_label_sources){.file = emk_span_str(text), .strict = true}, &l, &e),
+        EMK_E_FORMAT, &e);
     assert_int_equal(e.where, 1);
 }
 
@@ -103,6 +106,26 @@ static void labels_are_strict(void **state)
     assert_labels_refused("{\"entity\":\"u\",\"label\":\"ok\",\"label\":\"ok\"}");
 }
 
+static void labels_of_others_are_read_as_far_as_they_are_known(void **state)
+{
+    static const char text[] =
+        "{\"entity\":\"u\",\"id\":\"e\",\"label\":\"ok\",\"at\":7.0}\r\n \n"
+        "{\"id\":\"e2\",\"entity\":\"\",\"label\":\"fraud\",\"source\":null,\"x\":{"
+        "\"y\":[1]}}\n";
+    emk_fraud_labels l;
+    emk_error e;
+
+    (void)state;
+    assert_ok(emk_fraud_labels_read(&(emk_fraud_label_sources){.file = emk_span_str(text)}, &l, &e),
+              &e);
+    assert_int_equal(l.n, 2);
+    assert_int_equal(l.ignored, 1);
+    assert_int_equal(emk_fraud_case_find(&l, emk_fraud_case_key("any", emk_span_str("u")))->at, 7);
+    assert_int_equal(emk_fraud_case_find(&l, emk_fraud_case_key("id", emk_span_str("e2")))->label,
+                     EMK_FRAUD_FRAUD_LABEL);
+    emk_fraud_labels_done(&l);
+}
+
 static void better_sources_and_earlier_times_decide_labels(void **state)
 {
     static const char text[] =
@@ -113,7 +136,9 @@ static void better_sources_and_earlier_times_decide_labels(void **state)
     emk_error e;
 
     (void)state;
-    assert_ok(emk_fraud_labels_read(emk_span_str(text), 50, &l, &e), &e);
+    assert_ok(emk_fraud_labels_read(
+                  &(emk_fraud_label_sources){.file = emk_span_str(text), .until_ms = 50}, &l, &e),
+              &e);
     assert_int_equal(l.n, 1);
     assert_int_equal(emk_fraud_case_find(&l, emk_fraud_case_key("user", emk_span_str("u")))->label,
                      EMK_FRAUD_FRAUD_LABEL);
@@ -138,6 +163,7 @@ int main(void)
     make_log();
     r = EMK_RUN(emk_rule(decisions_have_the_golden_hash), emk_rule(threads_change_nothing),
                 emk_rule(bad_lines_are_dropped), emk_rule(labels_are_strict),
+                emk_rule(labels_of_others_are_read_as_far_as_they_are_known),
                 emk_rule(better_sources_and_earlier_times_decide_labels));
     emk_buf_done(&events);
     emk_buf_done(&labels);
