@@ -5,7 +5,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     emk_guard_summary s;
+    uint32_t absent;
 
+    if (emk_guard_summary_read_other(emk_span_of(data, size), &s, &absent, NULL) == EMK_OK)
+        must(s.level <= EMK_GUARD_STRICT && s.action <= EMK_GUARD_DO_WIPE, "no word of others");
     if (emk_guard_summary_read(emk_span_of(data, size), &s, NULL) != EMK_OK)
         return 0;
     must(s.level <= EMK_GUARD_STRICT && s.action <= EMK_GUARD_DO_WIPE, "known words");

@@ -118,19 +118,67 @@ emk_status emk_guard_summary_read(emk_span in, emk_guard_summary *out, emk_error
     emk_guard_summary s = {0};
     emk_cbor_reader r;
     int64_t key;
+    size_t n;
     emk_status st;
 
     if (in.len > EMK_GUARD_SUMMARY_MAX)
         return emk_fail(e, EMK_E_LIMIT, "guard summary: too long", in.len);
     emk_cbor_reader_init(&r, in);
-    /* Keys are in order and each at most once: N_KEYS of them are all of them. */
-    if (emk_cbor_enter_map(&r) != N_KEYS)
-        emk_cbor_fail(&r, EMK_E_FORMAT, "guard summary: keys", 0);
+    n = emk_cbor_enter_map(&r);
     while (emk_cbor_next_key(&r, &key))
         read_value(&r, key, &s);
+    /* Keys are in order and each at most once: N_KEYS of them are all of them.  The version was
+     * first: one that is not ours may have others. */
+    if (emk_cbor_ok(&r) && n != N_KEYS)
+        emk_cbor_fail(&r, EMK_E_FORMAT, "guard summary: keys", n);
     emk_cbor_leave(&r);
     st = emk_cbor_finish(&r, e);
     if (st == EMK_OK)
         *out = s;
+    return st;
+}
+
+/* One value of another version: as ours, or it is not there. */
+static void read_other(emk_span item, int64_t key, emk_guard_summary *out, uint32_t *absent)
+{
+    emk_guard_summary trial = *out;
+    emk_cbor_reader r;
+
+    if (key <= K_VERSION || key > N_KEYS)
+        return;
+    emk_cbor_reader_init(&r, item);
+    read_value(&r, key, &trial);
+    if (emk_cbor_finish(&r, NULL) != EMK_OK)
+        return;
+    *out = trial;
+    *absent &= ~(1u << key);
+}
+
+emk_status emk_guard_summary_read_other(emk_span in, emk_guard_summary *out, uint32_t *absent,
+                                        emk_error *e)
+{
+    emk_guard_summary s = {0};
+    uint32_t lacks = EMK_GUARD_SUMMARY_ALL;
+    emk_cbor_reader r;
+    bool has_version = false;
+    int64_t key;
+    emk_status st;
+
+    if (in.len > EMK_GUARD_SUMMARY_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "guard summary: too long", in.len);
+    emk_cbor_reader_init(&r, in);
+    emk_cbor_enter_map(&r);
+    while (emk_cbor_next_key(&r, &key)) {
+        has_version = has_version || key == K_VERSION;
+        read_other(emk_cbor_read_raw(&r), key, &s, &lacks);
+    }
+    emk_cbor_leave(&r);
+    st = emk_cbor_finish(&r, e);
+    if (st == EMK_OK && !has_version)
+        return emk_fail(e, EMK_E_FORMAT, "guard summary: no version", 0);
+    if (st == EMK_OK) {
+        *out = s;
+        *absent = lacks;
+    }
     return st;
 }

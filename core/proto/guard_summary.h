@@ -34,4 +34,16 @@ emk_status emk_guard_summary_write(const emk_guard_report *report, emk_buf *out,
 /* Fills *out.  EMK_E_FORMAT, EMK_E_LIMIT, EMK_E_UNSUPPORTED (of another version). */
 emk_status emk_guard_summary_read(emk_span in, emk_guard_summary *out, emk_error *e) EMK_MUST_CHECK;
 
+/* Bits of what a summary says: 1 << its key. */
+#define EMK_GUARD_SUMMARY_LEVEL      (1u << 2)
+#define EMK_GUARD_SUMMARY_LOOKS      (1u << 4)
+#define EMK_GUARD_SUMMARY_TRANSCRIPT (1u << 5)
+#define EMK_GUARD_SUMMARY_ALL        0xFCu
+
+/* The same of another version, as far as it is like ours: keys that we do not know are passed over.
+ * What is not there, or not as we know it, is zero, and its bit is in *absent.  EMK_E_FORMAT,
+ * EMK_E_LIMIT. */
+emk_status emk_guard_summary_read_other(emk_span in, emk_guard_summary *out, uint32_t *absent,
+                                        emk_error *e) EMK_MUST_CHECK;
+
 #endif

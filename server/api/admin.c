@@ -373,6 +373,15 @@ void emk_admin_decided(emk_admin *a, unsigned action)
         atomic_fetch_add_explicit(&a->actions[action], 1, memory_order_relaxed);
 }
 
+uint64_t emk_admin_answers(const emk_admin *a)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; a && i < sizeof a->by_class / sizeof a->by_class[0]; i++)
+        n += atomic_load_explicit(&a->by_class[i], memory_order_relaxed);
+    return n;
+}
+
 void emk_admin_numbers_get(emk_api *api, emk_admin_numbers *out)
 {
     emk_admin *a = api->admin;

@@ -76,6 +76,8 @@ typedef struct emk_admin_numbers {
     uint64_t started_s;
     size_t n_clients; /* seen within a day, as far as remembered */
 } emk_admin_numbers;
+/* Answers since the start.  NULL is fine: none. */
+uint64_t emk_admin_answers(const emk_admin *a);
 void emk_admin_numbers_get(emk_api *api, emk_admin_numbers *out);
 
 const emk_admin_options *emk_admin_settings(const emk_admin *a);

@@ -2,6 +2,7 @@
 
 #include "core/codec/base64url.h"
 #include "server/api/problem.h"
+#include "server/api/tenant.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -83,6 +84,8 @@ void emk_api_event(emk_call *call, const char *type, emk_journal_outcome outcome
                                .actor = actor_of(call),
                                .outcome = outcome,
                                .decision = emk_span_str(call->gate.id)};
+    if (call->gate.who.kind == EMK_PRINCIPAL_SERVICE)
+        out->tenant = emk_span_str(emk_api_tenant(call->api, call->gate.who.tenant));
 }
 
 bool emk_api_audit(emk_call *call, const emk_journal_event *event)

@@ -7,13 +7,16 @@
 
 #include "server/api/attestation.h"
 #include "server/api/decide.h"
+#include "server/api/flights.h"
 #include "server/api/issuers.h"
 #include "server/api/json_out.h"
 #include "server/api/keyholder.h"
 #include "server/api/kinds.h"
+#include "server/api/meter.h"
 #include "server/api/metrics.h"
 #include "server/api/router.h"
 #include "server/journal/journal.h"
+#include "server/places/places.h"
 #include "server/store/blobs.h"
 #include "server/store/records.h"
 #include "server/webhook/webhook.h"
@@ -21,28 +24,25 @@
 #define EMK_API_VERSION "1"
 
 typedef struct emk_api_settings {
-    const char *origin;        /* "https://models.example.com": what clients reach us by */
-    const char *version;       /* of this build */
-    bool dev;                  /* --dev: simulated attestation is taken, http is fine */
-    uint32_t certificate_s;    /* life of a device certificate */
-    uint32_t ticket_s;         /* life of a ticket */
-    uint32_t blob_ttl_s;       /* life of a sealed model */
-    uint32_t idempotency_s;    /* how long an answer is given again */
-    bool allow_no_attestation; /* kind "none" enrols, at level 0 */
-    bool ticket_without_token; /* a device alone asks for its user; else the token is shown too */
-    uint32_t devices_per_user; /* 0: any number */
-    uint32_t use_life_s;       /* life of a model that a backend makes for a use; 0: none are */
-    uint32_t use_cost;         /* units of one */
+    const char *origin;         /* "https://models.example.com": what clients reach us by */
+    const char *version;        /* of this build */
+    bool dev;                   /* --dev: simulated attestation is taken, http is fine */
+    uint32_t certificate_s;     /* life of a device certificate */
+    uint32_t ticket_s;          /* life of a ticket */
+    uint32_t blob_ttl_s;        /* life of a sealed model */
+    uint32_t idempotency_s;     /* how long an answer is given again */
+    bool allow_no_attestation;  /* kind "none" enrols, at level 0 */
+    bool ticket_without_token;  /* a device alone asks for its user; else the token is shown too */
+    uint32_t devices_per_user;  /* 0: any number */
+    bool blob_require_device;   /* sealed models go to their own device's signed requests only */
+    const char *default_tenant; /* of services and users that have none; NULL: "" */
+    uint32_t use_life_s;        /* life of a model that a backend makes for a use; 0: none are */
+    uint32_t use_cost;          /* units of one */
     uint64_t model_max; /* bytes of a model, published or sealed; 0: what a container takes */
     const emk_api_attestation *attestation; /* NULL: only "none", where that is allowed */
+    unsigned approvals;        /* emk_approval_rule: second persons for rule sets that deny */
     emk_span root_certificate; /* of the issuer key by the root; empty: the issuer is the root */
 } emk_api_settings;
-
-/* Somebody whose webhooks are taken. */
-typedef struct emk_hook_source {
-    const char *name, *tenant;
-    emk_webhook_keys keys;
-} emk_hook_source;
 
 /* NULL or zeroed parts are absent: a handler that needs one answers EMK_API_UNAVAILABLE. */
 typedef struct emk_api {
@@ -63,18 +63,20 @@ typedef struct emk_api {
     void (*reload)(void *daemon);                 /* reads files again, soon; NULL: cannot */
     void (*files)(void *daemon, emk_json_out *o); /* how old what was read is */
     emk_metrics *metrics;
+    emk_meter meter; /* of metrics */
     emk_decider decider;
     struct emk_seals *seals; /* sealing.h; NULL: this server does not seal */
     emk_api_settings settings;
     const char *origin_host;       /* authority of settings.origin */
     uint64_t (*clock)(void *self); /* seconds since 1970 */
     void *clock_self;
-    struct emk_admin *admin;             /* admin.h; NULL: no operators' routes but login */
-    struct emk_fraud_host *fraud;        /* fraud_engine.h, also behind decider; NULL: none */
-    struct emk_signals *signals;         /* signals.h; NULL: refusals are not told */
-    struct emk_hooks *hooks;             /* hooks.h; NULL: no webhooks go out */
-    const emk_hook_source *hook_sources; /* whose webhooks come in */
-    size_t n_hook_sources;
+    struct emk_admin *admin;               /* admin.h; NULL: no operators' routes but login */
+    struct emk_fraud_host *fraud;          /* fraud_engine.h, also behind decider; NULL: none */
+    struct emk_signals *signals;           /* signals.h; NULL: refusals are not told */
+    emk_places *places;                    /* NULL: nobody knows where an address is */
+    struct emk_hooks *hooks;               /* hooks.h; NULL: no webhooks go out */
+    struct emk_hook_sources *hook_sources; /* hook_sources.h; whose webhooks come in */
+    emk_flights flights;                   /* of what the engine is told */
     void *daemon; /* server/daemon's own, for the routes of the internal listener */
 } emk_api;
 

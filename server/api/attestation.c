@@ -470,6 +470,7 @@ static void audit_refusal(job *j, const emk_error *why)
 
     emk_writer_init(&w, detail, sizeof detail);
     emk_cbor_put_text(&w, emk_span_of(why->what, len < REASON_MAX ? len : REASON_MAX));
+    emk_meter_attest_refused(&j->call->api->meter);
     emk_api_event(j->call, "device.refuse", EMK_JOURNAL_DENIED, &event);
     event.subject = emk_span_of(j->who->device_id, 32);
     event.object = emk_span_str(object ? object : "");

@@ -52,7 +52,13 @@ typedef struct newest {
     size_t seen;
     emk_model_entity one;
     uint64_t version;
+    const char *tenant;
 } newest;
+
+static bool is_for(const emk_model_entity *m, const char *tenant)
+{
+    return !tenant || !m->tenant[0] || strcmp(m->tenant, tenant) == 0;
+}
 
 static bool is_newer(const emk_model_entity *a, const emk_model_entity *b)
 {
@@ -68,7 +74,8 @@ static emk_status judge_version(void *self, const emk_record_view *r, emk_error 
     n->last.len = 0;
     if (st == EMK_OK)
         st = emk_buf_append(&n->last, r->id, e);
-    if (st == EMK_OK && !n->one.withdrawn && (!n->any || is_newer(&n->one, n->best))) {
+    if (st == EMK_OK && !n->one.withdrawn && is_for(&n->one, n->tenant) &&
+        (!n->any || is_newer(&n->one, n->best))) {
         *n->best = n->one;
         n->version = r->version;
         n->any = true;
@@ -78,16 +85,17 @@ static emk_status judge_version(void *self, const emk_record_view *r, emk_error 
 
 #define SCAN_STEP 64u
 
-static emk_status find_newest(const emk_records *r, emk_span name, emk_model_entity *out,
-                              uint64_t *version, emk_error *e)
+static emk_status find_newest(const emk_records *r, const emk_catalogue_ask *ask,
+                              emk_model_entity *out, uint64_t *version, emk_error *e)
 {
     newest *n = emk_alloc(1, sizeof *n);
-    emk_record_scan scan = {.kind = EMK_KIND_MODEL, .owner = name, .limit = SCAN_STEP};
+    emk_record_scan scan = {.kind = EMK_KIND_MODEL, .owner = ask->name, .limit = SCAN_STEP};
     emk_status st;
 
     if (!n)
         return emk_fail(e, EMK_E_NO_MEMORY, "catalogue: memory", sizeof *n);
     n->best = out;
+    n->tenant = ask->tenant;
     emk_buf_init(&n->last, EMK_RECORD_ID_MAX);
     do {
         uint8_t after[EMK_RECORD_ID_MAX];
@@ -117,11 +125,13 @@ emk_status emk_catalogue_find(const emk_records *r, const emk_catalogue_ask *ask
 
     if (ask->version.len == 0) {
         st = emk_model_id_make(ask->name, emk_span_str("0"), &id, e);
-        return st == EMK_OK ? find_newest(r, ask->name, out, version, e) : st;
+        return st == EMK_OK ? find_newest(r, ask, out, version, e) : st;
     }
     st = emk_model_id_make(ask->name, ask->version, &id, e);
     if (st == EMK_OK)
         st = emk_entity_get(r, &emk_model_shape, emk_span_str(id.text), out, &info, e);
+    if (st == EMK_OK && !is_for(out, ask->tenant))
+        return emk_fail(e, EMK_E_NOT_FOUND, "catalogue: of another tenant", 0);
     if (st == EMK_OK && version)
         *version = info.version;
     return st;

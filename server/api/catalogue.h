@@ -30,6 +30,7 @@ emk_status emk_model_id_make(emk_span name, emk_span version, emk_model_id *out,
  * `version` (NULL: not wanted) is the record's. */
 typedef struct emk_catalogue_ask {
     emk_span name, version;
+    const char *tenant; /* its models and everybody's; the others are not there.  NULL: all */
 } emk_catalogue_ask;
 emk_status emk_catalogue_find(const emk_records *r, const emk_catalogue_ask *ask,
                               emk_model_entity *out, uint64_t *version,

@@ -1,5 +1,6 @@
 #include "server/api/decide.h"
 
+#include "core/base/os_time.h"
 #include "core/codec/base64url.h"
 #include "core/crypto/hash.h"
 #include "core/crypto/random.h"
@@ -8,12 +9,14 @@
 #include "server/api/grant.h"
 #include "server/api/hooks.h"
 #include "server/api/json_out.h"
+#include "server/api/pace.h"
 #include "server/api/problem.h"
 
 #include <string.h>
 
 #define PROBLEM_MAX 1024u
 #define NEWS_MAX    2048u
+#define STORE_TRIES 8u
 
 /* ---- exact checks ---- */
 
@@ -156,6 +159,27 @@ static void put_client(emk_call *call, emk_fraud_event *ev)
     put_text(ev, EMK_FRAUD_F_NET, emk_span_str(net));
 }
 
+/* Here and nowhere later: a replay of the log sees what was known at the time. */
+static void put_place(emk_call *call, emk_fraud_event *ev)
+{
+    emk_place *at = emk_arena_take(&call->arena, sizeof *at); /* the event borrows its texts */
+
+    if (!at || !call->api->places || call->gate.client.family == EMK_ADDRESS_NONE)
+        return;
+    emk_places_find(call->api->places, &call->gate.client, at);
+    if (at->asn != 0)
+        put_number(ev, EMK_FRAUD_F_ASN, at->asn);
+    put_text(ev, EMK_FRAUD_F_CC, emk_span_str(at->cc));
+    if (at->located) {
+        emk_fraud_event_number(ev, EMK_FRAUD_F_LAT, at->lat);
+        emk_fraud_event_number(ev, EMK_FRAUD_F_LON, at->lon);
+        put_number(ev, EMK_FRAUD_F_GEO_KM, at->km);
+    }
+    if (at->kind)
+        put_text(ev, EMK_FRAUD_F_NET_KIND, emk_span_str(at->kind));
+    put_text(ev, EMK_FRAUD_F_GEO_DB, emk_span_str(at->source));
+}
+
 static void put_device(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
 {
     const emk_device_record *d = in->device;
@@ -181,6 +205,7 @@ static void put_subjects(emk_call *call, const emk_decide_in *in, emk_fraud_even
     ev->src = EMK_FRAUD_SRC_SERVER;
     put_text(ev, EMK_FRAUD_F_ID, emk_span_str(call->id));
     put_client(call, ev);
+    put_place(call, ev);
     if (in->device)
         put_device(call, in, ev);
     put_text(ev, EMK_FRAUD_F_APP_ID, in->app);
@@ -208,13 +233,17 @@ void emk_api_note_as(emk_call *call, const emk_decide_in *in, emk_fraud_event *e
 {
     const emk_decider *d = &call->api->decider;
     emk_error ignored;
+    unsigned flight;
 
     if (!d->ops || !d->ops->note)
         return;
     put_subjects(call, in, ev);
     ev->src = source;
-    if (d->ops->note(d->self, ev, &ignored) != EMK_OK)
-        return; /* the engine counts what it does not take */
+    flight = emk_flights_enter(&call->api->flights);
+    if (!in->device ||
+        emk_device_is_there(&call->api->records, in->device_id, in->device, &ignored) == EMK_OK)
+        (void)!d->ops->note(d->self, ev, &ignored); /* the engine counts what it does not take */
+    emk_flights_leave(&call->api->flights, flight);
 }
 
 void emk_api_note(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
@@ -233,9 +262,15 @@ static emk_status ask(emk_call *call, const emk_decide_in *in, emk_verdict *v, e
 
     emk_fraud_event_init(&ev, type_of(in->point), emk_api_now(call->api) * 1000);
     put_subjects(call, in, &ev);
-    if (!v->banned && d->ops)
-        st = d->ops->decide(d->self, &ev, &v->answer, e);
-    else if (!v->banned)
+    if (!v->banned && d->ops) {
+        unsigned flight = emk_flights_enter(&call->api->flights);
+
+        /* What an erasure forgot is not to be remembered anew. */
+        st = emk_device_is_there(&call->api->records, in->device_id, in->device, e);
+        if (st == EMK_OK)
+            st = d->ops->decide(d->self, &ev, &v->answer, e);
+        emk_flights_leave(&call->api->flights, flight);
+    } else if (!v->banned)
         memcpy(v->answer.rules, "no engine", sizeof "no engine");
     return st == EMK_OK ? emk_fraud_event_write(&ev, line, e) : st;
 }
@@ -263,12 +298,34 @@ static emk_status tell(emk_call *call, const emk_decision_entity *d, emk_webhook
     return st == EMK_OK ? emk_hooks_prepare(call->api->hooks, &news, out, e) : st;
 }
 
+/* Commits with all[0] as the check that the device was not erased: it may have changed, and is read
+ * again then. */
+static emk_status commit_of(emk_call *call, const emk_decide_in *in, emk_record_change *all,
+                            size_t n, emk_error *e)
+{
+    emk_device_record *device = emk_arena_take(&call->arena, sizeof *device);
+    emk_status st = device ? EMK_E_STALE : emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", n);
+
+    for (unsigned i = 0; st == EMK_E_STALE && i < STORE_TRIES; i++) {
+        if (i == 0)
+            *device = *in->device;
+        else if ((st = emk_device_get(&call->api->records, in->device_id, device, NULL, e)) !=
+                 EMK_OK)
+            break;
+        all[0] = emk_device_check(in->device_id, device);
+        st = emk_records_commit(&call->api->records, all, n, NULL, e);
+        if (st == EMK_E_STALE && e->where != 0)
+            break;
+    }
+    return st;
+}
+
 /* One batch: whoever has the decision has the message too.  A message that cannot be made does not
  * stop the decision. */
-static emk_status commit(emk_call *call, const emk_entity_put *put, emk_fraud_action action,
-                         emk_error *e)
+static emk_status commit(emk_call *call, const emk_decide_in *in, const emk_entity_put *put,
+                         emk_fraud_action action, emk_error *e)
 {
-    emk_record_change all[EMK_HOOK_TARGETS_MAX + 1];
+    emk_record_change all[EMK_HOOK_TARGETS_MAX + 2];
     emk_hook_batch *news = emk_arena_take(&call->arena, sizeof *news);
     emk_webhook_kind kind = action == EMK_FRAUD_BAN ? EMK_WEBHOOK_BAN : EMK_WEBHOOK_DENY;
     emk_entity_change decision;
@@ -280,9 +337,9 @@ static emk_status commit(emk_call *call, const emk_entity_put *put, emk_fraud_ac
         return st;
     if (action < EMK_FRAUD_DENY || tell(call, put->in, kind, news, &ignored) != EMK_OK)
         news->n = 0;
-    all[0] = decision.change;
-    memcpy(all + 1, news->change, news->n * sizeof news->change[0]);
-    st = emk_records_commit(&call->api->records, all, 1 + news->n, NULL, e);
+    all[1] = decision.change;
+    memcpy(all + 2, news->change, news->n * sizeof news->change[0]);
+    st = commit_of(call, in, all, 2 + news->n, e);
     if (st == EMK_OK)
         emk_hooks_queued(call->api->hooks, news);
     emk_hooks_batch_done(news);
@@ -353,22 +410,21 @@ static emk_status store(emk_call *call, const emk_decide_in *in, const emk_verdi
         d->event.len = line.len;
     }
     return in->with && v->pass ? join(call, &put, in->with, e)
-                               : commit(call, &put, v->answer.action, e);
+                               : commit(call, in, &put, v->answer.action, e);
 }
 
 static void judge(emk_verdict *v)
 {
     v->pass = true;
+    v->marked = v->answer.action == EMK_FRAUD_MARK; /* and throttled, as what lies below it */
     v->why = "this is not allowed";
     switch (v->answer.action) {
-    case EMK_FRAUD_MARK:
-        v->marked = true;
-        break;
     case EMK_FRAUD_CHALLENGE:
         v->pass = false;
         v->help = EMK_HELP_ATTEST;
         v->why = "attest again first";
         break;
+    case EMK_FRAUD_MARK:
     case EMK_FRAUD_THROTTLE:
         v->pass = false;
         v->help = EMK_HELP_WAIT;
@@ -383,8 +439,35 @@ static void judge(emk_verdict *v)
     }
 }
 
+/* Of what is throttled, the share that the plan's factor leaves is served. */
+static void let_some(emk_call *call, const emk_decide_in *in, emk_verdict *v)
+{
+    if (v->help != EMK_HELP_WAIT ||
+        !emk_api_pace(call, in, v->answer.pace_s, &v->answer.retry_after_s))
+        return;
+    v->pass = true;
+    v->help = EMK_HELP_NONE;
+}
+
+static void count(emk_call *call, const emk_decide_in *in, const emk_verdict *v, uint64_t ns)
+{
+    emk_meter_decision d = {.live = v->answer.action,
+                            .shadow = v->answer.shadow,
+                            .draft = v->answer.draft,
+                            .asked = !v->banned && call->api->decider.ops,
+                            .has_draft = v->answer.has_draft,
+                            .score = v->answer.score,
+                            .ns = ns,
+                            .cost = in->point == EMK_DECIDE_TICKET ? in->cost : 0,
+                            .pass = v->pass};
+
+    emk_admin_decided(call->api->admin, (unsigned)v->answer.action);
+    emk_meter_decided(&call->api->meter, &d);
+}
+
 emk_status emk_api_decide(emk_call *call, const emk_decide_in *in, emk_verdict *out, emk_error *e)
 {
+    uint64_t ns;
     uint8_t id[16];
     emk_buf line;
     size_t len;
@@ -401,14 +484,18 @@ emk_status emk_api_decide(emk_call *call, const emk_decide_in *in, emk_verdict *
         return st;
     memcpy(call->decision, out->id, sizeof call->decision);
     emk_buf_init(&line, EMK_FRAUD_LINE_MAX);
+    ns = emk_os_monotonic_ns();
     st = ask(call, in, out, &line, e);
-    if (st == EMK_OK)
+    ns = emk_os_monotonic_ns() - ns;
+    if (st == EMK_OK) {
         judge(out);
+        let_some(call, in, out);
+    }
     if (st == EMK_OK && (out->answer.action != EMK_FRAUD_ALLOW || id[0] % EMK_DECIDE_SAMPLE == 0))
         st = store(call, in, out, emk_buf_span(&line), e);
     emk_buf_done(&line);
     if (st == EMK_OK)
-        emk_admin_decided(call->api->admin, (unsigned)out->answer.action);
+        count(call, in, out, ns);
     else
         out->pass = false;
     return st;

@@ -31,11 +31,15 @@ typedef struct emk_decide_answer {
     emk_fraud_action action;
     int64_t score; /* thousandths */
     uint32_t retry_after_s;
+    uint32_t pace_s; /* THROTTLE, MARK: one thing is served in so many seconds; 0: nothing */
     char reasons[EMK_REASON_CAP]; /* coarse, for people and clients: "too_many_models", by commas */
     char rules[EMK_REASON_CAP];   /* for operators only */
     uint8_t ruleset[32];
-    uint32_t explore_ppm;   /* the probability of having been let through; 0: it could not be */
-    emk_fraud_action would; /* without that; where explore_ppm is not 0 */
+    uint32_t explore_ppm;    /* the probability of having been let through; 0: it could not be */
+    emk_fraud_action would;  /* without that; where explore_ppm is not 0 */
+    emk_fraud_action shadow; /* with shadow rules counted as well */
+    emk_fraud_action draft;  /* of the draft set; where has_draft */
+    bool has_draft;
 } emk_decide_answer;
 
 typedef struct emk_decide_ops {
@@ -81,7 +85,7 @@ typedef enum emk_decide_help {
 typedef struct emk_verdict {
     bool pass;
     bool banned;     /* an exact check refused: a ban or a list */
-    bool marked;     /* serve a watermarked or reduced variant */
+    bool marked;     /* serve a watermarked or reduced variant, and for a short time */
     char id[33];     /* of the decision; in call->decision too */
     const char *why; /* static, coarse: what the client may be told */
     emk_decide_help help;

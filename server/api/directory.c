@@ -40,7 +40,14 @@ enum device_key {
     D_TPM_RESTARTS = 27,
     D_TPM_FIRMWARE = 28
 };
-enum service_key { S_NAME = 1, S_HASH = 2, S_SCOPES = 3, S_NOT_AFTER = 4, S_REVOKED = 5 };
+enum service_key {
+    S_NAME = 1,
+    S_HASH = 2,
+    S_SCOPES = 3,
+    S_NOT_AFTER = 4,
+    S_REVOKED = 5,
+    S_TENANT = 6
+};
 enum operator_key { O_PASSWORD = 1, O_SCOPES = 2, O_GENERATION = 3, O_DISABLED = 4 };
 
 static void put_key(emk_writer *w, int key)
@@ -371,10 +378,29 @@ emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device
                          e);
     if (st == EMK_OK)
         st = emk_device_read(emk_buf_span(&value), out, e);
+    if (st == EMK_OK)
+        out->version = info.version;
     if (st == EMK_OK && version)
         *version = info.version;
     emk_buf_done(&value);
     return st;
+}
+
+emk_record_change emk_device_check(const uint8_t id[32], const emk_device_record *d)
+{
+    return (emk_record_change){.op = EMK_RECORD_CHECK,
+                               .kind = EMK_KIND_DEVICE,
+                               .id = emk_span_of(id, EMK_GATE_DEVICE_ID_LEN),
+                               .expect = d->version ? d->version : EMK_RECORD_ANY};
+}
+
+emk_status emk_device_is_there(const emk_records *r, const uint8_t id[32],
+                               const emk_device_record *d, emk_error *e)
+{
+    if (d->version == 0)
+        return EMK_OK;
+    return emk_records_get(r, EMK_KIND_DEVICE, emk_span_of(id, EMK_GATE_DEVICE_ID_LEN), NULL, NULL,
+                           e);
 }
 
 emk_status emk_service_put(const emk_records *r, emk_kind kind, emk_span id,
@@ -384,13 +410,15 @@ emk_status emk_service_put(const emk_records *r, emk_kind kind, emk_span id,
     emk_writer w;
 
     emk_writer_init(&w, value, sizeof value);
-    emk_cbor_put_map(&w, 5);
+    emk_cbor_put_map(&w, 5 + (s->tenant[0] ? 1 : 0));
     put_text(&w, S_NAME, s->name);
     put_key(&w, S_HASH);
     emk_cbor_put_bytes(&w, emk_span_of(s->secret_hash, sizeof s->secret_hash));
     put_uint(&w, S_SCOPES, s->scopes);
     put_uint(&w, S_NOT_AFTER, s->not_after);
     put_bool(&w, S_REVOKED, s->revoked);
+    if (s->tenant[0])
+        put_text(&w, S_TENANT, s->tenant);
     return put_record(r, kind, id, &w, e);
 }
 
@@ -413,6 +441,9 @@ static void service_field(emk_cbor_reader *r, int64_t key, void *out)
         break;
     case S_REVOKED:
         s->revoked = emk_cbor_read_bool(r);
+        break;
+    case S_TENANT:
+        read_text(r, s->tenant, sizeof s->tenant);
         break;
     default:
         emk_cbor_fail(r, EMK_E_UNSUPPORTED, "service record: unknown key", (uint64_t)key);
@@ -540,25 +571,33 @@ static emk_status load_mark(void *self, const uint8_t device[32], uint64_t *mark
     return get_mark(self, device, mark, &version, e);
 }
 
-/* Marks only rise, also when two of a device's requests save at once. */
+/* Marks only rise, also when two of a device's requests save at once; and there is none of a device
+ * that was erased meanwhile. */
 static emk_status save_mark(void *self, const uint8_t device[32], uint64_t mark, emk_error *e)
 {
     emk_status st = EMK_E_STALE;
+    emk_record_info owner;
 
     for (unsigned try = 0; st == EMK_E_STALE && try < MARK_TRIES; try++) {
         uint64_t there, version;
         uint8_t value[8];
-        emk_record_change change = {.op = EMK_RECORD_PUT,
-                                    .kind = EMK_KIND_REPLAY_MARK,
-                                    .id = emk_span_of(device, 32),
-                                    .value = emk_span_of(value, sizeof value)};
+        emk_record_change both[] = {
+            {.op = EMK_RECORD_PUT,
+             .kind = EMK_KIND_REPLAY_MARK,
+             .id = emk_span_of(device, 32),
+             .value = emk_span_of(value, sizeof value)},
+            {.op = EMK_RECORD_CHECK, .kind = EMK_KIND_DEVICE, .id = emk_span_of(device, 32)}};
 
         st = get_mark(self, device, &there, &version, e);
         if (st != EMK_OK || there >= mark)
             return st;
+        st = emk_records_get(self, EMK_KIND_DEVICE, both[1].id, &owner, NULL, e);
+        if (st != EMK_OK)
+            return st;
         emk_store_u64be(value, mark);
-        change.expect = version;
-        st = emk_records_commit(self, &change, 1, NULL, e);
+        both[0].expect = version;
+        both[1].expect = owner.version;
+        st = emk_records_commit(self, both, 2, NULL, e);
     }
     return st;
 }

@@ -34,6 +34,8 @@ typedef struct emk_device_record {
     uint8_t ek_thumbprint[32]; /* TPM: of the endorsement key */
     uint32_t tpm_resets, tpm_restarts;
     uint64_t tpm_firmware;
+    uint64_t version; /* of the record that this was read from; 0: of none, EMK_RECORD_ANY: there is
+                       * one.  Not stored */
 } emk_device_record;
 
 typedef enum emk_device_trait {
@@ -57,6 +59,13 @@ emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
  * what the store says. */
 emk_status emk_device_get(const emk_records *r, const uint8_t id[32], emk_device_record *out,
                           uint64_t *version, emk_error *e) EMK_MUST_CHECK;
+/* A change for emk_records_commit: nothing is written for a device that was revoked or erased, or
+ * changed otherwise, since d was read. */
+emk_record_change emk_device_check(const uint8_t id[32], const emk_device_record *d);
+/* Whether the record that d was read from is still there, whatever changed in it; of one that was
+ * read from none: as if it were.  EMK_E_NOT_FOUND when it was erased; what the store says. */
+emk_status emk_device_is_there(const emk_records *r, const uint8_t id[32],
+                               const emk_device_record *d, emk_error *e) EMK_MUST_CHECK;
 /* From a record's value. */
 emk_status emk_device_read(emk_span value, emk_device_record *out, emk_error *e) EMK_MUST_CHECK;
 /* The id of a user, who is owner of their devices and decisions: SHA-256("earmark/1 owner" || 0 ||

@@ -74,6 +74,7 @@ static const emk_entity_field TICKET[] = {
     UINT(24, emk_ticket_entity, cost, "cost"),
     BOOL(25, emk_ticket_entity, marked, "marked"),
     BYTES(26, emk_ticket_entity, message, "message"),
+    TEXT(27, emk_ticket_entity, net, "net"),
 };
 const emk_entity_shape emk_ticket_shape = {
     EMK_KIND_TICKET, "ticket", TICKET, sizeof TICKET / sizeof TICKET[0], sizeof(emk_ticket_entity)};
@@ -102,6 +103,7 @@ static const emk_entity_field MODEL[] = {
     UINT(21, emk_model_entity, min_guard, "min_guard"),
     UINT(22, emk_model_entity, memory, "memory"),
     UINT(23, emk_model_entity, min_level, "min_level"),
+    TEXT(24, emk_model_entity, tenant, "tenant"),
 };
 const emk_entity_shape emk_model_shape = {EMK_KIND_MODEL, "model", MODEL,
                                           sizeof MODEL / sizeof MODEL[0], sizeof(emk_model_entity)};
@@ -251,10 +253,21 @@ static const emk_entity_field GUARD[] = {
 const emk_entity_shape emk_guard_shape = {EMK_KIND_GUARD, "guard", GUARD,
                                           sizeof GUARD / sizeof GUARD[0], sizeof(emk_guard_entity)};
 
+static const emk_entity_field APPROVAL[] = {
+    TEXT(1, emk_approval_entity, ruleset, "ruleset"),
+    TEXT(2, emk_approval_entity, by, "by"),
+    TEXT(3, emk_approval_entity, reason, "reason"),
+    TIME(4, emk_approval_entity, given_s, "given"),
+    TIME(5, emk_approval_entity, expires_s, "expires"),
+};
+const emk_entity_shape emk_approval_shape = {EMK_KIND_APPROVAL, "approval", APPROVAL,
+                                             sizeof APPROVAL / sizeof APPROVAL[0],
+                                             sizeof(emk_approval_entity)};
+
 const emk_entity_shape *const emk_entity_shapes[] = {
     &emk_user_shape,   &emk_ticket_shape,      &emk_model_shape,    &emk_blob_shape,
     &emk_wall_shape,   &emk_list_shape,        &emk_limit_shape,    &emk_decision_shape,
     &emk_events_shape, &emk_tpm_pending_shape, &emk_erasure_shape,  &emk_guard_shape,
-    &emk_outbox_shape, &emk_webhook_shape,     &emk_proposal_shape,
+    &emk_outbox_shape, &emk_webhook_shape,     &emk_proposal_shape, &emk_approval_shape,
 };
 const size_t emk_n_entity_shapes = sizeof emk_entity_shapes / sizeof emk_entity_shapes[0];

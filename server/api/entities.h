@@ -47,6 +47,7 @@ typedef struct emk_ticket_entity {
     uint64_t lease_until_s, n_leases;
     uint64_t cost;                     /* units */
     bool marked;                       /* a watermarked or decoy variant */
+    char net[64];                      /* that asked for it; "": not known */
     EMK_ENTITY_BYTES_OF(4096) message; /* the ticket as issued */
 } emk_ticket_entity;
 
@@ -68,6 +69,7 @@ typedef struct emk_model_entity {
     uint64_t cost;              /* units of one delivery */
     /* The policy of its tickets; life_s: seconds from the ticket to the policy's end. */
     uint64_t life_s, max_opens, lease_s, grace_s, renewal_delay_s, min_guard, memory, min_level;
+    char tenant[EMK_NAME_CAP]; /* whose users may have it; empty: everybody's */
 } emk_model_entity;
 
 /* A sealed model that waits to be fetched. */
@@ -193,6 +195,14 @@ typedef struct emk_guard_entity {
     uint8_t measurement[32];
 } emk_guard_entity;
 
+/* That an operator has looked at a draft rule set; id = hash of set and name, owner = the set's. */
+typedef struct emk_approval_entity {
+    char ruleset[EMK_NAME_CAP]; /* its label */
+    char by[EMK_NAME_CAP];
+    char reason[EMK_REASON_CAP];
+    uint64_t given_s, expires_s;
+} emk_approval_entity;
+
 extern const emk_entity_shape emk_user_shape;
 extern const emk_entity_shape emk_ticket_shape;
 extern const emk_entity_shape emk_model_shape;
@@ -208,6 +218,7 @@ extern const emk_entity_shape emk_guard_shape;
 extern const emk_entity_shape emk_outbox_shape;
 extern const emk_entity_shape emk_webhook_shape;
 extern const emk_entity_shape emk_proposal_shape;
+extern const emk_entity_shape emk_approval_shape;
 
 /* All of them, for tests and for exports. */
 extern const emk_entity_shape *const emk_entity_shapes[];

@@ -42,7 +42,7 @@ emk_status emk_api_each_owned(const emk_api *api, const emk_owned *what, emk_own
     kept_id last = {.len = 0};
     emk_status st = p.v ? EMK_OK : emk_fail(e, EMK_E_NO_MEMORY, "records: memory", 0);
 
-    for (size_t seen = 0; st == EMK_OK; seen += p.n) {
+    while (st == EMK_OK) {
         emk_record_scan scan = {.kind = what->kind,
                                 .owner = what->owner,
                                 .after = emk_span_of(last.b, last.len),
@@ -50,8 +50,6 @@ emk_status emk_api_each_owned(const emk_api *api, const emk_owned *what, emk_own
 
         p.n = 0;
         st = emk_records_scan(&api->records, &scan, keep_id, &p, e);
-        if (st == EMK_OK && what->owner.len > 0 && seen + p.n > EMK_ERASURE_RECORDS_MAX)
-            st = emk_fail(e, EMK_E_LIMIT, "records: too many of one owner", seen);
         for (size_t i = 0; st == EMK_OK && i < p.n; i++)
             st = fn(self, emk_span_of(p.v[i].b, p.v[i].len), e);
         if (st != EMK_OK || p.n < EMK_RECORD_SCAN_MAX)
@@ -76,6 +74,8 @@ typedef struct job {
     uint8_t done[NAMES_MAX][ID_LEN]; /* devices whose notes are over when the engine forgot */
     size_t n_names, n_done;
     char tenant[EMK_NAME_CAP];
+    uint8_t later[EMK_RECORD_BATCH_MAX][EMK_RECORD_ID_MAX]; /* decisions to be deleted together */
+    size_t later_len[EMK_RECORD_BATCH_MAX], n_later;
 } job;
 
 static emk_status delete_one(job *j, uint32_t kind, emk_span id, uint64_t *count, emk_error *e)
@@ -150,6 +150,13 @@ static emk_status drop_app_key(void *self, emk_span id, emk_error *e)
     return delete_one(j, EMK_KIND_APP_KEY, id, &j->others, e);
 }
 
+static emk_status drop_answer(void *self, emk_span id, emk_error *e)
+{
+    job *j = self;
+
+    return delete_one(j, EMK_KIND_IDEMPOTENCY, id, &j->others, e);
+}
+
 static emk_status drop_ticket(void *self, emk_span id, emk_error *e)
 {
     job *j = self;
@@ -158,6 +165,29 @@ static emk_status drop_ticket(void *self, emk_span id, emk_error *e)
     if (st == EMK_OK)
         st = each(j, EMK_KIND_REQUEST, id, drop_request, e);
     return st == EMK_OK ? delete_one(j, EMK_KIND_TICKET, id, &j->n.tickets, e) : st;
+}
+
+/* Of decisions there may be many: a transaction for each takes its time. */
+static emk_status drop_later(job *j, emk_error *e)
+{
+    emk_record_change all[EMK_RECORD_BATCH_MAX];
+    size_t n = j->n_later;
+
+    j->n_later = 0;
+    for (size_t i = 0; i < n; i++)
+        all[i] = (emk_record_change){.op = EMK_RECORD_DELETE,
+                                     .kind = EMK_KIND_DECISION,
+                                     .id = emk_span_of(j->later[i], j->later_len[i]),
+                                     .expect = EMK_RECORD_ANY};
+    return n > 0 ? emk_records_commit(&j->api->records, all, n, NULL, e) : EMK_OK;
+}
+
+static emk_status delete_later(job *j, emk_span id, emk_error *e)
+{
+    memcpy(j->later[j->n_later], id.p, id.len);
+    j->later_len[j->n_later++] = id.len;
+    j->n.decisions++;
+    return j->n_later == EMK_RECORD_BATCH_MAX ? drop_later(j, e) : EMK_OK;
 }
 
 /* Of one device: only decisions about it. */
@@ -175,7 +205,7 @@ static emk_status drop_decision(void *self, emk_span id, emk_error *e)
     emk_free(d);
     if (st == EMK_E_NOT_FOUND || other)
         return EMK_OK;
-    return st == EMK_OK ? delete_one(j, EMK_KIND_DECISION, id, &j->n.decisions, e) : st;
+    return st == EMK_OK ? delete_later(j, id, e) : st;
 }
 
 /* Lists hold subjects and ids as texts. */
@@ -202,6 +232,13 @@ static emk_status drop_listed(void *self, emk_span id, emk_error *e)
     return st == EMK_OK ? delete_one(j, EMK_KIND_LIST, id, &j->n.lists, e) : st;
 }
 
+static emk_status drop_decisions(job *j, emk_span owner, emk_error *e)
+{
+    emk_status st = each(j, EMK_KIND_DECISION, owner, drop_decision, e);
+
+    return st == EMK_OK ? drop_later(j, e) : st;
+}
+
 /* ---- the engine ---- */
 
 static emk_status add_name(job *j, emk_fraud_entity what, const uint8_t id[ID_LEN], emk_error *e)
@@ -225,6 +262,8 @@ static emk_status forget_names(job *j, emk_error *e)
     emk_status st = each(j, EMK_KIND_LIST, emk_span_of(NULL, 0), drop_listed, e);
     uint64_t n = 0;
 
+    if (st == EMK_OK)
+        st = emk_flights_wait(&j->api->flights, e);
     if (st == EMK_OK && j->api->fraud)
         st = emk_fraud_host_erase(j->api->fraud, j->names, j->n_names, &n, e);
     j->n.remembered += n;
@@ -277,6 +316,16 @@ static emk_status drop_member(void *self, emk_span id, emk_error *e)
     return st == EMK_E_NOT_FOUND ? EMK_OK : st;
 }
 
+static emk_status drop_user(job *j, emk_span id, emk_error *e)
+{
+    emk_record_change both[] = {
+        {.op = EMK_RECORD_DELETE, .kind = EMK_KIND_USER, .id = id, .expect = EMK_RECORD_ANY},
+        {.op = EMK_RECORD_DELETE, .kind = EMK_KIND_ERASURE, .id = id, .expect = EMK_RECORD_ANY}};
+
+    j->n.users++;
+    return emk_records_commit(&j->api->records, both, 2, NULL, e);
+}
+
 /* ---- devices ---- */
 
 static emk_status note_down(job *j, emk_span id, bool device, emk_error *e)
@@ -295,23 +344,56 @@ static emk_status note_down(job *j, emk_span id, bool device, emk_error *e)
     return emk_entity_store(&j->api->records, &put, NULL, e);
 }
 
+/* From here on this device gets nothing, and what it has under way is not written: see
+ * emk_device_check. */
+static emk_status revoke_device(void *self, emk_span id, emk_error *e)
+{
+    job *j = self;
+    emk_device_record *d = emk_alloc(1, sizeof *d);
+    emk_device_change *change = emk_alloc(1, sizeof *change);
+    emk_status st = d && change ? note_down(j, id, true, e)
+                                : emk_fail(e, EMK_E_NO_MEMORY, "erasure: memory", sizeof *d);
+    uint64_t version = 0;
+
+    for (unsigned i = 0, again = 1; st == EMK_OK && again && i < TRIES; i++) {
+        again = 0;
+        st = id.len == ID_LEN ? emk_device_get(&j->api->records, id.p, d, &version, e)
+                              : EMK_E_NOT_FOUND;
+        if (st == EMK_OK && !d->gate.revoked) {
+            d->gate.revoked = true;
+            st = emk_device_change_make(j->api->crypto, id.p, d, version, change, e);
+            if (st == EMK_OK)
+                st = emk_records_commit(&j->api->records, &change->change, 1, NULL, e);
+            again = st == EMK_E_STALE;
+            st = again && i + 1 < TRIES ? EMK_OK : st;
+        }
+    }
+    if (st == EMK_OK && j->api->gate)
+        emk_gate_forget_device(j->api->gate, id.p);
+    emk_free(change);
+    emk_free(d);
+    /* What is no record of a device any more goes all the same. */
+    return st == EMK_E_NOT_FOUND || st == EMK_E_FORMAT ? EMK_OK : st;
+}
+
 static emk_status drop_device(void *self, emk_span id, emk_error *e)
 {
     static const uint32_t ALSO[] = {EMK_KIND_EVENT_CHAIN, EMK_KIND_REPLAY_MARK, EMK_KIND_GUARD};
     job *j = self;
     emk_span basis = emk_span_str("device of an erased user");
-    emk_status st = note_down(j, id, true, e);
+    emk_status st = each(j, EMK_KIND_TICKET, id, drop_ticket, e);
 
     if (st == EMK_OK)
-        st = each(j, EMK_KIND_TICKET, id, drop_ticket, e);
+        st = each(j, EMK_KIND_IDEMPOTENCY, id, drop_answer, e);
     if (st == EMK_OK)
         st = each(j, EMK_KIND_APP_KEY, id, drop_app_key, e);
     if (st == EMK_OK)
         st = erase_key(j, id, j->ask->device ? j->ask->basis : basis, e);
-    for (size_t i = 0; st == EMK_OK && i < sizeof ALSO / sizeof ALSO[0]; i++)
-        st = delete_one(j, ALSO[i], id, &j->others, e);
     if (st == EMK_OK)
         st = delete_one(j, EMK_KIND_DEVICE, id, &j->n.devices, e);
+    /* Behind it, since what is written of a device checks that it is there. */
+    for (size_t i = 0; st == EMK_OK && i < sizeof ALSO / sizeof ALSO[0]; i++)
+        st = delete_one(j, ALSO[i], id, &j->others, e);
     if (st == EMK_OK && j->api->gate && id.len == ID_LEN)
         emk_gate_forget_device(j->api->gate, id.p);
     return st;
@@ -337,16 +419,19 @@ static emk_status forget_device(void *self, emk_span id, emk_error *e)
 static emk_status erase_device(job *j, emk_error *e)
 {
     emk_span id = emk_span_of(j->ask->id, ID_LEN);
-    emk_status st = drop_device(j, id, e);
+    emk_status st = revoke_device(j, id, e);
 
     if (st == EMK_OK)
-        st = each(j, EMK_KIND_DECISION, emk_span_of(j->user, ID_LEN), drop_decision, e);
+        st = drop_device(j, id, e);
+    if (st == EMK_OK)
+        st = drop_decisions(j, emk_span_of(j->user, ID_LEN), e);
     if (st == EMK_OK)
         st = forget_device(j, id, e);
     return st == EMK_OK ? forget_names(j, e) : st;
 }
 
-/* The user's own record and the note go last. */
+/* The user's own record and the note go last, together: until then nobody enrols for this user, and
+ * whoever read the user before finds it changed. */
 static emk_status erase_user(job *j, emk_error *e)
 {
     emk_span id = emk_span_of(j->user, ID_LEN);
@@ -355,9 +440,11 @@ static emk_status erase_user(job *j, emk_error *e)
     if (st == EMK_OK)
         st = erase_key(j, id, j->ask->basis, e);
     if (st == EMK_OK)
+        st = each(j, EMK_KIND_DEVICE, id, revoke_device, e);
+    if (st == EMK_OK)
         st = each(j, EMK_KIND_DEVICE, id, drop_device, e);
     if (st == EMK_OK)
-        st = each(j, EMK_KIND_DECISION, id, drop_decision, e);
+        st = drop_decisions(j, id, e);
     if (st == EMK_OK)
         st = each(j, EMK_KIND_ERASURE, id, forget_device, e);
     if (st == EMK_OK && j->n_names == NAMES_MAX)
@@ -368,9 +455,7 @@ static emk_status erase_user(job *j, emk_error *e)
         st = each(j, EMK_KIND_PROPOSAL, emk_span_of(NULL, 0), drop_member, e);
     if (st == EMK_OK)
         st = forget_names(j, e);
-    if (st == EMK_OK)
-        st = delete_one(j, EMK_KIND_USER, id, &j->n.users, e);
-    return st == EMK_OK ? delete_one(j, EMK_KIND_ERASURE, id, &j->others, e) : st;
+    return st == EMK_OK ? drop_user(j, id, e) : st;
 }
 
 /* ---- whose it is ---- */

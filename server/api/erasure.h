@@ -1,6 +1,13 @@
 /* Forgetting a person, or one of their devices: keys of the audit log, records, lists, sealed
  * models that wait, and what the fraud engine remembers.
  *
+ * Requests of those who are erased may be under way.  First their devices are revoked and forgotten
+ * at the gate: then nothing new begins.  Whatever is written of a device checks in its own
+ * transaction that the device is as it was read, so what began before that is written before the
+ * revocation, and found, or not at all.  Then the records go, the device's before those that check
+ * it; then the engine forgets, after waiting for what it is being told (flights.h).  Nobody enrols
+ * for a user, or with a device, that is being erased.
+ *
  * What is to be erased is a record (EMK_KIND_ERASURE) before anything goes, and that record goes
  * last: a server that was killed on the way goes on at its start.  Every step may be done again.
  *
@@ -10,8 +17,6 @@
 
 #include "server/api/api.h"
 #include "server/api/entities.h"
-
-#define EMK_ERASURE_RECORDS_MAX 10000u /* of one kind and owner */
 
 typedef struct emk_erasure_ask {
     bool device;       /* id is a device's; else a user's */
@@ -33,8 +38,8 @@ emk_status emk_api_erase(emk_api *api, const emk_erasure_ask *ask, emk_erasure_c
 /* Ends erasures that a kill or a failure cut short; *n is their number. */
 emk_status emk_api_erase_resume(emk_api *api, uint64_t *n, emk_error *e) EMK_MUST_CHECK;
 
-/* Calls fn for the ids of an owner's records (an empty owner: all of the kind).  fn may use the
- * store, and delete the record.  EMK_E_LIMIT beyond EMK_ERASURE_RECORDS_MAX. */
+/* Calls fn for the ids of an owner's records (an empty owner: all of the kind), page by page: as
+ * many as there are.  fn may use the store, and delete the record. */
 typedef emk_status (*emk_owned_fn)(void *self, emk_span id, emk_error *e);
 typedef struct emk_owned {
     uint32_t kind;

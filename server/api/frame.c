@@ -5,6 +5,7 @@
 #include "core/crypto/hash.h"
 #include "core/crypto/random.h"
 #include "server/api/admin.h"
+#include "server/api/idempotency.h"
 #include "server/api/signals.h"
 
 #include <string.h>
@@ -158,6 +159,7 @@ static bool pass_gate(emk_call *call)
         return false;
     }
     emk_gate_check(call->api->gate, &call->request, &call->route->gate, &call->gate);
+    emk_meter_gate(&call->api->meter, &call->gate);
     call->request.body_sha256 = NULL;
     call->gate_asked = true;
     if (!call->gate.pass) {
@@ -215,32 +217,52 @@ bool emk_frame_admit(emk_call *call)
 {
     uint64_t from_ns = emk_os_monotonic_ns();
 
-    if ((call->route->flags & EMK_ROUTE_INTERNAL) || !call->api->gate ||
-        emk_request_count(&call->request, "signature", NULL) > 0)
+    if ((call->route->flags & EMK_ROUTE_INTERNAL) || !call->api->gate)
         return true;
-    emk_gate_check(call->api->gate, &call->request, &call->route->gate, &call->gate);
+    emk_gate_admit(call->api->gate, &call->request, &call->route->gate, &call->gate);
+    if (call->gate.pass) {
+        emk_gate_done(call->api->gate, &call->gate);
+        call->request.admitted = true;
+        return true; /* gate_asked stays false: emk_frame_run asks, when the body is here */
+    }
     call->gate_asked = true;
-    if (call->gate.pass)
-        return true;
+    emk_meter_gate(&call->api->meter, &call->gate);
     emk_problem_set_gate(call);
     add_fields(call);
     count_answer(call, from_ns);
     return false;
 }
 
+/* Whatever an operator changes may be asked for again with the same key; other routes look at
+ * theirs themselves.  False after it answered. */
+static bool begin_once(emk_call *call, emk_idempotency *once)
+{
+    const emk_route *r = call->route;
+    bool changes =
+        r->method == EMK_HTTP_POST || r->method == EMK_HTTP_PUT || r->method == EMK_HTTP_DELETE;
+
+    *once = (emk_idempotency){.active = false};
+    if (!changes || r->gate.admits != EMK_PRINCIPAL_OPERATOR ||
+        (r->flags & (EMK_ROUTE_STREAM | EMK_ROUTE_INLINE | EMK_ROUTE_REPEATS)) != 0)
+        return true;
+    return emk_idempotency_begin(call, once) == EMK_IDEMPOTENCY_GO;
+}
+
 void emk_frame_run(emk_call *call)
 {
     uint64_t from_ns = emk_os_monotonic_ns();
+    emk_idempotency once;
     emk_error e = {0};
     emk_status st;
 
-    if (call->gate_asked || pass_gate(call)) {
+    if (pass_gate(call) && begin_once(call, &once)) {
         st = call->route->handle(call, &e);
         if (st != EMK_OK)
             emk_problem_set(call, emk_problem_of_status(st), NULL);
         else if (call->response.status == 0)
             emk_problem_set(call, EMK_API_INTERNAL, NULL);
         call->error = e;
+        emk_idempotency_finish(call, &once);
     }
     add_fields(call);
     count_answer(call, from_ns);

@@ -4,6 +4,7 @@
 #include "core/base/os_file.h"
 #include "core/crypto/hash.h"
 #include "server/api/fraud_engine_internal.h"
+#include "server/fraud/score.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -295,6 +296,8 @@ static emk_status fill(const emk_fraud_host_config *c, emk_fraud_host *h, emk_er
     h->now_self = c->now_self;
     h->pieces = c->pieces ? c->pieces : KEEP_DEFAULT;
     h->needs = c->needs;
+    h->file = c->file;
+    h->fixed = c->fixed;
     set_options(h, c->users);
     h->shadow = emk_alloc(1, sizeof *h->shadow);
     if (!h->shadow)
@@ -419,8 +422,8 @@ static void append_word(char list[EMK_REASON_CAP], const char *word, bool once)
     memcpy(list + len, word, n + 1);
 }
 
-static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_decision *d,
-                        emk_decide_answer *out)
+static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_event *ev,
+                        const emk_fraud_decision *d, emk_decide_answer *out)
 {
     emk_fraud_rule_info info;
     char text[192];
@@ -428,8 +431,12 @@ static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_decision *d
     out->action = d->action;
     out->score = d->score;
     out->retry_after_s = d->retry_after_s;
+    out->pace_s = emk_fraud_pace_s(rs, ev);
     out->explore_ppm = d->explore_ppm;
     out->would = d->would;
+    out->shadow = d->shadow;
+    out->draft = d->draft;
+    out->has_draft = d->has_draft;
     memcpy(out->ruleset, emk_fraud_ruleset_hash(rs), sizeof out->ruleset);
     for (unsigned i = 0; i < d->n_reasons; i++) {
         emk_fraud_ruleset_rule(rs, d->reason[i].rule, &info);
@@ -487,7 +494,7 @@ static emk_status take(emk_fraud_host *h, const emk_fraud_event *ev, emk_fraud_d
     if (st == EMK_OK && h->draft.rules)
         emk_fraud_shadow_note(h->shadow, h->draft.rules, ev, d);
     if (st == EMK_OK && out)
-        fill_answer(decider_of(h, d), d, out);
+        fill_answer(decider_of(h, d), ev, d, out);
     if (st == EMK_OK && d->news)
         fill_news(h, ev, d, &n, &text);
     emk_lock_give(h->lock);
@@ -526,6 +533,68 @@ static emk_fraud_change kind_of_change(const emk_fraud_host *h, const seat *live
                : EMK_FRAUD_RULES_LOAD;
 }
 
+/* ---- files that nobody promoted ---- */
+
+static void tell_unpromoted(emk_fraud_host *h, const emk_fraud_ruleset *rs)
+{
+    emk_fraud_host_news n = {
+        .unpromoted = h->file == EMK_FRAUD_FILE_REFUSE ? "refused" : "decides",
+        .ruleset = emk_fraud_ruleset_label(rs),
+    };
+
+    emk_lock_take(h->lock);
+    h->unpromoted++;
+    emk_lock_give(h->lock);
+    if (h->file != EMK_FRAUD_FILE_ALLOW)
+        tell(h, &n);
+}
+
+/* EMK_E_POLICY where what decided before is to go on. */
+static emk_status check_file(emk_fraud_host *h, const emk_fraud_ruleset *rs, emk_yaml_diag *d,
+                             emk_error *e)
+{
+    if (!emk_fraud_is_unpromoted(h, rs))
+        return EMK_OK;
+    tell_unpromoted(h, rs);
+    if (h->file != EMK_FRAUD_FILE_REFUSE)
+        return EMK_OK;
+    snprintf(d->text, sizeof d->text,
+             "%.200s: nobody promoted %.100s; make it the draft and promote that, or set "
+             "fraud.promotion_file",
+             h->rules_file, emk_fraud_ruleset_label(rs));
+    return emk_fail(e, EMK_E_POLICY, "fraud: the file of rules was not promoted", 0);
+}
+
+/* The set that decided when the server stopped. */
+static emk_status sit_again(emk_fraud_host *h, seat *out, emk_yaml_diag *d, emk_error *e)
+{
+    emk_buf text;
+    emk_status st;
+
+    seat_done(out);
+    emk_buf_init(&text, EMK_FRAUD_RULES_LEN);
+    st = emk_fraud_archive_text(h->crypto, h->dir, h->past.live, &text, e);
+    if (st == EMK_OK)
+        st = emk_fraud_ruleset_new(h->crypto, "the set before", emk_buf_span(&text), &out->rules, d,
+                                   e);
+    emk_buf_done(&text);
+    if (st == EMK_OK)
+        st = emk_fraud_engine_new(h->crypto, out->rules, &h->options, &out->engine, e);
+    if (st != EMK_OK)
+        seat_done(out);
+    return st;
+}
+
+static emk_status open_live(emk_fraud_host *h, emk_yaml_diag *d, emk_error *e)
+{
+    emk_error why;
+    emk_status st = seat_new(h, h->rules_file, &h->live, d, e);
+
+    if (st != EMK_OK || check_file(h, h->live.rules, d, &why) == EMK_OK)
+        return st;
+    return sit_again(h, &h->live, d, e);
+}
+
 /* Who decides from here on is said at each start: rules may have changed while nobody was there. */
 static emk_status begin(emk_fraud_host *h, emk_error *e)
 {
@@ -558,7 +627,7 @@ emk_status emk_fraud_host_open(const emk_fraud_host_config *config, emk_fraud_ho
     if (st == EMK_OK)
         st = emk_fraud_past_read(h, e);
     if (st == EMK_OK)
-        st = seat_new(h, h->rules_file, &h->live, d, e);
+        st = open_live(h, d, e);
     if (st == EMK_OK)
         st = open_draft(h, &h->draft, d, e);
     if (st == EMK_OK)
@@ -640,6 +709,8 @@ static emk_status new_seats(emk_fraud_host *h, seat *live, seat *draft, emk_yaml
 {
     emk_status st = seat_new(h, h->rules_file, live, d, e);
 
+    if (st == EMK_OK && !is_same(live, &h->live))
+        st = check_file(h, live->rules, d, e);
     if (st == EMK_OK && h->draft_file)
         st = seat_new(h, h->draft_file, draft, d, e);
     if (st == EMK_OK)
@@ -728,6 +799,7 @@ void emk_fraud_host_stats_of(emk_fraud_host *h, emk_fraud_host_stats *out)
     emk_fraud_engine_stats(h->live.engine, &out->engine);
     out->log_bytes = emk_fraud_log_end(h->log);
     out->refused = h->refused;
+    out->unpromoted = h->unpromoted;
     snprintf(out->ruleset, sizeof out->ruleset, "%s", emk_fraud_ruleset_label(h->live.rules));
     emk_lock_give(h->lock);
 }
@@ -909,14 +981,17 @@ static bool cut_told(const char **at, told *t)
     return true;
 }
 
-static bool find_rule(const emk_fraud_ruleset *rs, const char *id, emk_fraud_rule_info *out)
+/* Its place; the number of rules when there is none of that name. */
+static size_t find_rule(const emk_fraud_ruleset *rs, const char *id, emk_fraud_rule_info *out)
 {
-    for (size_t i = 0; i < emk_fraud_ruleset_rules(rs); i++) {
+    size_t n = emk_fraud_ruleset_rules(rs);
+
+    for (size_t i = 0; i < n; i++) {
         emk_fraud_ruleset_rule(rs, i, out);
         if (strcmp(out->id, id) == 0)
-            return true;
+            return i;
     }
-    return false;
+    return n;
 }
 
 static void put_told(const emk_fraud_ruleset *rs, const told *t, emk_json_out *o)
@@ -925,7 +1000,7 @@ static void put_told(const emk_fraud_ruleset *rs, const told *t, emk_json_out *o
 
     emk_json_out_open(o, NULL, '{');
     emk_json_out_text(o, "id", emk_span_str(t->id));
-    if (rs && find_rule(rs, t->id, &info)) {
+    if (rs && find_rule(rs, t->id, &info) < emk_fraud_ruleset_rules(rs)) {
         emk_json_out_text(o, "name", emk_span_str(info.name));
         emk_json_out_text(o, "family", emk_span_str(info.family));
         emk_json_out_text(o, "when", emk_span_str(info.when));
@@ -947,34 +1022,74 @@ static emk_fraud_action action_of(const char *name)
     return EMK_FRAUD_ALLOW;
 }
 
+/* The decision again, as far as its record has it. */
+static void read_back(const emk_fraud_ruleset *rs, const emk_decision_entity *d,
+                      emk_fraud_decision *out)
+{
+    const char *at = d->rules;
+    emk_fraud_rule_info info;
+    told t;
+
+    *out = (emk_fraud_decision){.action = action_of(d->action), .score = (int64_t)d->score * 10};
+    while (out->n_reasons < EMK_FRAUD_REASONS && cut_told(&at, &t)) {
+        size_t i = find_rule(rs, t.id, &info);
+
+        if (i < emk_fraud_ruleset_rules(rs))
+            out->reason[out->n_reasons++] =
+                (emk_fraud_reason){.rule = (uint16_t)i,
+                                   .entity = (uint8_t)emk_fraud_entity_of(rs, i),
+                                   .now = t.value[0] != 0,
+                                   .add = t.milli,
+                                   .value = t.value[0] ? milli_of(t.value) : 0,
+                                   .limit = t.limit[0] ? milli_of(t.limit) : 0};
+    }
+}
+
+static size_t say_rule(const emk_fraud_ruleset *rs, const emk_fraud_reason *r, char *out,
+                       size_t cap)
+{
+    const char *needs = emk_fraud_opposite(rs, r->rule);
+    emk_fraud_rule_info info;
+    int n;
+
+    emk_fraud_ruleset_rule(rs, r->rule, &info);
+    if (r->now)
+        n = snprintf(out, cap, "%s (%" PRId64 ", %s %" PRId64 ")", info.id, r->value / 1000,
+                     needs ? needs : "limit", r->limit / 1000);
+    else
+        n = snprintf(out, cap, "%s (from before)", info.id);
+    return n < 0 || (size_t)n >= cap ? cap - 1 : (size_t)n;
+}
+
 /* What would have had to be different for a milder answer. */
 static void put_change(const emk_fraud_ruleset *rs, const emk_decision_entity *d, emk_json_out *o)
 {
-    emk_fraud_action a = action_of(d->action), then = EMK_FRAUD_ALLOW;
-    int64_t adds[EMK_FRAUD_REASONS];
-    const char *at = d->rules;
-    char text[512] = "without ";
+    char text[768] = "without ";
     size_t len = strlen(text);
-    unsigned n = 0;
-    told t;
+    emk_fraud_decision decided;
+    emk_fraud_what_if w = {.n = 0};
 
-    if (a == EMK_FRAUD_ALLOW)
+    read_back(rs, d, &decided);
+    if (decided.action == EMK_FRAUD_ALLOW)
         return;
-    while (n < EMK_FRAUD_REASONS && cut_told(&at, &t))
-        adds[n++] = t.milli;
-    n = emk_fraud_counterfactual(rs, a, (int64_t)d->score * 10, adds, n, &then);
-    at = d->rules;
-    for (unsigned i = 0; i < n && len < sizeof text && cut_told(&at, &t); i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s%s%s%s%s%s", i ? ", " : "",
-                                t.id, t.value[0] ? " (" : "", t.value, t.value[0] ? ", limit " : "",
-                                t.limit, t.value[0] ? ")" : "");
-    if (n > 0 && len < sizeof text)
+    if (!emk_fraud_without(rs, &decided, &w)) {
+        emk_json_out_text(o, "would_change",
+                          emk_span_str(d->rules[0]
+                                           ? "an earlier action that still holds: its time, "
+                                             "or a clearing"
+                                           : "the end of the ban, list or emergency "
+                                             "switch"));
+        return;
+    }
+    for (unsigned i = 0; i < w.n && len < sizeof text - 1; i++) {
+        if (i)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s", ", ");
+        if (len < sizeof text - 1)
+            len += say_rule(rs, &decided.reason[w.reason[i]], text + len, sizeof text - len);
+    }
+    if (len < sizeof text)
         (void)snprintf(text + len, sizeof text - len, " it would have been %s",
-                       EMK_FRAUD_ACTION_NAME[then]);
-    else
-        (void)snprintf(text, sizeof text, "%s",
-                       d->rules[0] ? "an earlier action that still holds: its time, or a clearing"
-                                   : "the end of the ban, list or emergency switch");
+                       EMK_FRAUD_ACTION_NAME[w.then]);
     emk_json_out_text(o, "would_change", emk_span_str(text));
 }
 

@@ -19,13 +19,21 @@
 
 typedef struct emk_fraud_host emk_fraud_host;
 
-/* What happened to the engine itself: one of the three. */
+/* What becomes of a file of rules that decides and was not promoted. */
+typedef enum emk_fraud_file {
+    EMK_FRAUD_FILE_ALLOW,
+    EMK_FRAUD_FILE_WARN,  /* it decides, and is told as news */
+    EMK_FRAUD_FILE_REFUSE /* what decided before goes on */
+} emk_fraud_file;
+
+/* What happened to the engine itself: one of the four. */
 typedef struct emk_fraud_host_news {
-    bool breaker;        /* opened */
-    const char *demoted; /* id of the rule; NULL: none */
-    const char *change;  /* EMK_FRAUD_CHANGE_NAME; NULL: none */
-    const char *ruleset; /* label of the set */
-    uint64_t ts;         /* ms */
+    bool breaker;           /* opened */
+    const char *demoted;    /* id of the rule; NULL: none */
+    const char *change;     /* EMK_FRAUD_CHANGE_NAME; NULL: none */
+    const char *unpromoted; /* a file of rules that nobody promoted: "decides" or "refused" */
+    const char *ruleset;    /* label of the set */
+    uint64_t ts;            /* ms */
 } emk_fraud_host_news;
 /* Called without any lock of the host, on the thread of the event that brought it. */
 typedef void (*emk_fraud_news_fn)(void *self, const emk_fraud_host_news *n);
@@ -39,6 +47,8 @@ typedef struct emk_fraud_host_config {
     uint64_t piece_max;     /* bytes of a piece of the log; 0: 64 MiB */
     unsigned pieces;        /* that are kept for new rule sets; 0: 8 */
     emk_fraud_needs needs;  /* of a draft, before it is promoted */
+    emk_fraud_file file;    /* what becomes of rules that were not promoted */
+    bool fixed;             /* the file of rules cannot be written */
     emk_fraud_news_fn news; /* NULL: nobody is told */
     void *news_self;
     uint64_t (*now_ms)(void *self); /* when rules change; NULL: the engine's own clock */
@@ -68,6 +78,8 @@ typedef struct emk_fraud_host_rules {
     uint8_t before[32];         /* what a rollback brings back; zeros: nothing */
     uint8_t draft_hash[32];     /* names the draft to emk_fraud_host_promote */
     bool has_file;              /* fraud.rules is configured */
+    bool fixed;                 /* and cannot be written */
+    char second[160];           /* why the draft needs a second person; empty: it does not */
     uint64_t user_days;         /* that the draft has seen */
     uint64_t decisions, harder, milder;
     emk_fraud_readiness readiness; /* where there is a draft */
@@ -79,7 +91,8 @@ emk_status emk_fraud_host_rules_of(emk_fraud_host *h, emk_fraud_host_rules *out,
 /* Writes the draft that runs over the file of rules and reloads; afterwards it decides.  A failure
  * leaves file and engine as they were.  force: whatever its numbers are.  EMK_E_STALE when the
  * draft is not that of hash any more, EMK_E_POLICY when the numbers do not suffice,
- * EMK_E_NOT_FOUND without a draft or a file of rules, EMK_E_IO when that cannot be written;
+ * EMK_E_NOT_FOUND without a draft or a file of rules that can be written, EMK_E_IO when that
+ * fails;
  * what reload says. */
 emk_status emk_fraud_host_promote(emk_fraud_host *h, const uint8_t hash[32], bool force,
                                   emk_yaml_diag *d, emk_error *e) EMK_MUST_CHECK;
@@ -95,9 +108,14 @@ emk_status emk_fraud_host_keep(emk_fraud_host *h, emk_error *e) EMK_MUST_CHECK;
 typedef struct emk_fraud_host_stats {
     emk_fraud_stats engine;
     uint64_t log_bytes, refused; /* refused: events that could not be logged or taken */
+    uint64_t unpromoted;         /* files of rules that nobody promoted */
     char ruleset[128];
 } emk_fraud_host_stats;
 void emk_fraud_host_stats_of(emk_fraud_host *h, emk_fraud_host_stats *out);
+
+/* Appends its numbers and those of its rules as Prometheus text.  fraud_numbers.c.  EMK_E_LIMIT,
+ * EMK_E_NO_MEMORY. */
+emk_status emk_fraud_host_numbers(emk_fraud_host *h, emk_buf *out, emk_error *e) EMK_MUST_CHECK;
 
 /* What is remembered of a user (as events name it) or a device: members score, action, until and
  * reasons into the object in hand.  False when there is nothing. */

@@ -21,6 +21,7 @@ typedef struct emk_fraud_past {
     uint8_t live[32];
     uint8_t before[32]; /* decided before the last change */
     uint8_t barred[32]; /* was rolled back: does not run as the draft either */
+    uint8_t coming[32]; /* a promotion or a rollback writes it into the file of rules */
 } emk_fraud_past;
 
 struct emk_fraud_host {
@@ -29,6 +30,9 @@ struct emk_fraud_host {
     char dir[EMK_FRAUD_DIR_MAX], snapshot[EMK_FRAUD_PATH_CAP], past_file[EMK_FRAUD_PATH_CAP];
     emk_fraud_options options;
     emk_fraud_needs needs;
+    emk_fraud_file file;
+    bool fixed;
+    uint64_t unpromoted;
     unsigned pieces;
     emk_lock *lock;
     emk_lock *files; /* snapshot, pieces of the log, rule sets: one thread at a time; taken before
@@ -48,6 +52,9 @@ struct emk_fraud_host {
 /* emk_fraud_host_reload while `files` is held. */
 emk_status emk_fraud_host_reload_held(emk_fraud_host *h, emk_yaml_diag *d,
                                       emk_error *e) EMK_MUST_CHECK;
+/* Whether this set came into the file of rules by itself: nobody promoted it, and it is not the one
+ * that decided before.  The first one that ever decides is nobody's promotion either, and fine. */
+bool emk_fraud_is_unpromoted(const emk_fraud_host *h, const emk_fraud_ruleset *rs);
 bool emk_fraud_is_barred(const emk_fraud_host *h, const emk_fraud_ruleset *rs);
 /* Reads what is remembered of before; nothing is fine. */
 emk_status emk_fraud_past_read(emk_fraud_host *h, emk_error *e) EMK_MUST_CHECK;

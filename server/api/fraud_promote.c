@@ -9,7 +9,8 @@
 
 #define HASH_LEN  ((size_t)32)
 #define PAST_LINE (2 * HASH_LEN + 1)
-#define PAST_LEN  (3 * PAST_LINE)
+#define PAST_LEN  (4 * PAST_LINE)
+#define PAST_OLD  (3 * PAST_LINE) /* before `coming` was there */
 
 static const uint8_t NONE[HASH_LEN];
 
@@ -19,6 +20,14 @@ static bool is_none(const uint8_t hash[HASH_LEN])
 }
 
 /* ---- who decided ---- */
+
+bool emk_fraud_is_unpromoted(const emk_fraud_host *h, const emk_fraud_ruleset *rs)
+{
+    const uint8_t *hash = emk_fraud_ruleset_hash(rs);
+
+    return h->rules_file && h->doing == EMK_FRAUD_RULES_LOAD && !is_none(h->past.live) &&
+           memcmp(hash, h->past.live, HASH_LEN) != 0 && memcmp(hash, h->past.coming, HASH_LEN) != 0;
+}
 
 bool emk_fraud_is_barred(const emk_fraud_host *h, const emk_fraud_ruleset *rs)
 {
@@ -50,9 +59,10 @@ emk_status emk_fraud_past_read(emk_fraud_host *h, emk_error *e)
     emk_buf_init(&text, PAST_LEN);
     st = emk_os_read_file(h->past_file, PAST_LEN, &text, e);
     /* A damaged one costs a rollback, not the start. */
-    if (st == EMK_OK && text.len == PAST_LEN && read_hash(text.p, past.live) &&
-        read_hash(text.p + PAST_LINE, past.before) &&
-        read_hash(text.p + 2 * PAST_LINE, past.barred))
+    if (st == EMK_OK && (text.len == PAST_LEN || text.len == PAST_OLD) &&
+        read_hash(text.p, past.live) && read_hash(text.p + PAST_LINE, past.before) &&
+        read_hash(text.p + 2 * PAST_LINE, past.barred) &&
+        (text.len == PAST_OLD || read_hash(text.p + PAST_OLD, past.coming)))
         h->past = past;
     emk_buf_done(&text);
     return st == EMK_E_LIMIT ? EMK_OK : st;
@@ -72,32 +82,29 @@ static emk_status past_write(const emk_fraud_host *h, emk_error *e)
     write_hash(h->past.live, text);
     write_hash(h->past.before, text + PAST_LINE);
     write_hash(h->past.barred, text + 2 * PAST_LINE);
+    write_hash(h->past.coming, text + PAST_OLD);
     return emk_os_write_file(h->past_file, emk_span_of(text, PAST_LEN), e);
 }
 
 emk_status emk_fraud_past_move(emk_fraud_host *h, emk_error *e)
 {
     const uint8_t *now = emk_fraud_ruleset_hash(h->live.rules);
+    emk_fraud_past was = h->past;
 
-    bool same = memcmp(now, h->past.live, HASH_LEN) == 0;
-
-    if (same && memcmp(now, h->past.barred, HASH_LEN) != 0)
-        return EMK_OK;
-    /* A rollback that was cut short before it began. */
-    if (same) {
-        memset(h->past.barred, 0, HASH_LEN);
-        return past_write(h, e);
+    memset(h->past.coming, 0, HASH_LEN);
+    if (memcmp(now, was.live, HASH_LEN) != 0) {
+        /* What was rolled back is not gone back to by a rollback. */
+        if (memcmp(was.live, was.barred, HASH_LEN) == 0)
+            memset(h->past.before, 0, HASH_LEN);
+        else
+            memcpy(h->past.before, was.live, HASH_LEN);
+        memcpy(h->past.live, now, HASH_LEN);
     }
-    /* What was rolled back is not gone back to by a rollback. */
-    if (memcmp(h->past.live, h->past.barred, HASH_LEN) == 0)
-        memset(h->past.before, 0, HASH_LEN);
-    else
-        memcpy(h->past.before, h->past.live, HASH_LEN);
-    /* Somebody put it back by hand, and may want it. */
-    if (memcmp(now, h->past.barred, HASH_LEN) == 0)
+    /* Somebody put it back by hand, and may want it; or a rollback was cut short before it began.
+     */
+    if (memcmp(now, was.barred, HASH_LEN) == 0)
         memset(h->past.barred, 0, HASH_LEN);
-    memcpy(h->past.live, now, HASH_LEN);
-    return past_write(h, e);
+    return memcmp(&was, &h->past, sizeof was) == 0 ? EMK_OK : past_write(h, e);
 }
 
 /* ---- whether it may ---- */
@@ -150,6 +157,10 @@ static void gather(emk_fraud_host *h, emk_fraud_facts *facts, emk_fraud_host_rul
     out->decisions = h->shadow->decisions;
     out->harder = h->shadow->harder;
     out->milder = h->shadow->milder;
+    if (!emk_fraud_denies_more(h->live.rules, h->draft.rules, out->second, sizeof out->second) &&
+        h->shadow->worst >= EMK_FRAUD_DENY)
+        snprintf(out->second, sizeof out->second, "%s",
+                 "running beside, it denied users whom the set that decides does not");
     snprintf(out->draft, sizeof out->draft, "%s", emk_fraud_ruleset_label(h->draft.rules));
     memcpy(out->draft_hash, emk_fraud_ruleset_hash(h->draft.rules), HASH_LEN);
     emk_fraud_ready(h->shadow, facts, &h->needs, &out->readiness);
@@ -168,6 +179,7 @@ static emk_status rules_of(emk_fraud_host *h, emk_fraud_host_rules *out, emk_err
         return st;
     memcpy(out->before, h->past.before, HASH_LEN);
     out->has_file = h->rules_file != NULL;
+    out->fixed = h->fixed;
     snprintf(out->live, sizeof out->live, "%s", emk_fraud_ruleset_label(h->live.rules));
     if (!h->draft.rules)
         return EMK_OK;
@@ -211,7 +223,11 @@ static emk_status install(emk_fraud_host *h, const uint8_t hash[HASH_LEN], emk_f
     emk_status st;
 
     memcpy(was, emk_fraud_ruleset_hash(h->live.rules), HASH_LEN);
-    st = write_rules(h, hash, e);
+    /* Said first: a start in between takes the file for what it is. */
+    memcpy(h->past.coming, hash, HASH_LEN);
+    st = past_write(h, e);
+    if (st == EMK_OK)
+        st = write_rules(h, hash, e);
     if (st != EMK_OK)
         return st;
     h->doing = what;
@@ -232,7 +248,7 @@ static emk_status promote(emk_fraud_host *h, const uint8_t hash[HASH_LEN], bool 
 
     if (st != EMK_OK)
         return st;
-    if (!r.draft[0] || !r.has_file)
+    if (!r.draft[0] || !r.has_file || r.fixed)
         return emk_fail(e, EMK_E_NOT_FOUND, "fraud: no draft, or no file of rules", 0);
     if (memcmp(r.draft_hash, hash, HASH_LEN) != 0)
         return emk_fail(e, EMK_E_STALE, "fraud: another draft runs by now", 0);
@@ -262,7 +278,7 @@ static emk_status rollback(emk_fraud_host *h, const uint8_t hash[HASH_LEN], emk_
     emk_status st;
 
     memcpy(to, h->past.before, HASH_LEN);
-    if (is_none(to) || !h->rules_file)
+    if (is_none(to) || !h->rules_file || h->fixed)
         return emk_fail(e, EMK_E_NOT_FOUND, "fraud: no set before, or no file of rules", 0);
     if (memcmp(to, hash, HASH_LEN) != 0)
         return emk_fail(e, EMK_E_STALE, "fraud: another set was before by now", 0);

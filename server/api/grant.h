@@ -5,7 +5,7 @@
 #include "server/api/api.h"
 #include "server/api/problem.h"
 
-#define EMK_GRANT_CHANGES 6u
+#define EMK_GRANT_CHANGES 8u
 
 /* Records that change together, and what a client is told where one of them was there already or
  * changed meanwhile. */

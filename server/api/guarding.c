@@ -40,7 +40,8 @@ typedef struct judging {
     emk_guard_summary now;
     emk_guard_entity last;
     uint64_t version;
-    bool there; /* a summary was shown before */
+    bool there;      /* a summary was shown before */
+    uint32_t absent; /* bits of what a summary of another version does not say */
 } judging;
 
 /* ---- signals ---- */
@@ -112,6 +113,7 @@ static emk_status keep(judging *j, emk_error *e)
                           .in = &j->last,
                           .id = emk_span_of(j->in->device_id, EMK_GATE_DEVICE_ID_LEN),
                           .expect = j->version};
+    emk_entity_change change;
     emk_status st;
 
     if (!is_news(j, now))
@@ -122,7 +124,15 @@ static emk_status keep(judging *j, emk_error *e)
     j->last.at_s = now;
     j->last.highest = j->now.level > j->last.highest ? j->now.level : j->last.highest;
     memcpy(j->last.measurement, j->now.measurement, sizeof j->last.measurement);
-    st = emk_entity_store(&j->call->api->records, &put, NULL, e);
+    st = emk_entity_change_make(&put, &change, e);
+    if (st == EMK_OK) {
+        /* Nor of a device that was erased meanwhile. */
+        emk_record_change both[] = {change.change,
+                                    emk_device_check(j->in->device_id, j->in->device)};
+
+        st = emk_records_commit(&j->call->api->records, both, 2, NULL, e);
+        emk_entity_change_done(&change);
+    }
     return st == EMK_E_STALE ? EMK_OK : st;
 }
 
@@ -171,10 +181,14 @@ static void judge_summary(judging *j)
         tell(j, FOUND, weight * EMK_FRAUD_MILLI);
     if (j->now.action >= EMK_GUARD_DO_REFUSE)
         signal_once(j, WORST);
+    if (j->absent)
+        signal_once(j, MISSING);
     if (j->now.level < j->in->min_guard || j->now.level < j->last.highest)
         signal_once(j, LOWER);
-    judge_transcript(j);
-    judge_looks(j);
+    if (!(j->absent & EMK_GUARD_SUMMARY_TRANSCRIPT))
+        judge_transcript(j);
+    if (!(j->absent & EMK_GUARD_SUMMARY_LOOKS))
+        judge_looks(j);
 }
 
 static emk_guarding verdict_of(const judging *j)
@@ -193,8 +207,10 @@ emk_status emk_api_guarding(emk_call *call, const emk_guarding_in *in, emk_guard
     *out = EMK_GUARDING_PASS;
     if (in->summary.len > 0)
         st = emk_guard_summary_read(in->summary, &j.now, e);
+    /* Of a newer guard, or of a client that says so: what it does not say, as we know it, is
+     * missing. No claim of a version is a way out. */
     if (st == EMK_E_UNSUPPORTED)
-        return EMK_OK; /* of a newer guard: its findings are not ours to read */
+        st = emk_guard_summary_read_other(in->summary, &j.now, &j.absent, e);
     if (st == EMK_OK)
         st = load(&j, e);
     if (st != EMK_OK)
@@ -204,6 +220,8 @@ emk_status emk_api_guarding(emk_call *call, const emk_guarding_in *in, emk_guard
             signal_once(&j, MISSING);
         return EMK_OK;
     }
+    if (j.absent & EMK_GUARD_SUMMARY_LOOKS)
+        j.now.n_looks = (uint32_t)j.last.looks;
     judge_summary(&j);
     *out = verdict_of(&j);
     return keep(&j, e);

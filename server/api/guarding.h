@@ -30,7 +30,8 @@ typedef enum emk_guarding {
 } emk_guarding;
 
 /* Fills *out and tells the engine what does not fit.  EMK_E_FORMAT, EMK_E_LIMIT for a summary that
- * is none; one of a newer version passes.  What the store says: then nothing may be granted. */
+ * is none; of another version what can be read counts, and the rest is missing.  What the store
+ * says: then nothing may be granted. */
 emk_status emk_api_guarding(emk_call *call, const emk_guarding_in *in, emk_guarding *out,
                             emk_error *e) EMK_MUST_CHECK;
 

@@ -1,6 +1,8 @@
 /* State: for each target the messages that wait, oldest first, as their ids and when they are due;
  * what they say is in the records only.  `lock` guards all of it; the store is never asked under
- * it. */
+ * it.  Which targets there are, and in which places, is changed by the one thread that sends, under
+ * the lock: it reads them without, everybody else under the lock, and remembers names, not places.
+ */
 #include "server/api/hooks.h"
 
 #include "core/base/alloc.h"
@@ -32,6 +34,7 @@ typedef struct target {
     waiting *queue; /* owned; in the order of arrival */
     size_t n;
     bool busy, disabled;
+    bool loading;           /* the records are being looked through for it */
     uint64_t not_before_ms; /* the rate */
     uint64_t dead, sent, failed, dropped, last_sent_s;
     unsigned last_code;
@@ -72,38 +75,62 @@ static emk_status message_name(const uint8_t id[EMK_HOOK_ID_LEN], char out[EMK_H
 
 /* ---- life ---- */
 
-static emk_status load_one(void *self, const emk_record_view *r, emk_error *e)
+static size_t place_of(const emk_hooks *h, emk_span name)
 {
-    emk_hooks *h = self;
+    for (size_t i = 0; i < h->n; i++)
+        if (emk_span_equal(name, emk_span_str(h->target[i].is.name)))
+            return i;
+    return EMK_HOOK_TARGETS_MAX;
+}
+
+static bool waits_already(const target *t, const uint8_t id[EMK_HOOK_ID_LEN])
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (memcmp(t->queue[i].id, id, EMK_HOOK_ID_LEN) == 0)
+            return true;
+    return false;
+}
+
+/* Under the lock.  Others may have filled it meanwhile: then it waits in the records for a
+ * restart. */
+static void put_waiting(const emk_hooks *h, target *t, const waiting *w)
+{
+    if (t->n < h->queue_max && !waits_already(t, w->id))
+        t->queue[t->n++] = *w;
+}
+
+/* Of a target that is not configured any more: it waits until it is again, or expires. */
+static emk_status load_one(emk_hooks *h, const emk_record_view *r, emk_error *e)
+{
     emk_outbox_entity *m = emk_alloc(1, sizeof *m);
-    emk_status st = m ? emk_entity_read(&emk_outbox_shape, r->value, m, e)
-                      : emk_fail(e, EMK_E_NO_MEMORY, "hooks: memory", sizeof *m);
-    size_t i = st == EMK_OK ? emk_hooks_find(h, r->owner) : EMK_HOOK_TARGETS_MAX;
+    size_t i = place_of(h, r->owner);
+    emk_status st;
 
-    /* Of a target that is not configured any more: it waits until it is again, or expires. */
-    if (st == EMK_OK && i < h->n) {
-        target *t = &h->target[i];
+    if (!m)
+        return emk_fail(e, EMK_E_NO_MEMORY, "hooks: memory", sizeof *m);
+    st = emk_entity_read(&emk_outbox_shape, r->value, m, e);
+    if (st == EMK_OK && i < h->n && h->target[i].loading) {
+        waiting w = {.next_ms = m->next_ms, .created_s = m->created_s};
 
-        if (m->dead) {
-            t->dead++;
-        } else if (t->n < h->queue_max) {
-            memcpy(t->queue[t->n].id, m->id, sizeof m->id);
-            t->queue[t->n].next_ms = m->next_ms;
-            t->queue[t->n++].created_s = m->created_s;
-        }
+        memcpy(w.id, m->id, sizeof w.id);
+        emk_lock_take(h->lock);
+        if (m->dead)
+            h->target[i].dead++;
+        else
+            put_waiting(h, &h->target[i], &w);
+        emk_lock_give(h->lock);
     }
     emk_free(m);
     return st;
 }
 
-static emk_status load_switch(emk_hooks *h, target *t, emk_error *e)
+static emk_status load_switch(emk_hooks *h, const char *name, bool *disabled, emk_error *e)
 {
     emk_webhook_entity w;
-    emk_status st =
-        emk_entity_get(h->records, &emk_webhook_shape, emk_span_str(t->is.name), &w, NULL, e);
+    emk_status st = emk_entity_get(h->records, &emk_webhook_shape, emk_span_str(name), &w, NULL, e);
 
     if (st == EMK_OK)
-        t->disabled = w.disabled;
+        *disabled = w.disabled;
     return st == EMK_E_NOT_FOUND ? EMK_OK : st;
 }
 
@@ -153,6 +180,7 @@ static void sort_by_age(waiting *q, size_t n)
     }
 }
 
+/* What the records have for the targets that are `loading`. */
 static emk_status load(emk_hooks *h, emk_error *e)
 {
     scanning s = {.h = h};
@@ -165,31 +193,95 @@ static emk_status load(emk_hooks *h, emk_error *e)
         s.seen = 0;
         st = emk_records_scan(h->records, &scan, scan_one, &s, e);
     } while (st == EMK_OK && s.seen == EMK_RECORD_SCAN_MAX);
-    for (size_t i = 0; st == EMK_OK && i < h->n; i++) {
-        sort_by_age(h->target[i].queue, h->target[i].n);
-        st = load_switch(h, &h->target[i], e);
+    emk_lock_take(h->lock);
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->target[i].loading)
+            sort_by_age(h->target[i].queue, h->target[i].n);
+        h->target[i].loading = false;
+    }
+    emk_lock_give(h->lock);
+    return st;
+}
+
+/* ---- which targets ---- */
+
+static void free_queues(target *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        emk_free(t[i].queue);
+}
+
+/* Those that are new with a queue of their own; the others as they are, without one. */
+static emk_status make_targets(emk_hooks *h, const emk_hook_target *from, size_t n, target *out,
+                               emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < n; i++) {
+        out[i].is = from[i];
+        if (place_of(h, emk_span_str(from[i].name)) < h->n)
+            continue;
+        out[i].loading = true;
+        out[i].queue = emk_alloc(h->queue_max, sizeof(waiting));
+        st = out[i].queue ? load_switch(h, from[i].name, &out[i].disabled, e)
+                          : emk_fail(e, EMK_E_NO_MEMORY, "hooks: memory", h->queue_max);
     }
     return st;
 }
 
-static emk_status fill(const emk_hooks_config *c, emk_hooks *h, emk_error *e)
+/* Under the lock.  Leaves in `fresh` what is to be freed. */
+static void change_targets(emk_hooks *h, target *fresh, size_t n)
 {
-    uint32_t rate = c->per_minute ? c->per_minute : RATE_DEFAULT;
+    target was[EMK_HOOK_TARGETS_MAX];
+    size_t n_was = h->n;
 
-    h->crypto = c->crypto;
-    h->records = c->records;
-    h->queue_max = c->queue ? c->queue : QUEUE_DEFAULT;
-    h->gap_ms = MS_PER_MINUTE / rate;
-    h->retry_ms = c->retry_ms ? c->retry_ms : RETRY_DEFAULT;
-    for (size_t i = 0; i < c->n_targets; i++) {
-        h->target[i].is = c->targets[i];
-        h->target[i].queue = emk_alloc(h->queue_max, sizeof(waiting));
-        if (!h->target[i].queue)
-            return emk_fail(e, EMK_E_NO_MEMORY, "hooks: memory", h->queue_max);
-        h->n++;
+    memcpy(was, h->target, sizeof was);
+    for (size_t i = 0; i < n; i++) {
+        size_t k =
+            fresh[i].loading ? EMK_HOOK_TARGETS_MAX : place_of(h, emk_span_str(fresh[i].is.name));
+
+        if (k >= n_was)
+            continue;
+        was[k].is = fresh[i].is;
+        fresh[i] = was[k];
+        was[k].queue = NULL; /* has moved */
     }
-    return emk_lock_new(&h->lock, e);
+    memcpy(h->target, fresh, EMK_HOOK_TARGETS_MAX * sizeof *fresh);
+    h->n = n;
+    memcpy(fresh, was, sizeof was);
 }
+
+static bool has_new(const emk_hooks *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (h->target[i].loading)
+            return true;
+    return false;
+}
+
+emk_status emk_hooks_retarget(emk_hooks *h, const emk_hook_target *targets, size_t n, emk_error *e)
+{
+    target *fresh;
+    emk_status st;
+
+    if (n > EMK_HOOK_TARGETS_MAX)
+        return emk_fail(e, EMK_E_LIMIT, "hooks: too many", n);
+    fresh = emk_alloc(EMK_HOOK_TARGETS_MAX, sizeof *fresh);
+    if (!fresh)
+        return emk_fail(e, EMK_E_NO_MEMORY, "hooks: memory", sizeof *fresh);
+    st = make_targets(h, targets, n, fresh, e);
+    if (st == EMK_OK) {
+        emk_lock_take(h->lock);
+        change_targets(h, fresh, n);
+        emk_lock_give(h->lock);
+        st = has_new(h) ? load(h, e) : EMK_OK;
+    }
+    free_queues(fresh, EMK_HOOK_TARGETS_MAX);
+    emk_free(fresh);
+    return st;
+}
+
+/* ---- life ---- */
 
 emk_status emk_hooks_new(const emk_hooks_config *config, emk_hooks **out, emk_error *e)
 {
@@ -201,9 +293,14 @@ emk_status emk_hooks_new(const emk_hooks_config *config, emk_hooks **out, emk_er
     h = emk_alloc(1, sizeof *h);
     if (!h)
         return emk_fail(e, EMK_E_NO_MEMORY, "hooks: memory", sizeof *h);
-    st = fill(config, h, e);
+    h->crypto = config->crypto;
+    h->records = config->records;
+    h->queue_max = config->queue ? config->queue : QUEUE_DEFAULT;
+    h->gap_ms = MS_PER_MINUTE / (config->per_minute ? config->per_minute : RATE_DEFAULT);
+    h->retry_ms = config->retry_ms ? config->retry_ms : RETRY_DEFAULT;
+    st = emk_lock_new(&h->lock, e);
     if (st == EMK_OK)
-        st = load(h, e);
+        st = emk_hooks_retarget(h, config->targets, config->n_targets, e);
     if (st != EMK_OK) {
         emk_hooks_free(h);
         return st;
@@ -216,8 +313,7 @@ void emk_hooks_free(emk_hooks *h)
 {
     if (!h)
         return;
-    for (size_t i = 0; i < h->n; i++)
-        emk_free(h->target[i].queue);
+    free_queues(h->target, h->n);
     emk_lock_free(h->lock);
     emk_free(h);
 }
@@ -244,10 +340,8 @@ static emk_status envelope(const emk_hook_news *news, const uint8_t id[EMK_HOOK_
     return EMK_OK;
 }
 
-static emk_status add_item(emk_hooks *h, emk_outbox_entity *m, size_t i, emk_hook_batch *b,
-                           emk_error *e)
+static emk_status add_item(emk_outbox_entity *m, const char *name, emk_hook_batch *b, emk_error *e)
 {
-    const char *name = h->target[i].is.name;
     emk_record_change *c = &b->change[b->n];
     size_t len = record_id(m->id, name, b->item[b->n].id);
     emk_status st;
@@ -258,12 +352,12 @@ static emk_status add_item(emk_hooks *h, emk_outbox_entity *m, size_t i, emk_hoo
         emk_buf_done(&b->item[b->n].value);
         return st;
     }
-    b->item[b->n].target = i;
+    memcpy(b->item[b->n].name, name, strlen(name) + 1);
     *c = (emk_record_change){.op = EMK_RECORD_PUT,
                              .kind = EMK_KIND_OUTBOX,
                              .id = emk_span_of(b->item[b->n].id, len),
                              .expect = EMK_RECORD_ANY,
-                             .owner = emk_span_str(name),
+                             .owner = emk_span_str(b->item[b->n].name),
                              .value = emk_buf_span(&b->item[b->n].value),
                              .expires_s = m->created_s + EMK_HOOK_DEAD_S};
     b->n++;
@@ -279,24 +373,36 @@ static size_t room_for(const emk_hooks *h, const target *t, emk_webhook_kind kin
 }
 
 /* Whether it gets the message; one whose queue is full does not, which is counted. */
-static bool takes(emk_hooks *h, size_t i, const emk_hook_news *news)
+static bool takes(emk_hooks *h, target *t, const emk_hook_news *news)
 {
-    target *t = &h->target[i];
     bool named = news->only && strcmp(news->only, t->is.name) == 0;
-    bool wants, room;
+    bool wants = news->only ? named : (t->is.kinds >> news->kind & 1) && !t->disabled;
+    bool room = t->n < room_for(h, t, news->kind);
+
+    t->dropped += wants && !room;
+    return wants && room;
+}
+
+/* Their names, all asked at one moment. */
+static size_t who_takes(emk_hooks *h, const emk_hook_news *news,
+                        char names[EMK_HOOK_TARGETS_MAX][EMK_HOOK_NAME_CAP])
+{
+    size_t n = 0;
 
     emk_lock_take(h->lock);
-    wants = news->only ? named : (t->is.kinds >> news->kind & 1) && !t->disabled;
-    room = t->n < room_for(h, t, news->kind);
-    t->dropped += wants && !room;
+    for (size_t i = 0; i < h->n; i++)
+        if (takes(h, &h->target[i], news))
+            memcpy(names[n++], h->target[i].is.name, EMK_HOOK_NAME_CAP);
     emk_lock_give(h->lock);
-    return wants && room;
+    return n;
 }
 
 static emk_status fill_batch(emk_hooks *h, const emk_hook_news *news, emk_outbox_entity *m,
                              emk_hook_batch *b, emk_error *e)
 {
+    char names[EMK_HOOK_TARGETS_MAX][EMK_HOOK_NAME_CAP];
     emk_status st = EMK_OK;
+    size_t n;
 
     if (news->id)
         memcpy(m->id, news->id, sizeof m->id);
@@ -306,10 +412,9 @@ static emk_status fill_batch(emk_hooks *h, const emk_hook_news *news, emk_outbox
         st = envelope(news, m->id, m, e);
     m->kind = news->kind;
     m->created_s = news->now_s;
-    for (size_t i = 0; st == EMK_OK && i < h->n; i++) {
-        if (takes(h, i, news))
-            st = add_item(h, m, i, b, e);
-    }
+    n = st == EMK_OK ? who_takes(h, news, names) : 0;
+    for (size_t i = 0; st == EMK_OK && i < n; i++)
+        st = add_item(m, names[i], b, e);
     return st;
 }
 
@@ -321,7 +426,7 @@ emk_status emk_hooks_prepare(emk_hooks *h, const emk_hook_news *news, emk_hook_b
 
     out->n = 0;
     out->now_s = news->now_s;
-    if (!h || h->n == 0)
+    if (!h)
         return EMK_OK;
     m = emk_alloc(1, sizeof *m);
     if (!m)
@@ -333,28 +438,18 @@ emk_status emk_hooks_prepare(emk_hooks *h, const emk_hook_news *news, emk_hook_b
     return st;
 }
 
-static bool waits_already(const target *t, const uint8_t id[EMK_HOOK_ID_LEN])
-{
-    for (size_t i = 0; i < t->n; i++)
-        if (memcmp(t->queue[i].id, id, EMK_HOOK_ID_LEN) == 0)
-            return true;
-    return false;
-}
-
 void emk_hooks_queued(emk_hooks *h, const emk_hook_batch *b)
 {
     if (b->n == 0)
         return;
     emk_lock_take(h->lock);
     for (size_t k = 0; k < b->n; k++) {
-        target *t = &h->target[b->item[k].target];
+        waiting w = {.created_s = b->now_s};
+        size_t i = place_of(h, emk_span_str(b->item[k].name));
 
-        /* Others may have filled it meanwhile: then it waits in the records for a restart. */
-        if (t->n == h->queue_max || waits_already(t, b->item[k].id))
-            continue;
-        memcpy(t->queue[t->n].id, b->item[k].id, EMK_HOOK_ID_LEN);
-        t->queue[t->n].created_s = b->now_s;
-        t->queue[t->n++].next_ms = 0;
+        memcpy(w.id, b->item[k].id, sizeof w.id);
+        if (i < h->n)
+            put_waiting(h, &h->target[i], &w);
     }
     emk_lock_give(h->lock);
 }
@@ -589,55 +684,62 @@ void emk_hooks_result(emk_hooks *h, const emk_hook_job *job, const emk_hook_resu
 
 /* ---- looking and steering ---- */
 
-size_t emk_hooks_targets(const emk_hooks *h)
+bool emk_hooks_state(emk_hooks *h, size_t place, emk_hook_state *out)
 {
-    return h ? h->n : 0;
-}
+    const target *t;
+    bool there;
 
-void emk_hooks_state(emk_hooks *h, size_t i, emk_hook_state *out)
-{
-    const target *t = &h->target[i];
-
+    if (!h || place >= EMK_HOOK_TARGETS_MAX)
+        return false;
+    t = &h->target[place];
     emk_lock_take(h->lock);
-    *out = (emk_hook_state){.name = t->is.name,
-                            .url = t->is.url,
-                            .kinds = t->is.kinds,
-                            .disabled = t->disabled,
-                            .waiting = t->n,
-                            .dead = t->dead,
-                            .sent = t->sent,
-                            .failed = t->failed,
-                            .dropped = t->dropped,
-                            .last_code = t->last_code,
-                            .last_sent_s = t->last_sent_s,
-                            .oldest_s = t->n ? t->queue[0].created_s : 0};
+    there = place < h->n;
+    if (there)
+        *out = (emk_hook_state){.is = t->is,
+                                .disabled = t->disabled,
+                                .waiting = t->n,
+                                .dead = t->dead,
+                                .sent = t->sent,
+                                .failed = t->failed,
+                                .dropped = t->dropped,
+                                .last_code = t->last_code,
+                                .last_sent_s = t->last_sent_s,
+                                .oldest_s = t->n ? t->queue[0].created_s : 0};
     emk_lock_give(h->lock);
+    return there;
 }
 
-size_t emk_hooks_find(const emk_hooks *h, emk_span name)
+bool emk_hooks_find(emk_hooks *h, emk_span name, char out[EMK_HOOK_NAME_CAP])
 {
-    for (size_t i = 0; h && i < h->n; i++)
-        if (emk_span_equal(name, emk_span_str(h->target[i].is.name)))
-            return i;
-    return EMK_HOOK_TARGETS_MAX;
+    size_t i;
+
+    if (!h)
+        return false;
+    emk_lock_take(h->lock);
+    i = place_of(h, name);
+    if (i < h->n)
+        memcpy(out, h->target[i].is.name, EMK_HOOK_NAME_CAP);
+    emk_lock_give(h->lock);
+    return i != EMK_HOOK_TARGETS_MAX;
 }
 
-emk_status emk_hooks_disable(emk_hooks *h, size_t i, bool disabled, const char *by, uint64_t now_s,
-                             emk_error *e)
+emk_status emk_hooks_disable(emk_hooks *h, const char *name, bool disabled, const char *by,
+                             uint64_t now_s, emk_error *e)
 {
     emk_webhook_entity w = {.disabled = disabled, .changed_s = now_s};
-    emk_entity_put put = {.shape = &emk_webhook_shape,
-                          .in = &w,
-                          .id = emk_span_str(h->target[i].is.name),
-                          .expect = EMK_RECORD_ANY};
+    emk_entity_put put = {
+        .shape = &emk_webhook_shape, .in = &w, .id = emk_span_str(name), .expect = EMK_RECORD_ANY};
     emk_status st;
+    size_t i;
 
     snprintf(w.by, sizeof w.by, "%s", by);
     st = emk_entity_store(h->records, &put, NULL, e);
     if (st != EMK_OK)
         return st;
     emk_lock_take(h->lock);
-    h->target[i].disabled = disabled;
+    i = place_of(h, emk_span_str(name));
+    if (i < h->n)
+        h->target[i].disabled = disabled;
     emk_lock_give(h->lock);
     return EMK_OK;
 }

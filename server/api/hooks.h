@@ -16,21 +16,22 @@
 
 #define EMK_HOOK_TARGETS_MAX 8u
 #define EMK_HOOK_NAME_CAP    33u
+#define EMK_HOOK_URL_CAP     EMK_WEBHOOK_URL_CAP
 #define EMK_HOOK_QUEUE_MAX   100000u
 #define EMK_HOOK_DEAD_S      (UINT64_C(7) * 86400) /* dead letters are kept so long */
 #define EMK_HOOK_ID_LEN      16u
 #define EMK_HOOK_ID_CAP      32u /* "msg_" and base64url, with a zero */
 
 typedef struct emk_hook_target {
-    const char *name; /* 1 to 32 of a-z, 0-9, '-' and '_'; kept */
-    const char *url;  /* kept */
-    uint32_t kinds;   /* bits of emk_webhook_kind; TEST always comes */
+    char name[EMK_HOOK_NAME_CAP]; /* 1 to 32 of a-z, 0-9, '-' and '_' */
+    char url[EMK_HOOK_URL_CAP];
+    uint32_t kinds; /* bits of emk_webhook_kind; TEST always comes */
 } emk_hook_target;
 
 typedef struct emk_hooks_config {
-    const emk_crypto *crypto;   /* kept */
-    const emk_records *records; /* kept */
-    const emk_hook_target *targets;
+    const emk_crypto *crypto;       /* kept */
+    const emk_records *records;     /* kept */
+    const emk_hook_target *targets; /* copied */
     size_t n_targets;
     uint32_t queue;      /* messages that wait for one target; 0: 1000 */
     uint32_t per_minute; /* sent to one target at most; 0: 600 */
@@ -45,6 +46,13 @@ emk_status emk_hooks_new(const emk_hooks_config *config, emk_hooks **out,
                          emk_error *e) EMK_MUST_CHECK;
 /* NULL is fine. */
 void emk_hooks_free(emk_hooks *h);
+/* From now on these are the targets.  One whose name was there keeps what waits for it, and whether
+ * it is disabled; what waits for one that is gone stays in the records, and waits again when the
+ * name comes back.  Called by who calls next and result, with nothing on its way; while it runs
+ * messages may be queued.  EMK_E_LIMIT, EMK_E_NO_MEMORY: nothing changed.  What the store says:
+ * what waited for a new name waits for a restart. */
+emk_status emk_hooks_retarget(emk_hooks *h, const emk_hook_target *targets, size_t n,
+                              emk_error *e) EMK_MUST_CHECK;
 
 /* ---- telling ---- */
 
@@ -63,7 +71,7 @@ typedef struct emk_hook_batch {
     size_t n;
     /* Private. */
     struct {
-        size_t target;
+        char name[EMK_HOOK_NAME_CAP];
         uint8_t id[EMK_HOOK_ID_LEN + EMK_HOOK_NAME_CAP];
         emk_buf value;
     } item[EMK_HOOK_TARGETS_MAX];
@@ -111,19 +119,18 @@ void emk_hooks_result(emk_hooks *h, const emk_hook_job *job, const emk_hook_resu
 /* ---- looking and steering ---- */
 
 typedef struct emk_hook_state {
-    const char *name, *url;
-    uint32_t kinds;
+    emk_hook_target is;
     bool disabled;
-    uint64_t waiting, dead, sent, failed, dropped; /* the last three since the start */
+    uint64_t waiting, dead, sent, failed, dropped; /* the last three since it became a target */
     unsigned last_code;
     uint64_t last_sent_s, oldest_s;
 } emk_hook_state;
-size_t emk_hooks_targets(const emk_hooks *h);
-void emk_hooks_state(emk_hooks *h, size_t target, emk_hook_state *out);
-/* EMK_HOOK_TARGETS_MAX: there is none of this name. */
-size_t emk_hooks_find(const emk_hooks *h, emk_span name);
+/* Targets have no fixed places: a reload may change them at any time.  False: none at `place`. */
+bool emk_hooks_state(emk_hooks *h, size_t place, emk_hook_state *out);
+/* Copies the name into out; false: there is none of this name. */
+bool emk_hooks_find(emk_hooks *h, emk_span name, char out[EMK_HOOK_NAME_CAP]);
 /* Stored: it holds after a restart.  What the store says. */
-emk_status emk_hooks_disable(emk_hooks *h, size_t target, bool disabled, const char *by,
+emk_status emk_hooks_disable(emk_hooks *h, const char *name, bool disabled, const char *by,
                              uint64_t now_s, emk_error *e) EMK_MUST_CHECK;
 
 #endif

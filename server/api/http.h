@@ -84,6 +84,8 @@ typedef struct emk_call {
                                            * decoded: [A-Za-z0-9._~-] and nothing else */
     emk_span body;                        /* whole, of a row that is not streamed */
     emk_http_response response;
+    emk_span kept; /* what an Idempotency-Key gets again instead of the response's bytes, where
+                    * those have a secret; empty: those */
     emk_arena arena;
     char id[EMK_CALL_ID_CHARS + 1]; /* names this request in the log and in problems */
     emk_span traceparent;           /* W3C, checked; empty: none came */
@@ -103,7 +105,9 @@ typedef emk_status (*emk_handler)(emk_call *call, emk_error *e);
 typedef enum emk_route_flags {
     EMK_ROUTE_STREAM = 1,
     EMK_ROUTE_INLINE = 2,
-    EMK_ROUTE_INTERNAL = 4 /* of the internal listener only: the gate is not asked */
+    EMK_ROUTE_INTERNAL = 4, /* of the internal listener only: the gate is not asked */
+    EMK_ROUTE_REPEATS = 8   /* an operator's, and an Idempotency-Key is not looked at: it changes
+                             * nothing, or its answer is not to be kept */
 } emk_route_flags;
 
 typedef struct emk_route {

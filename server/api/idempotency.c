@@ -100,11 +100,15 @@ static emk_status name_it(emk_call *call, emk_span key, emk_idempotency *once, e
 static emk_status put(emk_call *call, emk_idempotency *once, const kept *k, uint64_t life_s,
                       emk_error *e)
 {
+    const emk_principal *who = &call->gate.who;
+    bool by_device = who->kind == EMK_PRINCIPAL_DEVICE || who->kind == EMK_PRINCIPAL_DEVICE_USER;
+    emk_span owner = emk_span_of(who->device_id, by_device ? sizeof who->device_id : 0);
     emk_span value = write_kept(call, k);
     emk_record_change change = {.op = EMK_RECORD_PUT,
                                 .kind = EMK_KIND_IDEMPOTENCY,
                                 .id = emk_span_of(once->id, sizeof once->id),
                                 .expect = once->version,
+                                .owner = owner,
                                 .value = value,
                                 .expires_s = emk_api_now(call->api) + life_s};
 
@@ -211,7 +215,7 @@ void emk_idempotency_finish(emk_call *call, const emk_idempotency *once)
 {
     const emk_http_response *r = &call->response;
     emk_idempotency last = *once;
-    kept k = {.status = r->status, .body = r->bytes};
+    kept k = {.status = r->status, .body = call->kept.len > 0 ? call->kept : r->bytes};
     emk_error ignored;
 
     if (!once->active)
@@ -221,7 +225,7 @@ void emk_idempotency_finish(emk_call *call, const emk_idempotency *once)
             k.type = r->fields[i].value;
     memcpy(k.request, once->request, sizeof k.request);
     if (r->status >= 500 || r->status == 0 || r->has_source ||
-        r->bytes.len > EMK_IDEMPOTENCY_BODY_MAX ||
+        k.body.len > EMK_IDEMPOTENCY_BODY_MAX ||
         put(call, &last, &k, call->api->settings.idempotency_s, &ignored) != EMK_OK)
         forget(call, once);
 }

@@ -35,11 +35,12 @@ typedef struct emk_issuers {
 typedef enum emk_signing_key { EMK_SIGNING_ISSUER = 1, EMK_SIGNING_SEALING } emk_signing_key;
 typedef struct emk_signing_ops {
     uint32_t size;
-    /* Makes a new key and swaps it in.  EMK_E_UNSUPPORTED where this server cannot; EMK_E_BUSY
-     * when the keyholder is gone. */
+    /* Makes a new key and swaps it in.  EMK_E_UNSUPPORTED where this server cannot; EMK_E_POLICY
+     * without a permit; EMK_E_LIMIT when it is too early; EMK_E_STALE when another process has
+     * changed the keys; EMK_E_BUSY when the keyholder is gone or another change is at work. */
     emk_status (*rotate)(void *self, emk_signing_key which, emk_error *e);
-    /* From now on nothing that this key signed is taken.  EMK_E_NOT_FOUND; EMK_E_POLICY for the key
-     * that signs now. */
+    /* From now on nothing that this key signed is taken.  EMK_E_NOT_FOUND; EMK_E_USAGE for the key
+     * that signs now; as above. */
     emk_status (*retire)(void *self, const uint8_t kid[EMK_COSE_KID_LEN], emk_error *e);
 } emk_signing_ops;
 typedef struct emk_signing {

@@ -5,12 +5,13 @@
 #define EMK_SERVER_API_KINDS_H
 
 typedef enum emk_kind {
-    EMK_KIND_DEVICE = 1,       /* device id; its user; directory.c */
-    EMK_KIND_SERVICE = 2,      /* key id of a service key; -; directory.c */
-    EMK_KIND_CERTIFICATE = 3,  /* SHA-256 of a client certificate; -; as SERVICE */
-    EMK_KIND_OPERATOR = 4,     /* name; -; directory.c */
-    EMK_KIND_REPLAY_MARK = 5,  /* device id; -; 8 bytes, big-endian */
-    EMK_KIND_IDEMPOTENCY = 6,  /* hash of principal, route and key; -; idempotency.c */
+    EMK_KIND_DEVICE = 1,      /* device id; its user; directory.c */
+    EMK_KIND_SERVICE = 2,     /* key id of a service key; -; directory.c */
+    EMK_KIND_CERTIFICATE = 3, /* SHA-256 of a client certificate; -; as SERVICE */
+    EMK_KIND_OPERATOR = 4,    /* name; -; directory.c */
+    EMK_KIND_REPLAY_MARK = 5, /* device id; -; 8 bytes, big-endian */
+    EMK_KIND_IDEMPOTENCY =
+        6, /* hash of principal, route and key; the device, of one; idempotency.c */
     EMK_KIND_CHALLENGE = 7,    /* hash of a challenge that was used; -; empty */
     EMK_KIND_SUBJECT = 8,      /* server/journal/subject.h */
     EMK_KIND_TICKET = 9,       /* ticket id; device id */
@@ -31,7 +32,8 @@ typedef enum emk_kind {
     EMK_KIND_WEBHOOK = 24,     /* a target's name; - */
     EMK_KIND_HOOK_SEEN = 25,   /* hash of a source and a message's id; -; hash of its body */
     EMK_KIND_PROPOSAL = 26,    /* id of a proposal of the campaign job; - */
-    EMK_KIND_GUARD = 27        /* device id; -: the guard summary that was shown last */
+    EMK_KIND_GUARD = 27,       /* device id; -: the guard summary that was shown last */
+    EMK_KIND_APPROVAL = 28     /* hash of a rule set and an operator's name; that of the set */
 } emk_kind;
 
 #endif

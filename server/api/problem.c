@@ -18,6 +18,7 @@ static const row ROWS[EMK_API_PROBLEMS] = {
                               "The body is not what the route takes."},
     [EMK_API_INVALID_QUERY] = {400, "/problems/invalid-query", "A query parameter is wrong."},
     [EMK_API_INVALID_OBJECT] = {422, "/problems/invalid-object", "A signed object is not good."},
+    [EMK_API_INVALID_MODEL] = {422, "/problems/invalid-model", "The model cannot be read."},
     [EMK_API_POLICY] = {403, "/problems/policy", "This is not allowed."},
     [EMK_API_NOT_FOUND] = {404, "/problems/not-found", "There is no such thing."},
     [EMK_API_NO_METHOD] = {405, "/problems/method-not-allowed", "The path has no such method."},

@@ -12,6 +12,7 @@ typedef enum emk_api_problem {
     EMK_API_INVALID_BODY,        /* 400: JSON or one of its fields */
     EMK_API_INVALID_QUERY,       /* 400 */
     EMK_API_INVALID_OBJECT,      /* 422: a signed object that does not verify */
+    EMK_API_INVALID_MODEL,       /* 422: a model that is not what its format wants */
     EMK_API_POLICY,              /* 403: well-formed, and not allowed */
     EMK_API_NOT_FOUND,           /* 404 */
     EMK_API_NO_METHOD,           /* 405 */

@@ -7,6 +7,7 @@
 #include "server/api/admin_route.h"
 
 #include "core/base/os_time.h"
+#include "server/api/tenant.h"
 #include "server/gate/service_key.h"
 
 #include <string.h>
@@ -434,6 +435,7 @@ typedef struct key_body {
     emk_span name;
     emk_json_texts scopes;
     uint64_t expires;
+    emk_span tenant;
 } key_body;
 
 static const emk_json_field MAKE_KEY[] = {
@@ -441,8 +443,9 @@ static const emk_json_field MAKE_KEY[] = {
     {"scopes", EMK_JSON_TEXT_LIST, EMK_JSON_REQUIRED, 1, SCOPES_MAX, offsetof(key_body, scopes),
      NULL},
     {"expires", EMK_JSON_UINT, 0, 1, UINT32_MAX, offsetof(key_body, expires), NULL},
+    {"tenant", EMK_JSON_TEXT, 0, 1, EMK_TENANT_MAX, offsetof(key_body, tenant), NULL},
 };
-static const emk_json_shape MAKE_KEY_SHAPE = {MAKE_KEY, 3};
+static const emk_json_shape MAKE_KEY_SHAPE = {MAKE_KEY, 4};
 
 static emk_status find_key(emk_call *call, const char *id, emk_gate_service *out, emk_error *e)
 {
@@ -451,10 +454,15 @@ static emk_status find_key(emk_call *call, const char *id, emk_gate_service *out
     return d.ops->service(d.self, id, out, e);
 }
 
-static void put_key(emk_json_out *o, const char *id, const emk_gate_service *s)
+static void put_key(emk_json_out *o, const emk_call *call, const char *id,
+                    const emk_gate_service *s)
 {
+    const char *tenant = emk_api_tenant(call->api, s->tenant);
+
     emk_json_out_text(o, "id", emk_span_str(id));
     emk_json_out_text(o, "name", emk_span_str(s->name));
+    if (tenant[0])
+        emk_json_out_text(o, "tenant", emk_span_str(tenant));
     put_scopes(o, s->scopes);
     if (s->not_after)
         emk_json_out_time(o, "expires", s->not_after);
@@ -482,22 +490,31 @@ static emk_status list_keys(emk_call *call, emk_error *e)
         if (find_key(call, id, &s, e) != EMK_OK)
             continue;
         emk_json_out_open(&o, NULL, '{');
-        put_key(&o, id, &s);
+        put_key(&o, call, id, &s);
         emk_json_out_close(&o);
     }
     return emk_admin_items_reply(&o, call, ids.n > 0 ? ids.p[ids.n - 1] : emk_span_of(NULL, 0),
                                  ids.n == page.limit, e);
 }
 
+/* The secret is shown once, also to who asks again: then there is its id, to be revoked by. */
 static emk_status answer_key(emk_call *call, const char *text, const char *id,
                              const emk_gate_service *s, emk_error *e)
 {
     emk_json_out o;
+    emk_status st;
 
     emk_json_out_init(&o, &call->arena, 2048);
     emk_json_out_open(&o, NULL, '{');
+    put_key(&o, call, id, s);
+    emk_json_out_close(&o);
+    st = emk_json_out_finish(&o, &call->kept, e);
+    if (st != EMK_OK)
+        return st;
+    emk_json_out_init(&o, &call->arena, 2048);
+    emk_json_out_open(&o, NULL, '{');
     emk_json_out_text(&o, "key", emk_span_str(text));
-    put_key(&o, id, s);
+    put_key(&o, call, id, s);
     emk_json_out_close(&o);
     return emk_json_out_reply(&o, call, 201, e);
 }
@@ -514,13 +531,20 @@ static emk_status make_key(emk_call *call, emk_error *e)
     if (!emk_json_body(call, &MAKE_KEY_SHAPE, &body) ||
         !read_scopes(call, &body.scopes, &s.scopes) || !emk_admin_later(call, body.expires))
         return EMK_OK;
+    if (body.tenant.len > 0 && !emk_tenant_is_sound(body.tenant)) {
+        emk_problem_set(call, EMK_API_INVALID_BODY, "tenant: visible ASCII, no quotes");
+        return EMK_OK;
+    }
     st = emk_service_key_make(call->api->crypto, text, &key, e);
     if (st != EMK_OK)
         return st;
     emk_admin_text(s.name, sizeof s.name, body.name);
+    emk_admin_text(s.tenant, sizeof s.tenant, body.tenant);
     memcpy(s.secret_hash, key.hash, sizeof s.secret_hash);
     s.not_after = body.expires;
     change.is = scopes_text(call, s.scopes, false);
+    if (s.tenant[0] && change.is)
+        change.is = emk_arena_format(&call->arena, "%s tenant:%s", change.is, s.tenant);
     if (emk_admin_audit(call, &change)) {
         st = emk_service_put(&call->api->records, EMK_KIND_SERVICE, emk_span_str(key.id), &s, e);
         if (st == EMK_OK)
@@ -579,6 +603,7 @@ static const emk_route ROWS[] = {
      .path = "/v1/admin/sessions/step-up",
      .content_type = "application/json",
      .body_max = 4096,
+     .flags = EMK_ROUTE_REPEATS, /* a session is not kept */
      .gate = OPERATOR("stepUp", 0, false),
      .handle = step_up},
     {.method = EMK_HTTP_GET,

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/codec/base64url.h"
+#include "server/api/approval.h"
 #include "server/api/erasure.h"
 #include "server/api/fraud_engine.h"
 
@@ -365,14 +366,35 @@ static bool is_none(const uint8_t hash[32])
     return memcmp(hash, NONE, sizeof NONE) == 0;
 }
 
-static void put_draft(emk_json_out *o, const emk_fraud_host_rules *r)
+/* Who has to look at it, and who did. */
+static emk_status put_second(emk_json_out *o, emk_call *call, const emk_fraud_host_rules *r,
+                             emk_error *e)
 {
+    emk_approvals a;
+    emk_status st = emk_approvals_look(call, r->draft_hash, &a, e);
+
+    if (st != EMK_OK)
+        return st;
+    if (r->second[0])
+        emk_json_out_text(o, "can_deny_more", emk_span_str(r->second));
+    emk_json_out_bool(o, "needs_approval", r->second[0] && !emk_approvals_suffice(call, &a));
+    if (a.by[0])
+        emk_json_out_text(o, "approved_by", emk_span_str(a.by));
+    return EMK_OK;
+}
+
+static emk_status put_draft(emk_json_out *o, emk_call *call, const emk_fraud_host_rules *r,
+                            emk_error *e)
+{
+    emk_status st;
+
     emk_json_out_open(o, "draft", '{');
     emk_json_out_text(o, "ruleset", emk_span_str(r->draft));
     emk_json_out_uint(o, "decisions", r->decisions);
     emk_json_out_uint(o, "harder", r->harder);
     emk_json_out_uint(o, "milder", r->milder);
     emk_json_out_bool(o, "ready", r->readiness.ready);
+    st = put_second(o, call, r, e);
     emk_json_out_open(o, "gate", '[');
     for (size_t i = 0; i < EMK_FRAUD_CONDITIONS; i++) {
         const emk_fraud_check *c = &r->readiness.check[i];
@@ -386,6 +408,7 @@ static void put_draft(emk_json_out *o, const emk_fraud_host_rules *r)
     }
     emk_json_out_close(o);
     emk_json_out_close(o);
+    return st;
 }
 
 static emk_status show_engine(emk_call *call, emk_error *e)
@@ -406,9 +429,12 @@ static emk_status show_engine(emk_call *call, emk_error *e)
     emk_json_out_text(&o, "ruleset", emk_span_str(s.ruleset));
     emk_json_out_uint(&o, "log_bytes", s.log_bytes);
     emk_json_out_uint(&o, "refused", s.refused);
-    emk_json_out_bool(&o, "can_roll_back", r.has_file && !is_none(r.before));
+    emk_json_out_bool(&o, "can_promote", r.has_file && !r.fixed);
+    emk_json_out_bool(&o, "can_roll_back", r.has_file && !r.fixed && !is_none(r.before));
     if (r.draft[0])
-        put_draft(&o, &r);
+        st = put_draft(&o, call, &r, e);
+    if (st != EMK_OK)
+        return st;
     emk_json_out_close(&o);
     return emk_json_out_reply(&o, call, 200, e);
 }
@@ -451,19 +477,59 @@ static const emk_json_field PROMOTE[] = {
 };
 static const emk_json_shape PROMOTE_SHAPE = {PROMOTE, 2};
 
-static void answer_gate(emk_call *call, const emk_fraud_readiness *r)
+static const char NO_DRAFT[] = "no draft runs";
+static const char NO_FILE[] = "fraud.rules names no file";
+static const char FIXED[] = "fraud.rules is not in a folder that the server may write: move it "
+                            "below server.data, and name it there";
+
+/* False after it answered. */
+static bool can_write(emk_call *call, const emk_fraud_host_rules *r)
 {
-    emk_problem_failure failed[EMK_FRAUD_CONDITIONS];
+    if (r->has_file && !r->fixed)
+        return true;
+    emk_problem_set(call, EMK_API_CONFLICT, r->has_file ? FIXED : NO_FILE);
+    return false;
+}
+
+/* Whether a second person is asked for who has not said yes; false after it answered. */
+static bool is_approved(emk_call *call, const emk_fraud_host_rules *r, bool force, bool *missing,
+                        emk_error *e)
+{
+    emk_approvals a;
+    emk_status st;
+
+    *missing = false;
+    if (!r->second[0] && !force)
+        return true;
+    st = emk_approvals_look(call, r->draft_hash, &a, e);
+    if (st != EMK_OK)
+        return answer_failed(call, st);
+    *missing = !emk_approvals_suffice(call, &a);
+    return true;
+}
+
+static void answer_gate(emk_call *call, const emk_fraud_host_rules *rules, bool force, bool missing)
+{
+    emk_problem_failure failed[EMK_FRAUD_CONDITIONS + 1];
+    const emk_fraud_readiness *r = &rules->readiness;
+    const char *why = "the draft's numbers do not suffice";
     size_t n = 0;
+
+    if (missing)
+        failed[n++] = (emk_problem_failure){"approvals", false, 0, 1};
+    if (missing && force)
+        why = "who forces needs another operator: admin rules approve";
+    else if (missing)
+        why = emk_arena_format(&call->arena, "another operator has to approve: %s", rules->second);
 
     for (size_t i = 0; i < EMK_FRAUD_CONDITIONS; i++) {
         const emk_fraud_check *c = &r->check[i];
 
-        if (!c->ok)
+        if (!c->ok && !force)
             failed[n++] =
                 (emk_problem_failure){EMK_FRAUD_CONDITION_NAME[i], c->at_most, c->is, c->needs};
     }
-    emk_problem_set_failed(call, "the draft's numbers do not suffice", failed, n);
+    emk_problem_set_failed(call, why, failed, n);
 }
 
 /* What a change of the sets came to. */
@@ -493,12 +559,51 @@ static emk_status answer_change(emk_call *call, emk_status st, const emk_yaml_di
     return EMK_OK;
 }
 
+typedef struct approve_body {
+    emk_span reason, draft;
+} approve_body;
+
+static const emk_json_field APPROVE[] = {
+    {"reason", EMK_JSON_TEXT, EMK_JSON_REQUIRED, 1, 200, offsetof(approve_body, reason), NULL},
+    {"draft", EMK_JSON_TEXT, 0, 1, 127, offsetof(approve_body, draft), NULL},
+};
+static const emk_json_shape APPROVE_SHAPE = {APPROVE, 2};
+
+/* Of the draft that runs now, whatever comes of its file; whoever names it approves no other. */
+static emk_status approve_rules(emk_call *call, emk_error *e)
+{
+    emk_admin_change change = {.type = "rules.approve", .object = "rules"};
+    approve_body body = {.reason = {0}};
+    emk_fraud_host_rules r;
+    emk_status st;
+
+    if (!emk_json_body(call, &APPROVE_SHAPE, &body) || !has_engine(call))
+        return EMK_OK;
+    st = emk_fraud_host_rules_of(call->api->fraud, &r, e);
+    if (st != EMK_OK)
+        return st;
+    if (!r.draft[0] || (body.draft.len > 0 && !emk_span_equal(body.draft, emk_span_str(r.draft)))) {
+        emk_problem_set(call, EMK_API_CONFLICT, r.draft[0] ? "another draft runs" : NO_DRAFT);
+        return EMK_OK;
+    }
+    change.was = r.live;
+    change.is = r.draft;
+    change.why = body.reason;
+    if (!emk_admin_audit(call, &change))
+        return EMK_OK;
+    st = emk_approval_give(call, r.draft_hash, r.draft, body.reason, e);
+    if (st == EMK_OK)
+        emk_reply_empty(call, 204);
+    return st;
+}
+
 static emk_status promote_rules(emk_call *call, emk_error *e)
 {
     emk_admin_change change = {.type = "rules.promote", .object = "rules"};
     emk_fraud_host_rules r;
     emk_yaml_diag d = {.line = 0};
     promote_body body = {.force = false};
+    bool missing;
     emk_status st;
 
     if (!emk_json_body(call, &PROMOTE_SHAPE, &body) || !has_engine(call))
@@ -506,13 +611,14 @@ static emk_status promote_rules(emk_call *call, emk_error *e)
     st = emk_fraud_host_rules_of(call->api->fraud, &r, e);
     if (st != EMK_OK)
         return st;
-    if (!r.draft[0] || !r.has_file) {
-        emk_problem_set(call, EMK_API_CONFLICT,
-                        r.draft[0] ? "fraud.rules names no file" : "no draft runs");
+    if (!r.draft[0]) {
+        emk_problem_set(call, EMK_API_CONFLICT, NO_DRAFT);
         return EMK_OK;
     }
-    if (!r.readiness.ready && !body.force) {
-        answer_gate(call, &r.readiness);
+    if (!can_write(call, &r) || !is_approved(call, &r, body.force, &missing, e))
+        return EMK_OK;
+    if (missing || (!r.readiness.ready && !body.force)) {
+        answer_gate(call, &r, body.force, missing);
         return EMK_OK;
     }
     change.was = r.live;
@@ -538,9 +644,10 @@ static emk_status roll_back_rules(emk_call *call, emk_error *e)
     st = emk_fraud_host_rules_of(call->api->fraud, &r, e);
     if (st != EMK_OK)
         return st;
-    if (is_none(r.before) || !r.has_file) {
-        emk_problem_set(call, EMK_API_CONFLICT,
-                        r.has_file ? "there is no set before" : "fraud.rules names no file");
+    if (!can_write(call, &r))
+        return EMK_OK;
+    if (is_none(r.before)) {
+        emk_problem_set(call, EMK_API_CONFLICT, "there is no set before");
         return EMK_OK;
     }
     change.was = r.live;
@@ -607,6 +714,11 @@ static const emk_route ROWS[] = {
      JSON,
      .gate = OPERATOR("promoteFraudRules", EMK_SCOPE_RULES, true),
      .handle = promote_rules},
+    {.method = EMK_HTTP_POST,
+     .path = "/v1/admin/fraud/approve",
+     JSON,
+     .gate = OPERATOR("approveFraudRules", EMK_SCOPE_RULES, true),
+     .handle = approve_rules},
     {.method = EMK_HTTP_POST,
      .path = "/v1/admin/fraud/rollback",
      JSON,

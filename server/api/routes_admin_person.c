@@ -5,15 +5,18 @@
 #include "server/api/admin_route.h"
 
 #include "core/base/alloc.h"
+#include "core/base/os_file.h"
 #include "core/codec/base64url.h"
 #include "server/api/erasure.h"
 #include "server/api/fraud_engine.h"
 #include "server/journal/audit.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define EXPORT_MAX (16u << 20)
-#define LINE_MAX   ((size_t)32 * 1024)
+#define LINE_MAX ((size_t)32 * 1024)
+#define STEP     ((size_t)256 * 1024) /* of an export, before it goes to its file */
+#define PATH_CAP 1024u
 
 #define AUDIT_MAX   5000000u /* entries looked at for one person */
 #define DEVICES_MAX 1024u    /* whose entries of the audit log are looked for */
@@ -23,7 +26,9 @@ typedef struct person {
     emk_call *call;
     uint8_t owner[32];
     char subject[EMK_NAME_CAP], tenant[EMK_NAME_CAP];
-    emk_buf out;
+    emk_buf out;            /* lines that are not in the file yet */
+    int fd;                 /* the export: as long as it wants to be, in no folder */
+    uint64_t written;       /* bytes of it */
     uint8_t (*devices)[32]; /* DEVICES_MAX of them */
     size_t n_devices;
 } person;
@@ -37,13 +42,25 @@ static emk_status each(person *p, uint32_t kind, emk_span owner, emk_owned_fn fn
 
 /* ---- export: one JSON object a line ---- */
 
+static emk_status flush(person *p, emk_error *e)
+{
+    emk_status st = emk_os_write_at(p->fd, p->written, p->out.p, p->out.len, e);
+
+    p->written += p->out.len;
+    emk_wipe(p->out.p, p->out.len);
+    p->out.len = 0;
+    return st;
+}
+
 static emk_status put_line(person *p, emk_json_out *o, emk_error *e)
 {
-    emk_span line;
+    emk_span line = {0};
     emk_status st;
 
     emk_json_out_close(o);
     st = emk_json_out_finish(o, &line, e);
+    if (st == EMK_OK && p->out.len + line.len + 1 > STEP)
+        st = flush(p, e);
     if (st == EMK_OK)
         st = emk_buf_append(&p->out, line, e);
     return st == EMK_OK ? emk_buf_append(&p->out, emk_span_of("\n", 1), e) : st;
@@ -311,9 +328,53 @@ static bool is_known(person *p)
     return true;
 }
 
+/* Beside the audit log, where there is one, and with no name from its first moment on: nothing of
+ * it is left, whatever happens. */
+static emk_status open_file(person *p, emk_error *e)
+{
+    const emk_admin *admin = p->call->api->admin;
+    const char *dir = admin ? emk_admin_settings(admin)->journal_dir : NULL;
+    char path[PATH_CAP], name[PATH_CAP + 16];
+    emk_status st;
+
+    if (!dir)
+        return emk_os_memory_file("export", false, &p->fd, e);
+    if (snprintf(path, sizeof path, "%s-export", dir) >= (int)sizeof path)
+        return emk_fail(e, EMK_E_LIMIT, "admin: the folder's name", strlen(dir));
+    st = emk_os_create_beside(path, &p->fd, name, sizeof name, e);
+    return st == EMK_OK ? emk_os_discard(name, e) : st;
+}
+
+typedef struct answered_file {
+    int fd;
+} answered_file;
+
+static void close_file(void *self)
+{
+    answered_file *f = self;
+
+    emk_os_close(f->fd);
+    emk_free(f);
+}
+
+/* Takes the file. */
+static emk_status answer_file(person *p, emk_error *e)
+{
+    answered_file *f = emk_alloc(1, sizeof *f);
+    emk_http_source source = {.fd = p->fd, .length = p->written, .done = close_file, .self = f};
+
+    if (!f) {
+        emk_os_close(p->fd);
+        return emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", sizeof *f);
+    }
+    f->fd = p->fd;
+    emk_reply_source(p->call, 200, "application/x-ndjson", &source);
+    return EMK_OK;
+}
+
 static emk_status export_user(emk_call *call, emk_error *e)
 {
-    person p = {.call = call};
+    person p = {.call = call, .fd = -1};
     emk_admin_change change = {.type = "user.export", .object = "user"};
     emk_status st;
 
@@ -324,13 +385,18 @@ static emk_status export_user(emk_call *call, emk_error *e)
     change.is = "given out";
     if (!emk_admin_audit(call, &change))
         return EMK_OK;
-    emk_buf_init(&p.out, EXPORT_MAX);
-    st = export_person(&p, e);
-    if (st != EMK_OK) {
-        emk_buf_done(&p.out);
-        return st;
-    }
-    return emk_admin_reply_buf(call, "application/x-ndjson", &p.out, e);
+    emk_buf_init(&p.out, STEP);
+    st = open_file(&p, e);
+    if (st == EMK_OK)
+        st = export_person(&p, e);
+    if (st == EMK_OK)
+        st = flush(&p, e);
+    emk_buf_done(&p.out);
+    if (st == EMK_OK)
+        st = answer_file(&p, e);
+    else
+        emk_os_close(p.fd);
+    return st;
 }
 
 /* ---- erase ---- */

@@ -128,6 +128,38 @@ static bool would_forget(emk_call *call, const emk_issuers *all)
     return true;
 }
 
+typedef struct refusal {
+    emk_status status;
+    emk_api_problem problem;
+    const char *detail; /* what to do about it */
+} refusal;
+
+static const refusal REFUSALS[] = {
+    {EMK_E_POLICY, EMK_API_POLICY,
+     "the keyholder wants a permit: `earmarkd permit` on the server's machine"},
+    {EMK_E_LIMIT, EMK_API_CONFLICT,
+     "too early: the last rotation was a moment ago, or certificates of a key are still good"},
+    {EMK_E_STALE, EMK_API_CONFLICT,
+     "another process has changed the keys since this one read them: restart it"},
+    {EMK_E_USAGE, EMK_API_CONFLICT, "this key signs: rotate first"},
+    {EMK_E_UNSUPPORTED, EMK_API_UNSUPPORTED,
+     "there is no next key, or it has signed before: make one in the token or TPM, name it as "
+     "keys.next_uri or keys.next_tpm_dir, restart"},
+};
+
+/* What the keyholder said, in words; it tells only a status. */
+static emk_status tell_keys(emk_call *call, emk_status st, emk_error *e)
+{
+    if (st == EMK_OK)
+        return list_keys(call, e);
+    for (size_t i = 0; i < sizeof REFUSALS / sizeof REFUSALS[0]; i++)
+        if (REFUSALS[i].status == st) {
+            emk_problem_set(call, REFUSALS[i].problem, REFUSALS[i].detail);
+            return EMK_OK;
+        }
+    return st;
+}
+
 static emk_status rotate_key(emk_call *call, emk_error *e)
 {
     bool issuer = emk_span_equal(call->params[0], emk_span_str("issuer"));
@@ -160,7 +192,7 @@ static emk_status rotate_key(emk_call *call, emk_error *e)
         return EMK_OK;
     st = call->api->signing.ops->rotate(call->api->signing.self,
                                         issuer ? EMK_SIGNING_ISSUER : EMK_SIGNING_SEALING, e);
-    return st == EMK_OK ? list_keys(call, e) : st;
+    return tell_keys(call, st, e);
 }
 
 typedef struct retire_body {
@@ -219,7 +251,7 @@ static emk_status retire_key(emk_call *call, emk_error *e)
         return EMK_OK;
     st = call->api->signing.ops ? call->api->signing.ops->retire(call->api->signing.self, kid, e)
                                 : EMK_E_BUSY;
-    return st == EMK_OK ? list_keys(call, e) : st;
+    return tell_keys(call, st, e);
 }
 
 #define OPERATOR(n, s, step) EMK_ADMIN_GATE(n, s, step, 2)

@@ -54,6 +54,7 @@ static emk_status commit(emk_call *call, refreshing *x, emk_error *e)
     if (!emk_api_audit(call, &event) || !emk_grant_commit(call, &x->batch, e))
         return EMK_OK;
     emk_gate_forget_device(call->api->gate, x->id);
+    emk_meter_attested(&call->api->meter, x->device.gate.attestation_level);
     emk_fraud_event_init(&note, EMK_FRAUD_DEVICE_ATTEST, emk_api_now(call->api) * 1000);
     emk_api_note(call, &about, &note);
     return emk_grant_answer(call, x->id, &x->device, certificate, 201, e);

@@ -4,7 +4,10 @@
 #include "server/api/campaigns.h"
 
 #include "core/base/alloc.h"
+#include "core/base/bytes.h"
 #include "core/base/os_time.h"
+#include "core/codec/base64url.h"
+#include "core/crypto/hash.h"
 #include "server/api/admin_route.h"
 #include "server/api/decide.h"
 #include "server/api/fraud_engine.h"
@@ -13,9 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ID_LEN    16u
-#define NEWS_MAX  512u
-#define NO_TENANT "-"
+#define ID_LEN     16u
+#define NEWS_MAX   512u
+#define NO_TENANT  "-"
+#define SEEN_CHARS 12u /* of a hash, for people to carry */
 
 /* ---- the job ---- */
 
@@ -201,8 +205,32 @@ static bool find_proposal(emk_call *call, uint8_t id[ID_LEN], emk_proposal_entit
            emk_admin_find(call, &emk_proposal_shape, emk_span_of(id, ID_LEN), *out, info);
 }
 
+/* What the group is, as one short word: who decides says which one was shown. */
+static emk_status name_members(emk_call *call, const emk_proposal_entity *p,
+                               char out[SEEN_CHARS + 1], emk_error *e)
+{
+    static const char label[] = "earmark/1 campaign members";
+    char text[EMK_BASE64URL_CHARS(EMK_SHA256_LEN) + 1];
+    uint8_t hash[EMK_SHA256_LEN], members[8];
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_of(members, sizeof members),
+                        emk_span_of(p->users.p, p->users.len)};
+    size_t len;
+    emk_status st;
+
+    emk_store_u64be(members, p->members);
+    st = emk_sha256(call->api->crypto, parts, sizeof parts / sizeof parts[0], hash, e);
+    if (st == EMK_OK)
+        st = emk_base64url_encode(emk_span_of(hash, sizeof hash), text, sizeof text, &len, e);
+    if (st != EMK_OK)
+        return st;
+    memcpy(out, text, SEEN_CHARS);
+    out[SEEN_CHARS] = 0;
+    return EMK_OK;
+}
+
 static emk_status show_campaign(emk_call *call, emk_error *e)
 {
+    char seen[SEEN_CHARS + 1];
     emk_proposal_entity *p;
     emk_span rest, tenant, user;
     uint8_t id[ID_LEN];
@@ -210,10 +238,13 @@ static emk_status show_campaign(emk_call *call, emk_error *e)
 
     if (!find_proposal(call, id, &p, NULL))
         return EMK_OK;
+    if (name_members(call, p, seen, e) != EMK_OK)
+        return EMK_E_CRYPTO;
     emk_json_out_init(&o, &call->arena, EMK_ADMIN_ANSWER);
     emk_json_out_open(&o, NULL, '{');
     emk_json_out_base64url(&o, "id", emk_span_of(id, ID_LEN));
     emk_entity_json(&emk_proposal_shape, p, &o);
+    emk_json_out_text(&o, "seen", emk_span_str(seen));
     emk_json_out_open(&o, "users", '[');
     rest = emk_span_of(p->users.p, p->users.len);
     while (next_member(&rest, &tenant, &user)) {
@@ -263,14 +294,16 @@ typedef struct verdict {
 
 typedef struct decide_body {
     emk_span reason;
-    uint64_t members; /* that the person saw */
+    uint64_t members; /* that the person saw; 0: not said */
+    emk_span seen;    /* the same, exactly */
 } decide_body;
 
 static const emk_json_field DECIDE[] = {
     {"reason", EMK_JSON_TEXT, EMK_JSON_REQUIRED, 1, 200, offsetof(decide_body, reason), NULL},
     {"members", EMK_JSON_UINT, 0, 1, UINT32_MAX, offsetof(decide_body, members), NULL},
+    {"seen", EMK_JSON_TEXT, 0, SEEN_CHARS, SEEN_CHARS, offsetof(decide_body, seen), NULL},
 };
-static const emk_json_shape DECIDE_SHAPE = {DECIDE, 2};
+static const emk_json_shape DECIDE_SHAPE = {DECIDE, 3};
 
 typedef struct deciding {
     const verdict *v;
@@ -280,14 +313,27 @@ typedef struct deciding {
     emk_record_info info;
 } deciding;
 
+static bool is_what_was_seen(emk_call *call, const deciding *d)
+{
+    char now[SEEN_CHARS + 1];
+    emk_error ignored;
+
+    if (d->body.members > 0 && d->body.members != d->p->members)
+        return false;
+    return d->body.seen.len == 0 || (name_members(call, d->p, now, &ignored) == EMK_OK &&
+                                     emk_span_equal(d->body.seen, emk_span_str(now)));
+}
+
 static bool may_decide(emk_call *call, const deciding *d)
 {
     const verdict *v = d->v;
 
     if (strcmp(d->p->state, v->from) != 0 && !(v->during && strcmp(d->p->state, v->during) == 0))
         emk_problem_set(call, EMK_API_CONFLICT, "somebody decided upon it already");
-    else if (d->body.members > 0 && d->body.members != d->p->members)
-        emk_problem_set(call, EMK_API_CONFLICT, "the group has grown since; look again");
+    else if (v->event == EMK_FRAUD_ADMIN_BAN && d->body.members == 0 && d->body.seen.len == 0)
+        emk_problem_set(call, EMK_API_INVALID_BODY, "seen, or members: of the group that you saw");
+    else if (!is_what_was_seen(call, d))
+        emk_problem_set(call, EMK_API_CONFLICT, "the group has changed since; look again");
     else
         return true;
     return false;

@@ -219,6 +219,17 @@ static emk_status add_user(emk_call *call, enrolling *x, emk_error *e)
 
 /* ---- enrolment ---- */
 
+/* Who is being erased is not made anew before that has ended. */
+static void add_not_erased(enrolling *x, const uint8_t id[32])
+{
+    emk_record_change no = {.op = EMK_RECORD_CHECK,
+                            .kind = EMK_KIND_ERASURE,
+                            .id = emk_span_of(id, 32),
+                            .expect = EMK_RECORD_ABSENT};
+
+    emk_grant_add(&x->batch, &no, EMK_API_UNAVAILABLE, "an erasure is under way; again");
+}
+
 static emk_status commit(emk_call *call, enrolling *x, emk_error *e)
 {
     const char *object =
@@ -240,9 +251,13 @@ static emk_status commit(emk_call *call, enrolling *x, emk_error *e)
     emk_api_event(call, "device.enrol", EMK_JOURNAL_DONE, &event);
     event.subject = emk_span_of(x->in.device_id, sizeof x->in.device_id);
     event.object = emk_span_str(object ? object : "");
+    add_not_erased(x, x->owner);
+    add_not_erased(x, x->in.device_id);
     if (!emk_api_audit(call, &event) || !emk_grant_commit(call, &x->batch, e))
         return EMK_OK;
+    x->device.version = EMK_RECORD_ANY;
     emk_gate_forget_device(call->api->gate, x->in.device_id);
+    emk_meter_attested(&call->api->meter, x->device.gate.attestation_level);
     emk_fraud_event_init(&note, EMK_FRAUD_DEVICE_ENROLL, emk_api_now(call->api) * 1000);
     emk_api_note(call, &about, &note);
     return emk_grant_answer(call, x->in.device_id, &x->device, certificate, 201, e);

@@ -1,10 +1,12 @@
 /* POST /v1/events: what devices say, in signed and chained batches.  POST /v1/events/backend: what
  * an app's own backend knows, one event a line. */
+#include "core/codec/base64url.h"
 #include "core/proto/events.h"
 #include "server/api/grant.h"
 #include "server/api/guarding.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
+#include "server/api/tenant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +109,23 @@ static void change_chain(const emk_call *call, taking *x, fit how)
     x->chain.last_s = emk_api_now(call->api);
 }
 
+/* Not of a device that was erased meanwhile. */
+static emk_status put_chain(emk_call *call, const taking *x, const emk_entity_put *put,
+                            emk_error *e)
+{
+    emk_entity_change change;
+    emk_status st = emk_entity_change_make(put, &change, e);
+
+    if (st == EMK_OK) {
+        emk_record_change both[] = {change.change,
+                                    emk_device_check(x->batch.device_id, &x->device)};
+
+        st = emk_records_commit(&call->api->records, both, 2, NULL, e);
+        emk_entity_change_done(&change);
+    }
+    return st;
+}
+
 /* Fills *how with what was stored: two batches at once take turns. */
 static emk_status store_chain(emk_call *call, taking *x, fit *how, emk_error *e)
 {
@@ -123,7 +142,12 @@ static emk_status store_chain(emk_call *call, taking *x, fit *how, emk_error *e)
             break;
         change_chain(call, x, *how);
         put.expect = x->version;
-        st = emk_entity_store(&call->api->records, &put, NULL, e);
+        st = put_chain(call, x, &put, e);
+        if (st == EMK_E_STALE && e->where == 1)
+            st = emk_device_get(&call->api->records, x->batch.device_id, &x->device, NULL, e) ==
+                         EMK_OK
+                     ? EMK_E_STALE
+                     : EMK_E_NOT_FOUND;
     }
     return st;
 }
@@ -205,6 +229,11 @@ static void audit_chain(emk_call *call, const taking *x, fit how)
         return;
 }
 
+static const emk_meter_batch BATCHES[] = {[FITS] = EMK_METER_BATCH_ACCEPTED,
+                                          [REPEATED] = EMK_METER_BATCH_REPEATED,
+                                          [GAP] = EMK_METER_BATCH_GAP,
+                                          [FORGED] = EMK_METER_BATCH_FORGED};
+
 static emk_status take(emk_call *call, emk_error *e)
 {
     taking *x = emk_arena_take(&call->arena, sizeof *x);
@@ -219,6 +248,7 @@ static emk_status take(emk_call *call, emk_error *e)
     st = store_chain(call, x, &how, e);
     if (st != EMK_OK)
         return st == EMK_E_STALE ? emk_fail(e, EMK_E_BUSY, "events: the chain is busy", 0) : st;
+    emk_meter_batch_seen(&call->api->meter, BATCHES[how], x->batch.n, how == GAP ? x->gap : 0);
     audit_chain(call, x, how);
     note_chain(call, x, how);
     if (how == FORGED) {
@@ -261,6 +291,69 @@ static bool refuse_line(emk_call *call, size_t line, const emk_error *why)
     return false;
 }
 
+static bool read_id(const emk_fraud_event *ev, emk_fraud_field f,
+                    uint8_t id[EMK_GATE_DEVICE_ID_LEN])
+{
+    emk_error ignored;
+    size_t len;
+
+    return emk_fraud_has(ev, f) &&
+           ev->f[f].text.len == EMK_BASE64URL_CHARS(EMK_GATE_DEVICE_ID_LEN) &&
+           emk_base64url_decode(ev->f[f].text, id, EMK_GATE_DEVICE_ID_LEN, &len, &ignored) ==
+               EMK_OK;
+}
+
+/* Whose the user, or else the device, is that the event names; "": nobody known. */
+static const char *tenant_of(emk_call *call, const emk_fraud_event *ev)
+{
+    emk_user_entity *user = emk_arena_take(&call->arena, sizeof *user);
+    emk_device_record *device = emk_arena_take(&call->arena, sizeof *device);
+    uint8_t id[EMK_GATE_DEVICE_ID_LEN];
+    emk_error ignored;
+
+    if (!user || !device)
+        return NULL;
+    if (read_id(ev, EMK_FRAUD_F_USER, id) &&
+        emk_entity_get(&call->api->records, &emk_user_shape, emk_span_of(id, sizeof id), user, NULL,
+                       &ignored) == EMK_OK)
+        return user->tenant;
+    if (read_id(ev, EMK_FRAUD_F_DEVICE, id) &&
+        emk_device_get(&call->api->records, id, device, NULL, &ignored) == EMK_OK)
+        return device->gate.tenant;
+    return NULL;
+}
+
+/* The event is about the service's own tenant, whoever it names: what another tenant's users and
+ * devices are called means nobody here, and so does not tell whether they exist.  Its id is the
+ * tenant's too: nobody uses up another's.  False after it answered. */
+static bool stamp(emk_call *call, emk_fraud_event *ev)
+{
+    const char *own = emk_api_tenant(call->api, call->gate.who.tenant), *theirs;
+    emk_span id = ev->f[EMK_FRAUD_F_ID].text, said = ev->f[EMK_FRAUD_F_TENANT].text;
+    const char *text;
+
+    if (emk_fraud_has(ev, EMK_FRAUD_F_TENANT) && !emk_span_equal(said, emk_span_str(own))) {
+        emk_problem_set(call, EMK_API_POLICY, "an event of another tenant");
+        return false;
+    }
+    if (!emk_tenant_is_sound(emk_span_str(own)))
+        return true;
+    text = emk_arena_format(&call->arena, "%s:%.*s", own, (int)id.len, (const char *)id.p);
+    if (!text || strlen(text) > EMK_FRAUD_ID_MAX) {
+        emk_problem_set(call, EMK_API_INVALID_BODY, "an event's id is too long");
+        return false;
+    }
+    emk_fraud_event_text(ev, EMK_FRAUD_F_ID, emk_span_str(text));
+    theirs = tenant_of(call, ev);
+    if (theirs && strcmp(emk_api_tenant(call->api, theirs), own) == 0)
+        own = theirs;
+    if (own[0])
+        emk_fraud_event_text(ev, EMK_FRAUD_F_TENANT, emk_span_str(own));
+    else
+        ev->has &= ~(UINT64_C(1) << EMK_FRAUD_F_TENANT);
+    return true;
+}
+
 static bool read_line(emk_call *call, emk_span line, lines *out, emk_error *e)
 {
     emk_fraud_event *ev = &out->ev[out->n];
@@ -273,6 +366,12 @@ static bool read_line(emk_call *call, emk_span line, lines *out, emk_error *e)
         st = emk_fail(e, EMK_E_FORMAT, "event: no id", 0);
     if (st != EMK_OK)
         return refuse_line(call, out->n, e);
+    if (ev->type == EMK_FRAUD_ADMIN_SWITCH) {
+        emk_problem_set(call, EMK_API_POLICY, "the switch is of all tenants: for operators");
+        return false;
+    }
+    if (!stamp(call, ev))
+        return false;
     /* The engine's clock is when we heard of it; when it happened is the backend's word. */
     ev->ts = emk_api_now(call->api) * 1000;
     out->n++;
@@ -325,6 +424,7 @@ static emk_status take_backend(emk_call *call, emk_error *e)
             return st; /* sent again, those before are known */
         known += st == EMK_E_USED;
     }
+    emk_meter_backend(&call->api->meter, in->n - known, known);
     emk_json_out_init(&o, &call->arena, 256);
     emk_json_out_open(&o, NULL, '{');
     emk_json_out_uint(&o, "accepted", in->n - known);

@@ -174,7 +174,8 @@ static bool judge(emk_call *call, renewing *x, emk_lease_refusal *why, emk_error
     }
     if (*why == EMK_LEASE_GRANTED || !x->verdict.pass)
         *why = refusal_of_verdict(x);
-    if (*why == EMK_LEASE_GRANTED && x->guard == EMK_GUARDING_SHORT)
+    if (*why == EMK_LEASE_GRANTED &&
+        (x->guard == EMK_GUARDING_SHORT || x->verdict.marked || x->entity.marked))
         emk_guarding_shorten(&x->ticket.policy);
     return true;
 }

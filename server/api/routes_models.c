@@ -6,6 +6,7 @@
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 #include "server/api/sealing.h"
+#include "server/api/tenant.h"
 #include "server/api/upload.h"
 
 #include "core/base/secret.h"
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LIFE_S    (UINT64_C(30) * 86400) /* of a model on a device, unless it is said */
@@ -177,12 +179,23 @@ static bool same_settings(const emk_model_entity *a, const emk_model_entity *b)
     return a->decoy == b->decoy && strcmp(a->plans, b->plans) == 0;
 }
 
+/* What has no tenant is everybody's to have, and the default tenant's to change. */
+static bool owns(const emk_call *call, const emk_model_entity *m)
+{
+    return emk_api_reaches(call, m->tenant);
+}
+
+static bool sees(const emk_call *call, const emk_model_entity *m)
+{
+    return !m->tenant[0] || owns(call, m);
+}
+
 /* The version is there: the same again is fine, so that a lost answer can be asked for again. */
 static emk_status answer_existing(emk_call *call, const wish *w, const emk_model_entity *old,
                                   emk_error *e)
 {
-    if (old->withdrawn || memcmp(old->digest, w->m->digest, sizeof old->digest) != 0 ||
-        !same_settings(old, w->m)) {
+    if (old->withdrawn || !owns(call, old) ||
+        memcmp(old->digest, w->m->digest, sizeof old->digest) != 0 || !same_settings(old, w->m)) {
         emk_problem_set(call, EMK_API_CONFLICT,
                         "this version exists: with other bytes or settings, or withdrawn");
         return EMK_OK;
@@ -193,7 +206,7 @@ static emk_status answer_existing(emk_call *call, const wish *w, const emk_model
 static emk_status compare(emk_call *call, const wish *w, emk_upload *u, emk_error *e)
 {
     emk_model_entity *old = emk_arena_take(&call->arena, sizeof *old);
-    emk_catalogue_ask ask = {call->params[0], call->params[1]};
+    emk_catalogue_ask ask = {.name = call->params[0], .version = call->params[1]};
     emk_span more = {0};
     emk_status st;
 
@@ -281,7 +294,7 @@ static emk_status add_model(emk_call *call, const wish *w, emk_error *e)
 static emk_status publish_new(emk_call *call, const wish *w, emk_upload *u, emk_error *e)
 {
     emk_model_entity *old;
-    emk_catalogue_ask ask = {call->params[0], call->params[1]};
+    emk_catalogue_ask ask = {.name = call->params[0], .version = call->params[1]};
     emk_status st = emk_random_public(call->api->crypto, w->m->object, sizeof w->m->object, e);
 
     if (st == EMK_OK)
@@ -312,8 +325,8 @@ static emk_status explain(emk_call *call, emk_status st, emk_error *e)
         p = EMK_API_NO_STORAGE;
     else if (st == EMK_E_FORMAT || st == EMK_E_LIMIT || st == EMK_E_UNSUPPORTED ||
              st == EMK_E_NOT_FOUND)
-        p = EMK_API_INVALID_OBJECT;
-    emk_problem_set(call, p, p == EMK_API_INVALID_OBJECT ? e->what : NULL);
+        p = EMK_API_INVALID_MODEL;
+    emk_problem_set(call, p, p == EMK_API_INVALID_MODEL ? e->what : NULL);
     call->error = *e;
     return EMK_OK;
 }
@@ -321,7 +334,7 @@ static emk_status explain(emk_call *call, emk_status st, emk_error *e)
 static emk_status publish_body(emk_call *call, const wish *w, emk_error *e)
 {
     emk_model_entity *old = emk_arena_take(&call->arena, sizeof *old);
-    emk_catalogue_ask ask = {call->params[0], call->params[1]};
+    emk_catalogue_ask ask = {.name = call->params[0], .version = call->params[1]};
     emk_upload u;
     emk_error none = {0}; /* of the version that is not there yet */
     emk_status st;
@@ -333,6 +346,8 @@ static emk_status publish_body(emk_call *call, const wish *w, emk_error *e)
         st = emk_catalogue_find(&call->api->records, &ask, old, NULL, &none);
         if (st == EMK_E_NOT_FOUND)
             st = publish_new(call, w, &u, e);
+        else if (st == EMK_OK && !owns(call, old))
+            emk_problem_set(call, EMK_API_CONFLICT, "this version exists, of another tenant");
         else if (st == EMK_OK)
             st = compare(call, w, &u, e);
         else
@@ -374,12 +389,16 @@ static emk_status publish(emk_call *call, emk_error *e)
         return EMK_OK;
     w.m->published_s = emk_api_now(call->api);
     memcpy(w.m->published_by, call->gate.who.name, sizeof w.m->published_by);
+    if (call->gate.who.kind == EMK_PRINCIPAL_SERVICE)
+        snprintf(w.m->tenant, sizeof w.m->tenant, "%s",
+                 emk_api_tenant(call->api, call->gate.who.tenant));
     return publish_body(call, &w, e);
 }
 
 /* ---- looking ---- */
 
 typedef struct page {
+    const emk_call *call;
     emk_json_out o;
     emk_model_entity one;
     char last[EMK_RECORD_ID_MAX + 1];
@@ -393,9 +412,11 @@ static emk_status put_row(void *self, const emk_record_view *r, emk_error *e)
 
     if (st != EMK_OK)
         return st;
-    emk_json_out_open(&p->o, NULL, '{');
-    put_model(&p->o, &p->one);
-    emk_json_out_close(&p->o);
+    if (sees(p->call, &p->one)) {
+        emk_json_out_open(&p->o, NULL, '{');
+        put_model(&p->o, &p->one);
+        emk_json_out_close(&p->o);
+    }
     memcpy(p->last, r->id.p, r->id.len);
     p->last[r->id.len] = 0;
     p->n++;
@@ -430,6 +451,7 @@ static emk_status list_models(emk_call *call, emk_error *e)
         return emk_fail(e, EMK_E_NO_MEMORY, "models: memory", sizeof *p);
     if (!read_page(call, &scan))
         return EMK_OK;
+    p->call = call;
     emk_json_out_init(&p->o, &call->arena, PAGE_JSON);
     emk_json_out_open(&p->o, NULL, '{');
     emk_json_out_open(&p->o, "models", '[');
@@ -445,7 +467,7 @@ static emk_status list_models(emk_call *call, emk_error *e)
 
 static emk_status find(emk_call *call, emk_model_entity **out, uint64_t *version, emk_error *e)
 {
-    emk_catalogue_ask ask = {call->params[0], call->params[1]};
+    emk_catalogue_ask ask = {.name = call->params[0], .version = call->params[1]};
     emk_model_entity *m = emk_arena_take(&call->arena, sizeof *m);
     emk_status st;
 
@@ -454,6 +476,8 @@ static emk_status find(emk_call *call, emk_model_entity **out, uint64_t *version
     st = emk_catalogue_find(&call->api->records, &ask, m, version, e);
     if (st == EMK_E_LIMIT)
         st = emk_fail(e, EMK_E_NOT_FOUND, "models: no such name", 0);
+    if (st == EMK_OK && !sees(call, m))
+        st = emk_fail(e, EMK_E_NOT_FOUND, "models: of another tenant", 0);
     *out = m;
     return st;
 }
@@ -476,6 +500,10 @@ static emk_status withdraw_model(emk_call *call, emk_error *e)
 
     if (st != EMK_OK)
         return st;
+    if (!owns(call, m)) {
+        emk_problem_set(call, EMK_API_POLICY, "the model is everybody's");
+        return EMK_OK;
+    }
     if (m->withdrawn) {
         emk_reply_empty(call, 204);
         return EMK_OK;

@@ -4,6 +4,7 @@
  * A ticket is good for one sealed model.  It may have been redeemed before, by the same service,
  * which asked whether to make something at all; or it is redeemed here, and then the engine is
  * asked. Whatever fails before the end leaves the ticket as it was. */
+#include "server/api/admin_route.h"
 #include "server/api/api.h"
 #include "server/api/catalogue.h"
 #include "server/api/decide.h"
@@ -11,6 +12,7 @@
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
 #include "server/api/sealing.h"
+#include "server/api/tenant.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,6 +21,7 @@ typedef struct work {
     uint8_t id[EMK_ID_LEN];
     emk_ticket_entity *ticket; /* arena */
     emk_record_info info;
+    emk_device_record *device; /* arena; NULL: it is gone */
     emk_sealed_blob blob;
 } work;
 
@@ -31,16 +34,38 @@ static bool refuse(emk_call *call, emk_api_problem p, const char *detail)
 /* The ticket's id, or the ticket itself; false after it answered. */
 static bool find_ticket_id(emk_call *call, work *w)
 {
+    static const char *const NAMES[] = {"ticket", "file", NULL};
     emk_span text;
     size_t len = 0;
     emk_error ignored;
 
+    if (!emk_admin_query_only(call, NAMES))
+        return false;
     if (!emk_call_query(call, "ticket", &text))
         return refuse(call, EMK_API_INVALID_QUERY, "ticket: missing, or twice");
     if (text.len != EMK_BASE64URL_CHARS(EMK_ID_LEN) ||
         emk_base64url_decode(text, w->id, sizeof w->id, &len, &ignored) != EMK_OK)
         return refuse(call, EMK_API_INVALID_QUERY, "ticket: not a ticket's id");
     return true;
+}
+
+/* The ticket and its device: of another tenant, it is not there. */
+static emk_status find_ticket(emk_call *call, work *w, emk_error *e)
+{
+    emk_status st = emk_entity_get(&call->api->records, &emk_ticket_shape,
+                                   emk_span_of(w->id, sizeof w->id), w->ticket, &w->info, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = emk_device_get(&call->api->records, w->ticket->device, w->device, NULL, e);
+    if (st == EMK_E_NOT_FOUND) {
+        w->device = NULL;
+        *e = (emk_error){.status = EMK_OK};
+        return EMK_OK;
+    }
+    if (st == EMK_OK && !emk_api_reaches(call, w->device->gate.tenant))
+        return emk_fail(e, EMK_E_NOT_FOUND, "seals: a ticket of another tenant", 0);
+    return st;
 }
 
 /* Whether this service may seal for it.  False after it answered. */
@@ -64,25 +89,21 @@ static bool may_seal(emk_call *call, const work *w)
 static bool decide(emk_call *call, const work *w)
 {
     const emk_ticket_entity *t = w->ticket;
-    emk_device_record device;
     emk_decide_in in = {.point = EMK_DECIDE_REDEEM,
                         .device_id = t->device,
-                        .device = &device,
+                        .device = w->device,
                         .model = emk_span_str(t->model),
                         .app = emk_span_str(t->app),
                         .ticket_id = w->id,
                         .cost = t->cost};
     emk_verdict verdict;
     emk_error e = {0};
-    emk_status st = emk_device_get(&call->api->records, t->device, &device, NULL, &e);
 
-    if (st == EMK_E_NOT_FOUND || (st == EMK_OK && device.gate.revoked))
+    if (!w->device || w->device->gate.revoked)
         return refuse(call, EMK_API_GONE, "ticket: its device is gone");
-    if (st == EMK_OK && t->state == EMK_TICKET_REDEEMED)
+    if (t->state == EMK_TICKET_REDEEMED)
         return true;
-    if (st == EMK_OK)
-        st = emk_api_decide(call, &in, &verdict, &e);
-    if (st != EMK_OK)
+    if (emk_api_decide(call, &in, &verdict, &e) != EMK_OK)
         return refuse(call, EMK_API_UNAVAILABLE, NULL);
     if (!verdict.pass)
         emk_api_decide_refuse(call, &verdict);
@@ -109,6 +130,10 @@ static emk_status explain(emk_call *call, emk_status st, emk_error *e)
     case EMK_E_STALE:
         emk_problem_set(call, EMK_API_USED, NULL);
         return EMK_OK;
+    case EMK_E_FORMAT:
+        emk_problem_set(call, EMK_API_INVALID_MODEL, e->what);
+        call->error = *e;
+        return EMK_OK;
     default:
         return st;
     }
@@ -121,9 +146,11 @@ static bool read_file_name(emk_call *call, const char **out)
     emk_error ignored;
 
     *out = NULL;
-    if (!emk_call_query(call, "file", &name))
+    if (!emk_admin_query(call, "file", &name))
+        return false;
+    if (name.len == 0)
         return true;
-    if (name.len == 0 || name.len > EMK_PATH_MAX || emk_path_check(name, &ignored) != EMK_OK ||
+    if (name.len > EMK_PATH_MAX || emk_path_check(name, &ignored) != EMK_OK ||
         emk_arena_copy(&call->arena, name, &copy, &ignored) != EMK_OK)
         return refuse(call, EMK_API_INVALID_QUERY, "file: not the name of one");
     *out = (const char *)copy.p;
@@ -197,12 +224,12 @@ static emk_status seal(emk_call *call, emk_error *e)
         return EMK_OK;
     }
     w.ticket = emk_arena_take(&call->arena, sizeof *w.ticket);
-    if (!w.ticket)
+    w.device = emk_arena_take(&call->arena, sizeof *w.device);
+    if (!w.ticket || !w.device)
         return emk_fail(e, EMK_E_NO_MEMORY, "seals: memory", sizeof *w.ticket);
     if (!find_ticket_id(call, &w))
         return EMK_OK;
-    st = emk_entity_get(&call->api->records, &emk_ticket_shape, emk_span_of(w.id, sizeof w.id),
-                        w.ticket, &w.info, e);
+    st = find_ticket(call, &w, e);
     if (st != EMK_OK)
         return st;
     if (!may_seal(call, &w) || !decide(call, &w))

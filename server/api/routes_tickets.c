@@ -10,8 +10,11 @@
 #include "server/api/lease.h"
 #include "server/api/problem.h"
 #include "server/api/sealing.h"
+#include "server/api/tenant.h"
 
 #include <string.h>
+
+_Static_assert(sizeof((emk_ticket_entity *)0)->net >= EMK_NET_TEXT_MAX, "a network fits");
 
 #define TICKET_BODY_MAX 32768u
 /* Records of tickets outlive them by this, so that receipts, leases and people find them. */
@@ -184,7 +187,9 @@ static bool plan_allows(const char *plans, const char *plan)
 
 static bool read_model(emk_call *call, asking *x, emk_error *e)
 {
-    emk_catalogue_ask ask = {x->request.model, x->request.version};
+    emk_catalogue_ask ask = {.name = x->request.model,
+                             .version = x->request.version,
+                             .tenant = emk_api_tenant(call->api, x->device.gate.tenant)};
     emk_status st = emk_catalogue_find(&call->api->records, &ask, &x->model, NULL, e);
 
     if (st == EMK_E_FORMAT || st == EMK_E_LIMIT)
@@ -323,7 +328,7 @@ static emk_status make_ticket(emk_call *call, asking *x, emk_error *e)
     x->ticket.issued = now;
     x->ticket.expires = now + call->api->settings.ticket_s;
     fill_policy(&x->model, now, &x->ticket.policy);
-    if (x->guard == EMK_GUARDING_SHORT)
+    if (x->guard == EMK_GUARDING_SHORT || x->verdict.marked)
         emk_guarding_shorten(&x->ticket.policy);
     st = sign_ticket(call, x, e);
     /* The first lease comes with the ticket: a device cannot accept without it. */
@@ -346,7 +351,10 @@ static void copy_text(char *to, size_t cap, emk_span from)
 static void fill_entity(const emk_call *call, asking *x)
 {
     emk_ticket_entity *t = &x->entity;
+    emk_net net = emk_net_of_client(&call->gate.client);
 
+    if (call->gate.client.family != EMK_ADDRESS_NONE)
+        emk_net_format(&net, t->net);
     t->state = EMK_TICKET_ISSUED;
     memcpy(t->device, call->gate.who.device_id, sizeof t->device);
     memcpy(t->user, x->owner, sizeof t->user);
@@ -382,6 +390,7 @@ static bool store_ticket(emk_call *call, asking *x, emk_error *e)
                           .owner = device,
                           .expect = EMK_RECORD_ABSENT,
                           .expires_s = x->ticket.policy.expires + KEEP_S};
+    emk_record_change still = emk_device_check(call->gate.who.device_id, &x->device);
     emk_entity_change change;
     bool done = false;
 
@@ -391,6 +400,8 @@ static bool store_ticket(emk_call *call, asking *x, emk_error *e)
     }
     emk_grant_add(&x->batch, &change.change, EMK_API_CONFLICT, NULL);
     emk_grant_add(&x->batch, &asked, EMK_API_USED, "request: was answered; make another");
+    /* Revoked or erased while this was under way: nothing is written. */
+    emk_grant_add(&x->batch, &still, EMK_API_UNAVAILABLE, "the device changed meanwhile; again");
     done = emk_grant_commit(call, &x->batch, e);
     emk_entity_change_done(&change);
     return done;
@@ -510,6 +521,8 @@ static bool find_ticket(emk_call *call, redeeming *x, emk_error *e)
                         &x->ticket, &x->info, e);
     if (st == EMK_OK)
         st = emk_device_get(&call->api->records, x->ticket.device, &x->device, NULL, e);
+    if (st == EMK_OK && !emk_api_reaches(call, x->device.gate.tenant))
+        st = emk_fail(e, EMK_E_NOT_FOUND, "tickets: of another tenant", 0);
     if (st != EMK_OK)
         emk_problem_set(call, emk_problem_of_status(st), NULL);
     else if (x->ticket.state == EMK_TICKET_REVOKED)

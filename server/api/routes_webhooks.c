@@ -4,6 +4,7 @@
 #include "core/codec/base64url.h"
 #include "server/api/admin_route.h"
 #include "server/api/decide.h"
+#include "server/api/hook_sources.h"
 #include "server/api/hooks.h"
 
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static const struct {
 #define N_KNOWN (sizeof KNOWN / sizeof KNOWN[0])
 
 typedef struct incoming {
-    const emk_hook_source *source;
+    emk_hook_source source;
     emk_webhook_message m;
     outcome_body body;
     size_t known;
@@ -71,28 +72,22 @@ static bool read_time(emk_span text, uint64_t *out)
     return text.len > 0 && text.len <= TIME_DIGITS;
 }
 
-static const emk_hook_source *find_source(const emk_api *api, emk_span name)
-{
-    for (size_t i = 0; i < api->n_hook_sources; i++)
-        if (emk_span_equal(name, emk_span_str(api->hook_sources[i].name)))
-            return &api->hook_sources[i];
-    return NULL;
-}
-
 /* A source that there is not, and a signature that is none, look alike. */
 static bool authentic(emk_call *call, incoming *in, emk_error *e)
 {
-    emk_span time, signatures;
+    emk_hook_signed got = {.now_s = emk_api_now(call->api)};
+    emk_span time;
     emk_status st = EMK_E_SIGNATURE;
 
-    in->source = find_source(call->api, call->params[0]);
     in->m.body = call->body;
-    if (in->source && emk_request_only(&call->request, "webhook-id", &in->m.id) &&
+    if (emk_request_only(&call->request, "webhook-id", &in->m.id) &&
         emk_request_only(&call->request, "webhook-timestamp", &time) &&
-        emk_request_only(&call->request, "webhook-signature", &signatures) &&
-        read_time(time, &in->m.time_s))
-        st = emk_webhook_verify(call->api->crypto, &in->source->keys, &in->m, signatures,
-                                emk_api_now(call->api), e);
+        emk_request_only(&call->request, "webhook-signature", &got.signatures) &&
+        read_time(time, &in->m.time_s)) {
+        got.message = in->m;
+        st = emk_hook_sources_verify(call->api->hook_sources, call->api->crypto, call->params[0],
+                                     &got, &in->source, e);
+    }
     if (st == EMK_OK)
         return true;
     emk_problem_set(call, EMK_API_POLICY,
@@ -152,7 +147,7 @@ static emk_status name_all(emk_call *call, incoming *in, emk_error *e)
 {
     const emk_crypto *c = call->api->crypto;
     static const char label[] = "earmark/1 webhook";
-    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_str(in->source->name),
+    emk_span parts[] = {emk_span_of(label, sizeof label), emk_span_str(in->source.name),
                         emk_span_of("", 1), in->m.id};
     uint8_t owner[32];
     size_t len;
@@ -168,7 +163,7 @@ static emk_status name_all(emk_call *call, incoming *in, emk_error *e)
         const char *name = emk_arena_format(&call->arena, "%.*s", (int)in->body.user.len,
                                             (const char *)in->body.user.p);
 
-        st = name ? emk_user_owner(c, in->source->tenant, name, owner, e) : EMK_E_NO_MEMORY;
+        st = name ? emk_user_owner(c, in->source.tenant, name, owner, e) : EMK_E_NO_MEMORY;
         if (st == EMK_OK)
             st = emk_base64url_encode(emk_span_of(owner, 32), in->user, sizeof in->user, &len, e);
     }
@@ -197,7 +192,7 @@ static void fill_event(emk_call *call, const incoming *in, emk_fraud_type type, 
     emk_fraud_event_init(ev, type, emk_api_now(call->api) * 1000);
     ev->src = EMK_FRAUD_SRC_BACKEND;
     emk_fraud_event_text(ev, EMK_FRAUD_F_ID, emk_span_str(id));
-    emk_fraud_event_text(ev, EMK_FRAUD_F_TENANT, emk_span_str(in->source->tenant));
+    emk_fraud_event_text(ev, EMK_FRAUD_F_TENANT, emk_span_str(in->source.tenant));
     if (in->user[0])
         emk_fraud_event_text(ev, EMK_FRAUD_F_USER, emk_span_str(in->user));
     if (in->body.device.len > 0)
@@ -284,7 +279,7 @@ static emk_status take(emk_call *call, emk_error *e)
     if (st != EMK_E_NOT_FOUND)
         return st;
     *e = (emk_error){.status = EMK_OK};
-    object = emk_arena_format(&call->arena, "webhook:%s", in->source->name);
+    object = emk_arena_format(&call->arena, "webhook:%s", in->source.name);
     emk_api_event(call, "label.received", EMK_JOURNAL_DONE, &event);
     event.object = emk_span_str(object ? object : "webhook");
     if (!emk_api_audit(call, &event))
@@ -297,55 +292,53 @@ static emk_status take(emk_call *call, emk_error *e)
 
 /* ---- operators ---- */
 
-static void put_target(emk_json_out *o, emk_hooks *h, size_t i)
+static void put_target(emk_json_out *o, const emk_hook_state *s)
 {
-    emk_hook_state s;
-
-    emk_hooks_state(h, i, &s);
     emk_json_out_open(o, NULL, '{');
-    emk_json_out_text(o, "name", emk_span_str(s.name));
-    emk_json_out_text(o, "url", emk_span_str(s.url));
+    emk_json_out_text(o, "name", emk_span_str(s->is.name));
+    emk_json_out_text(o, "url", emk_span_str(s->is.url));
     emk_json_out_open(o, "kinds", '[');
     for (size_t k = 0; k < EMK_WEBHOOK_TEST; k++)
-        if (s.kinds >> k & 1)
+        if (s->is.kinds >> k & 1)
             emk_json_out_text(o, NULL, emk_span_str(EMK_WEBHOOK_KIND_NAME[k]));
     emk_json_out_close(o);
-    emk_json_out_bool(o, "disabled", s.disabled);
-    emk_json_out_uint(o, "waiting", s.waiting);
-    emk_json_out_uint(o, "dead", s.dead);
-    emk_json_out_uint(o, "sent", s.sent);
-    emk_json_out_uint(o, "failed", s.failed);
-    emk_json_out_uint(o, "dropped", s.dropped);
-    emk_json_out_uint(o, "last_code", s.last_code);
-    if (s.oldest_s)
-        emk_json_out_time(o, "oldest", s.oldest_s);
-    if (s.last_sent_s)
-        emk_json_out_time(o, "last_sent", s.last_sent_s);
+    emk_json_out_bool(o, "disabled", s->disabled);
+    emk_json_out_uint(o, "waiting", s->waiting);
+    emk_json_out_uint(o, "dead", s->dead);
+    emk_json_out_uint(o, "sent", s->sent);
+    emk_json_out_uint(o, "failed", s->failed);
+    emk_json_out_uint(o, "dropped", s->dropped);
+    emk_json_out_uint(o, "last_code", s->last_code);
+    if (s->oldest_s)
+        emk_json_out_time(o, "oldest", s->oldest_s);
+    if (s->last_sent_s)
+        emk_json_out_time(o, "last_sent", s->last_sent_s);
     emk_json_out_close(o);
 }
 
 static emk_status list_targets(emk_call *call, emk_error *e)
 {
+    emk_hook_state s;
     emk_json_out o;
 
     if (!emk_admin_query_only(call, NULL))
         return EMK_OK;
     emk_admin_items_open(&o, call);
-    for (size_t i = 0; i < emk_hooks_targets(call->api->hooks); i++)
-        put_target(&o, call->api->hooks, i);
+    for (size_t i = 0; emk_hooks_state(call->api->hooks, i, &s); i++)
+        put_target(&o, &s);
     return emk_admin_items_reply(&o, call, emk_span_of(NULL, 0), false, e);
 }
 
 /* The target of the path, and an entry of the audit log; false when it was answered. */
-static bool steer(emk_call *call, const char *type, const char *was, const char *is, size_t *target)
+static bool steer(emk_call *call, const char *type, const char *was, const char *is,
+                  char target[EMK_HOOK_NAME_CAP])
 {
     emk_admin_reason body = {.reason = {0}};
     emk_admin_change change = {.type = type, .was = was, .is = is};
 
     if (!emk_json_body(call, &emk_admin_reason_shape, &body))
         return false;
-    *target = emk_hooks_find(call->api->hooks, call->params[0]);
-    if (*target == EMK_HOOK_TARGETS_MAX) {
+    if (!emk_hooks_find(call->api->hooks, call->params[0], target)) {
         emk_problem_set(call, EMK_API_NOT_FOUND, NULL);
         return false;
     }
@@ -358,15 +351,14 @@ static bool steer(emk_call *call, const char *type, const char *was, const char 
 static emk_status test_target(emk_call *call, emk_error *e)
 {
     emk_hook_news news = {.kind = EMK_WEBHOOK_TEST, .now_s = emk_api_now(call->api)};
-    emk_hook_state s;
+    char name[EMK_HOOK_NAME_CAP];
     emk_json_out o;
-    size_t i, n = 0;
+    size_t n = 0;
     emk_status st;
 
-    if (!steer(call, "webhook.test", "", "queued", &i))
+    if (!steer(call, "webhook.test", "", "queued", name))
         return EMK_OK;
-    emk_hooks_state(call->api->hooks, i, &s);
-    news.only = s.name;
+    news.only = name;
     emk_json_out_init(&o, &call->arena, NEWS_MAX);
     emk_json_out_open(&o, NULL, '{');
     emk_json_out_text(&o, "by", emk_span_str(emk_admin_who(call)));
@@ -383,13 +375,13 @@ static emk_status test_target(emk_call *call, emk_error *e)
 
 static emk_status set_disabled(emk_call *call, bool disabled, emk_error *e)
 {
-    size_t i;
+    char name[EMK_HOOK_NAME_CAP];
     emk_status st;
 
     if (!steer(call, disabled ? "webhook.disable" : "webhook.enable",
-               disabled ? "enabled" : "disabled", disabled ? "disabled" : "enabled", &i))
+               disabled ? "enabled" : "disabled", disabled ? "disabled" : "enabled", name))
         return EMK_OK;
-    st = emk_hooks_disable(call->api->hooks, i, disabled, emk_admin_who(call),
+    st = emk_hooks_disable(call->api->hooks, name, disabled, emk_admin_who(call),
                            emk_api_now(call->api), e);
     if (st == EMK_OK)
         emk_reply_empty(call, 204);

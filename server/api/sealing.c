@@ -12,16 +12,17 @@
 #include "core/seal/certificate.h"
 #include "core/seal/seal.h"
 #include "server/api/catalogue.h"
+#include "server/api/certified.h"
+#include "server/api/directory.h"
 #include "server/api/problem.h"
+#include "server/api/tenant.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-#define READ_STEP     65536u
-#define CERTIFIED_MAX 16u /* certificates that may be in use side by side */
-#define LAYER_BYTE    9u  /* of a preamble [container 3.1] */
+#define READ_STEP  65536u
+#define LAYER_BYTE 9u /* of a preamble [container 3.1] */
 
 /* What is needed of a catalogue model to seal it.  In the table or, when that is full of models in
  * use, only its user's. */
@@ -34,20 +35,11 @@ typedef struct kept_model {
     uint64_t used; /* when, counted */
 } kept_model;
 
-/* A sealing key's certificate, and what it says. */
-typedef struct certified_key {
-    uint8_t bytes[EMK_CERTIFICATE_MAX];
-    size_t len;
-    emk_sealing_certificate says;
-} certified_key;
-
 struct emk_seals {
     const emk_crypto *crypto;
     const emk_keyholder *keyholder;
-    certified_key certified[CERTIFIED_MAX]; /* models may be at work under all but the oldest */
-    atomic_uint now;                        /* the one in use */
-    unsigned next;
-    emk_lock *lock; /* over all that follows, and users and in_table of models */
+    emk_certified certified; /* has the lock too */
+    emk_lock *lock;          /* over all that follows, and users and in_table of models */
     unsigned running, at_once;
     kept_model *table[EMK_SEALS_CACHED_MAX];
     unsigned n_table, cached;
@@ -66,16 +58,10 @@ static void model_free(kept_model *m)
     emk_free(m);
 }
 
-static const certified_key *certified_now(const emk_seals *s)
-{
-    return &s->certified[atomic_load(&s->now)];
-}
-
 emk_status emk_seals_certify(emk_seals *s, emk_span certificate, const emk_verify_key *issuer,
                              emk_span sealing_key, emk_error *e)
 {
-    unsigned place = s->next % CERTIFIED_MAX;
-    certified_key fresh = {.len = certificate.len};
+    emk_certified_key fresh = {.len = certificate.len};
     emk_status st;
 
     if (certificate.len > sizeof fresh.bytes)
@@ -86,10 +72,7 @@ emk_status emk_seals_certify(emk_seals *s, emk_span certificate, const emk_verif
     if (!emk_span_equal(emk_span_of(fresh.says.public_key, fresh.says.public_len), sealing_key))
         return emk_fail(e, EMK_E_USAGE, "seals: the certificate is for another key", 0);
     memcpy(fresh.bytes, certificate.p, certificate.len);
-    s->certified[place] = fresh;
-    s->next++;
-    atomic_store(&s->now, place);
-    return EMK_OK;
+    return emk_certified_put(&s->certified, &fresh, e);
 }
 
 emk_status emk_seals_new(const emk_seals_config *config, emk_seals **out, emk_error *e)
@@ -106,10 +89,11 @@ emk_status emk_seals_new(const emk_seals_config *config, emk_seals **out, emk_er
     s->keyholder = config->keyholder;
     s->cached = config->cached ? config->cached : EMK_SEALS_CACHED;
     s->at_once = config->at_once ? config->at_once : emk_os_processors() + 1;
-    st = emk_seals_certify(s, config->certificate, config->issuer,
-                           emk_keyholder_sealing(config->keyholder), e);
+    st = emk_lock_new(&s->lock, e);
+    s->certified.lock = s->lock;
     if (st == EMK_OK)
-        st = emk_lock_new(&s->lock, e);
+        st = emk_seals_certify(s, config->certificate, config->issuer,
+                               emk_keyholder_sealing(config->keyholder), e);
     if (st != EMK_OK) {
         emk_seals_free(s);
         return st;
@@ -345,13 +329,15 @@ static emk_status sink_write(void *self, uint64_t off, const uint8_t *p, size_t 
 }
 
 /* What can be refused before work is done.  As emk_sealer_start does it. */
-static emk_status judge(const emk_seals *s, const emk_ticket *t, uint64_t now, emk_error *e)
+static emk_status judge(emk_seals *s, const emk_ticket *t, uint64_t now, emk_error *e)
 {
-    const emk_sealing_certificate *says = &certified_now(s)->says;
+    const emk_certified_key *certified = emk_certified_take(&s->certified);
+    bool good = now >= certified->says.not_before && now <= certified->says.not_after;
 
+    emk_certified_give(&s->certified, certified);
     if (t->policy.lease_s && !t->lease_key.len)
         return emk_fail(e, EMK_E_FORMAT, "ticket: a lease without a lease key", 0);
-    if (now < says->not_before || now > says->not_after)
+    if (!good)
         return emk_fail(e, EMK_E_BUSY, "seals: the sealing certificate is not good now", now);
     if (!emk_kem_is_supported(s->crypto, t->device_key.kem))
         return emk_fail(e, EMK_E_UNSUPPORTED, "seals: kind of device key", t->device_key.kem);
@@ -405,10 +391,10 @@ typedef struct seal_work {
     const emk_plan *plan;
 } seal_work;
 
-static emk_status seal(emk_api *api, const seal_work *w, emk_sealed_blob *out, emk_error *e)
+static emk_status seal_under(emk_api *api, const emk_certified_key *certified, const seal_work *w,
+                             emk_sealed_blob *out, emk_error *e)
 {
     emk_seals *s = api->seals;
-    const certified_key *certified = certified_now(s);
     const emk_ticket *t = w->ticket;
     emk_signer signer;
     emk_seal_in in = {.model = w->model,
@@ -439,6 +425,15 @@ static emk_status seal(emk_api *api, const seal_work *w, emk_sealed_blob *out, e
     memcpy(out->file_id, emk_sealing_file_id(sealing), sizeof out->file_id);
     st = write_sealing(api, sealing, out, e);
     emk_sealing_free(sealing);
+    return st;
+}
+
+static emk_status seal(emk_api *api, const seal_work *w, emk_sealed_blob *out, emk_error *e)
+{
+    const emk_certified_key *certified = emk_certified_take(&api->seals->certified);
+    emk_status st = seal_under(api, certified, w, out, e);
+
+    emk_certified_give(&api->seals->certified, certified);
     return st;
 }
 
@@ -503,10 +498,26 @@ static emk_status seal_entity(emk_api *api, const emk_ticket *t, const emk_model
     return st;
 }
 
+/* The model as the ticket's device may have it. */
+static emk_status find_for(const emk_api *api, const emk_ticket *t, emk_model_entity *out,
+                           emk_error *e)
+{
+    emk_catalogue_ask ask = {.name = t->identity.model, .version = t->identity.version};
+    emk_device_record *device = emk_alloc(1, sizeof *device);
+    emk_status st = device ? emk_device_get(&api->records, t->device_id, device, NULL, e)
+                           : emk_fail(e, EMK_E_NO_MEMORY, "seals: memory", sizeof *device);
+
+    if (st == EMK_OK) {
+        ask.tenant = emk_api_tenant(api, device->gate.tenant);
+        st = emk_catalogue_find(&api->records, &ask, out, NULL, e);
+    }
+    emk_free(device);
+    return st;
+}
+
 emk_status emk_seal_catalogue(emk_api *api, emk_span ticket, emk_sealed_blob *out, emk_error *e)
 {
     emk_model_entity *entity;
-    emk_catalogue_ask ask;
     emk_ticket t;
     emk_status st = check_ticket(api, ticket, &t, e);
 
@@ -515,8 +526,7 @@ emk_status emk_seal_catalogue(emk_api *api, emk_span ticket, emk_sealed_blob *ou
     entity = emk_alloc(1, sizeof *entity);
     if (!entity)
         return emk_fail(e, EMK_E_NO_MEMORY, "seals: memory", sizeof *entity);
-    ask = (emk_catalogue_ask){t.identity.model, t.identity.version};
-    st = emk_catalogue_find(&api->records, &ask, entity, NULL, e);
+    st = find_for(api, &t, entity, e);
     if (st == EMK_E_FORMAT || st == EMK_E_LIMIT)
         st = emk_fail(e, EMK_E_NOT_FOUND, "seals: no such model in the catalogue", 0);
     if (st == EMK_OK && entity->withdrawn)
@@ -742,6 +752,22 @@ static void mark_sealed(const emk_api *api, const emk_seal_finish *in, const emk
     memcpy(t->blob, blob->id, sizeof t->blob);
 }
 
+/* Nobody gets a sealed model who was revoked, or is being erased, while it was made. */
+static emk_status still_there(const emk_api *api, const uint8_t *id, emk_record_change *out,
+                              emk_error *e)
+{
+    emk_device_record *d = emk_alloc(1, sizeof *d);
+    emk_status st = d ? emk_device_get(&api->records, id, d, NULL, e)
+                      : emk_fail(e, EMK_E_NO_MEMORY, "seals: memory", sizeof *d);
+
+    if (st == EMK_E_NOT_FOUND || (st == EMK_OK && d->gate.revoked))
+        st = emk_fail(e, EMK_E_STALE, "seals: the device is gone", 0);
+    if (st == EMK_OK)
+        *out = emk_device_check(id, d);
+    emk_free(d);
+    return st;
+}
+
 static emk_status commit_sealed(const emk_api *api, const emk_seal_finish *in,
                                 const emk_sealed_blob *blob, emk_error *e)
 {
@@ -769,9 +795,11 @@ static emk_status commit_sealed(const emk_api *api, const emk_seal_finish *in,
     if (st == EMK_OK) {
         st = emk_entity_change_make(&puts[1], &made[1], e);
         if (st == EMK_OK) {
-            emk_record_change both[] = {made[0].change, made[1].change};
+            emk_record_change all[] = {made[0].change, made[1].change, {.op = EMK_RECORD_CHECK}};
 
-            st = emk_records_commit(&api->records, both, 2, NULL, e);
+            st = still_there(api, in->ticket->device, &all[2], e);
+            if (st == EMK_OK)
+                st = emk_records_commit(&api->records, all, 3, NULL, e);
             emk_entity_change_done(&made[1]);
         }
         emk_entity_change_done(&made[0]);

@@ -75,6 +75,9 @@ static void refuses_each_defect(void **state)
          "0780",
          EMK_E_FORMAT},
         {"A7010202030304" LOOKS_AND_HASHES "0780", EMK_E_UNSUPPORTED},
+        {"A8010202030304" LOOKS_AND_HASHES "07800801", EMK_E_UNSUPPORTED},
+        {"A10109", EMK_E_UNSUPPORTED},
+        {"A8010102030304" LOOKS_AND_HASHES "07800801", EMK_E_FORMAT},
         {"A7010102040304" LOOKS_AND_HASHES "0780", EMK_E_LIMIT},
         {"A7010102030305" LOOKS_AND_HASHES "0780", EMK_E_LIMIT},
     };
@@ -88,6 +91,52 @@ static void refuses_each_defect(void **state)
 
         e.what = NULL;
         assert_status(emk_guard_summary_read(emk_span_of(bytes, n), &s, &e), rows[i].want, &e);
+    }
+}
+
+static void reads_of_other_versions_what_is_as_ours(void **state)
+{
+    static const struct {
+        const char *hex;
+        emk_status want;
+        uint32_t absent;
+    } rows[] = {
+        {"A8010902030304" LOOKS_AND_HASHES "07800801", EMK_OK, 0},
+        {"A10109", EMK_OK, EMK_GUARD_SUMMARY_ALL},
+        {"A2010902"
+         "03",
+         EMK_OK, EMK_GUARD_SUMMARY_ALL & ~EMK_GUARD_SUMMARY_LEVEL},
+        {"A2010902"
+         "04",
+         EMK_OK, EMK_GUARD_SUMMARY_ALL}, /* a level that is none of ours */
+        {"A2010907"
+         "81830000"
+         "01",
+         EMK_OK, EMK_GUARD_SUMMARY_ALL},
+        {"A20109188080", EMK_OK, EMK_GUARD_SUMMARY_ALL},
+        {"A0", EMK_E_FORMAT, 0},
+        {"A10203", EMK_E_FORMAT, 0}, /* no version */
+        {"A1010900", EMK_E_FORMAT, 0},
+        {"A2010901"
+         "09",
+         EMK_E_FORMAT, 0},
+        {"81", EMK_E_FORMAT, 0},
+    };
+    uint8_t bytes[EMK_GUARD_SUMMARY_MAX];
+    emk_guard_summary s;
+    emk_error e = {0};
+    uint32_t absent;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const size_t n = emk_unhex(rows[i].hex, bytes, sizeof bytes);
+
+        absent = 1;
+        assert_status(emk_guard_summary_read_other(emk_span_of(bytes, n), &s, &absent, &e),
+                      rows[i].want, &e);
+        assert_int_equal(absent, rows[i].want == EMK_OK ? rows[i].absent : 1);
+        if (rows[i].want == EMK_OK && !(absent & EMK_GUARD_SUMMARY_LEVEL))
+            assert_int_equal(s.level, 3);
     }
 }
 
@@ -105,5 +154,6 @@ static void refuses_one_that_is_too_long(void **state)
 int main(void)
 {
     return EMK_RUN(emk_rule(reads_back_the_largest_summary), emk_rule(refuses_each_defect),
+                   emk_rule(reads_of_other_versions_what_is_as_ours),
                    emk_rule(refuses_one_that_is_too_long));
 }

@@ -8,6 +8,8 @@
 
 typedef struct world {
     emk_crypto *crypto;
+    emk_counters counters; /* behind those of api, which have a clock of ours */
+    uint64_t later_ns;
     emk_api api;
     emk_call call;
     emk_device_record device;
@@ -49,6 +51,19 @@ static emk_status note(void *self, const emk_fraud_event *ev, emk_error *e)
 static const emk_decide_ops OPS = {
     .size = sizeof(emk_decide_ops), .name = "test", .decide = decide, .note = note};
 
+static emk_status take_later(void *self, const emk_limit *limits, size_t n, uint64_t now_ns,
+                             emk_limit_state *states, emk_error *e)
+{
+    world *w = self;
+
+    return w->counters.ops->take(w->counters.self, limits, n, now_ns + w->later_ns, states, e);
+}
+
+static const emk_counters_ops LATER = {
+    .size = sizeof(emk_counters_ops), .name = "later", .take = take_later};
+
+static const emk_counters_memory SIZES = {.limits = 64, .windows = 16, .once = 16, .leases = 16};
+
 static int make(void **state)
 {
     world *w = calloc(1, sizeof *w);
@@ -60,6 +75,8 @@ static int make(void **state)
     w->api.crypto = w->crypto;
     w->api.clock = clock_of;
     w->api.decider = (emk_decider){&OPS, w};
+    assert_ok(emk_counters_open_memory(&SIZES, &w->counters, &e), &e);
+    w->api.counters = (emk_counters){&LATER, w};
     snprintf(w->device.gate.user, sizeof w->device.gate.user, "jane doe");
     emk_call_init(&w->call, &w->api);
     *state = w;
@@ -72,6 +89,7 @@ static int unmake(void **state)
 
     emk_call_done(&w->call);
     emk_records_close(&w->api.records);
+    emk_counters_close(&w->counters);
     emk_crypto_free(w->crypto);
     free(w);
     return 0;
@@ -115,7 +133,7 @@ static void actions_become_verdicts(void **state)
         emk_decide_help help;
     } ROWS[] = {{EMK_FRAUD_ALLOW, true, false, EMK_HELP_NONE},
                 {EMK_FRAUD_OBSERVE, true, false, EMK_HELP_NONE},
-                {EMK_FRAUD_MARK, true, true, EMK_HELP_NONE},
+                {EMK_FRAUD_MARK, false, true, EMK_HELP_WAIT},
                 {EMK_FRAUD_CHALLENGE, false, false, EMK_HELP_ATTEST},
                 {EMK_FRAUD_THROTTLE, false, false, EMK_HELP_WAIT},
                 {EMK_FRAUD_DENY, false, false, EMK_HELP_NONE},
@@ -211,6 +229,110 @@ static void events_name_nobody(void **state)
     assert_null(strstr(w->user, "jane"));
 }
 
+#define SECOND UINT64_C(1000000000)
+
+static emk_verdict asked_at(world *w, emk_decide_point point, const uint8_t *ticket)
+{
+    emk_decide_in in = {
+        .point = point, .device_id = w->device_id, .device = &w->device, .ticket_id = ticket};
+    emk_error e = {0};
+    emk_verdict v;
+
+    assert_ok(emk_api_decide(&w->call, &in, &v, &e), &e);
+    return v;
+}
+
+/* Whoever worsens from throttle to mark is not served more than before. */
+static void a_mark_is_a_throttle_of_a_marked_variant(void **state)
+{
+    static const emk_fraud_action ACTIONS[] = {EMK_FRAUD_THROTTLE, EMK_FRAUD_MARK};
+    world *w = *state;
+
+    w->answer.pace_s = 480;
+    for (unsigned i = 0; i < 2; i++) {
+        emk_verdict v;
+
+        w->device_id[0] = (uint8_t)i;
+        w->device.gate.user[0] = (char)('a' + i);
+        v = asked(w, ACTIONS[i]);
+        assert_false(v.pass); /* the share is used up when this begins */
+        assert_int_equal(v.answer.retry_after_s, 480);
+        w->later_ns += 479 * SECOND;
+        v = asked(w, ACTIONS[i]);
+        assert_false(v.pass);
+        assert_true(v.answer.retry_after_s <= 1);
+        w->later_ns += 2 * SECOND;
+        v = asked(w, ACTIONS[i]);
+        assert_true(v.pass);
+        assert_int_equal(v.marked, i == 1);
+        assert_false(asked(w, ACTIONS[i]).pass);
+    }
+}
+
+static void worse_does_not_begin_anew_and_who_stays_away_does_not_save_up(void **state)
+{
+    world *w = *state;
+
+    w->answer.pace_s = 100;
+    assert_false(asked(w, EMK_FRAUD_THROTTLE).pass);
+    assert_false(asked(w, EMK_FRAUD_MARK).pass);
+    w->later_ns += 1000 * SECOND; /* ten times as long */
+    assert_true(asked(w, EMK_FRAUD_MARK).pass);
+    assert_false(asked(w, EMK_FRAUD_THROTTLE).pass);
+    w->later_ns += 101 * SECOND;
+    assert_true(asked(w, EMK_FRAUD_THROTTLE).pass);
+    /* After a day it is as if nothing had been. */
+    w->later_ns += 86400 * SECOND;
+    assert_false(asked(w, EMK_FRAUD_THROTTLE).pass);
+}
+
+static void another_device_or_another_user_does_not_help(void **state)
+{
+    world *w = *state;
+
+    w->answer.pace_s = 100;
+    assert_false(asked(w, EMK_FRAUD_THROTTLE).pass);
+    w->later_ns += 101 * SECOND;
+    assert_true(asked(w, EMK_FRAUD_THROTTLE).pass);
+    w->device_id[0] = 9; /* of the same user */
+    assert_false(asked(w, EMK_FRAUD_THROTTLE).pass);
+    w->device_id[0] = 0;
+    w->device.gate.user[0] = 'x'; /* of the same device */
+    assert_false(asked(w, EMK_FRAUD_THROTTLE).pass);
+}
+
+static void a_ticket_that_waited_is_redeemed_and_fetched_at_once(void **state)
+{
+    static const uint8_t ONE[16] = {1}, OTHER[16] = {2};
+    world *w = *state;
+
+    w->answer = (emk_decide_answer){.action = EMK_FRAUD_MARK, .pace_s = 100};
+    assert_false(asked_at(w, EMK_DECIDE_TICKET, ONE).pass);
+    assert_false(asked_at(w, EMK_DECIDE_REDEEM, ONE).pass); /* it was not let through */
+    w->later_ns += 101 * SECOND;
+    assert_true(asked_at(w, EMK_DECIDE_TICKET, ONE).pass);
+    assert_true(asked_at(w, EMK_DECIDE_REDEEM, ONE).pass);
+    assert_true(asked_at(w, EMK_DECIDE_REDEEM, ONE).marked);
+    assert_true(asked_at(w, EMK_DECIDE_BLOB, ONE).pass);
+    assert_false(asked_at(w, EMK_DECIDE_REDEEM, OTHER).pass);
+    assert_false(asked_at(w, EMK_DECIDE_TICKET, ONE).pass);
+    assert_false(asked_at(w, EMK_DECIDE_LEASE, ONE).pass);
+}
+
+static void nothing_is_served_where_no_share_is_left(void **state)
+{
+    world *w = *state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        assert_false(asked(w, EMK_FRAUD_THROTTLE).pass);
+        assert_false(asked(w, EMK_FRAUD_MARK).pass);
+        w->later_ns += 100000 * SECOND;
+    }
+    w->answer.pace_s = 1;
+    w->api.counters = (emk_counters){NULL, NULL}; /* and where nobody can count */
+    assert_false(asked(w, EMK_FRAUD_MARK).pass);
+}
+
 static void refusals_say_what_would_help(void **state)
 {
     world *w = *state;
@@ -233,5 +355,10 @@ int main(void)
     return EMK_RUN(RULE(actions_become_verdicts), RULE(nobody_passes_when_the_engine_fails),
                    RULE(everybody_passes_without_an_engine),
                    RULE(bans_and_lists_go_before_the_engine), RULE(list_entries_end),
-                   RULE(events_name_nobody), RULE(refusals_say_what_would_help));
+                   RULE(events_name_nobody), RULE(a_mark_is_a_throttle_of_a_marked_variant),
+                   RULE(worse_does_not_begin_anew_and_who_stays_away_does_not_save_up),
+                   RULE(another_device_or_another_user_does_not_help),
+                   RULE(a_ticket_that_waited_is_redeemed_and_fetched_at_once),
+                   RULE(nothing_is_served_where_no_share_is_left),
+                   RULE(refusals_say_what_would_help));
 }

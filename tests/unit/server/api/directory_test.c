@@ -53,6 +53,8 @@ static void a_device_reads_back_and_is_found_by_the_gate(void **state)
     assert_ok(emk_device_change_make(w->crypto, w->id, &d, EMK_RECORD_ABSENT, &change, &e), &e);
     assert_ok(emk_records_commit(&w->records, &change.change, 1, NULL, &e), &e);
     assert_ok(emk_device_get(&w->records, w->id, &back, &version, &e), &e);
+    assert_int_equal(back.version, version);
+    d.version = version;
     assert_memory_equal(&back, &d, sizeof d);
     assert_ok(dir.ops->device(dir.self, w->id, &found, &e), &e);
     assert_memory_equal(&found, &d.gate, sizeof found);
@@ -61,6 +63,60 @@ static void a_device_reads_back_and_is_found_by_the_gate(void **state)
     assert_int_equal(n, 1);
     w->id[0] = 8;
     assert_status(dir.ops->device(dir.self, w->id, &found, &e), EMK_E_NOT_FOUND, &e);
+}
+
+static void put_device(world *w, bool revoked)
+{
+    emk_device_record d = {.gate = {.alg = EMK_SIGN_ES256, .user = "u", .revoked = revoked}};
+    emk_device_change change;
+    emk_error e = {0};
+
+    assert_ok(emk_device_change_make(w->crypto, w->id, &d, EMK_RECORD_ANY, &change, &e), &e);
+    assert_ok(emk_records_commit(&w->records, &change.change, 1, NULL, &e), &e);
+}
+
+static void delete_device(world *w)
+{
+    emk_record_change gone = {.op = EMK_RECORD_DELETE,
+                              .kind = EMK_KIND_DEVICE,
+                              .id = emk_span_of(w->id, 32),
+                              .expect = EMK_RECORD_ANY};
+    emk_error e = {0};
+
+    assert_ok(emk_records_commit(&w->records, &gone, 1, NULL, &e), &e);
+}
+
+static void nothing_is_written_of_a_device_that_was_revoked_or_erased(void **state)
+{
+    world *w = *state;
+    emk_device_record d, by_hand = {.version = 0};
+    emk_record_change check;
+    emk_error e = {0};
+
+    put_device(w, false);
+    assert_ok(emk_device_get(&w->records, w->id, &d, NULL, &e), &e);
+    check = emk_device_check(w->id, &d);
+    assert_ok(emk_records_commit(&w->records, &check, 1, NULL, &e), &e);
+    put_device(w, true);
+    assert_status(emk_records_commit(&w->records, &check, 1, NULL, &e), EMK_E_STALE, &e);
+    assert_ok(emk_device_is_there(&w->records, w->id, &d, &e), &e);
+    delete_device(w);
+    assert_status(emk_records_commit(&w->records, &check, 1, NULL, &e), EMK_E_STALE, &e);
+    assert_status(emk_device_is_there(&w->records, w->id, &d, &e), EMK_E_NOT_FOUND, &e);
+    assert_ok(emk_device_is_there(&w->records, w->id, &by_hand, &e), &e);
+}
+
+static void services_have_a_tenant(void **state)
+{
+    world *w = *state;
+    emk_gate_directory dir = emk_directory_of(&w->records);
+    emk_gate_service s = {.name = "backend", .tenant = "acme", .scopes = 1}, back;
+    emk_error e = {0};
+
+    assert_ok(emk_service_put(&w->records, EMK_KIND_CERTIFICATE, emk_span_of(w->id, 32), &s, &e),
+              &e);
+    assert_ok(dir.ops->certificate(dir.self, w->id, &back, &e), &e);
+    assert_string_equal(back.tenant, "acme");
 }
 
 static void services_and_operators_read_back(void **state)
@@ -76,6 +132,7 @@ static void services_and_operators_read_back(void **state)
     assert_ok(emk_service_put(&w->records, EMK_KIND_SERVICE, emk_span_str("k1"), &s, &e), &e);
     assert_ok(dir.ops->service(dir.self, "k1", &s2, &e), &e);
     assert_string_equal(s2.name, "backend");
+    assert_string_equal(s2.tenant, ""); /* as of before there were any */
     assert_memory_equal(s2.secret_hash, s.secret_hash, 32);
     assert_int_equal(s2.scopes, 5);
     assert_false(s2.revoked);
@@ -116,10 +173,15 @@ static void replay_bounds_only_rise(void **state)
     uint64_t bound = 1;
     emk_error e = {0};
 
+    put_device(w, false);
     assert_ok(store.load(store.self, w->id, &bound, &e), &e);
     assert_int_equal(bound, 0);
     assert_ok(store.save(store.self, w->id, 2048, &e), &e);
     assert_ok(store.save(store.self, w->id, 1024, &e), &e);
+    assert_ok(store.load(store.self, w->id, &bound, &e), &e);
+    assert_int_equal(bound, 2048);
+    delete_device(w);
+    assert_status(store.save(store.self, w->id, 4096, &e), EMK_E_NOT_FOUND, &e);
     assert_ok(store.load(store.self, w->id, &bound, &e), &e);
     assert_int_equal(bound, 2048);
 }
@@ -129,6 +191,7 @@ static void replay_bounds_only_rise(void **state)
 int main(void)
 {
     return EMK_RUN(RULE(a_device_reads_back_and_is_found_by_the_gate),
-                   RULE(services_and_operators_read_back), RULE(rejects_damaged_records),
-                   RULE(replay_bounds_only_rise));
+                   RULE(nothing_is_written_of_a_device_that_was_revoked_or_erased),
+                   RULE(services_have_a_tenant), RULE(services_and_operators_read_back),
+                   RULE(rejects_damaged_records), RULE(replay_bounds_only_rise));
 }

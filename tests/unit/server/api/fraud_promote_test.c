@@ -20,6 +20,8 @@ static emk_crypto *crypto;
 static char dir[64], rules_path[PATH_CAP], draft_path[PATH_CAP];
 static emk_fraud_host *host;
 static char told[1024];
+static emk_fraud_file file_policy;
+static bool fixed;
 
 static void hear(void *self, const emk_fraud_host_news *n)
 {
@@ -28,6 +30,8 @@ static void hear(void *self, const emk_fraud_host_news *n)
     (void)self;
     if (n->change)
         snprintf(told + len, sizeof told - len, "%s ", n->change);
+    if (n->unpromoted)
+        snprintf(told + len, sizeof told - len, "unpromoted:%s ", n->unpromoted);
 }
 
 static void start(void)
@@ -38,6 +42,8 @@ static void start(void)
                                .dir = dir,
                                .users = 100,
                                .needs = {60, 20, 50000},
+                               .file = file_policy,
+                               .fixed = fixed,
                                .news = hear};
     emk_yaml_diag d = {.line = 0};
     emk_error e;
@@ -74,6 +80,8 @@ static int begin(void **state)
 {
     (void)state;
     told[0] = 0;
+    file_policy = EMK_FRAUD_FILE_WARN;
+    fixed = false;
     snprintf(dir, sizeof dir, "/tmp/emk-fraud-XXXXXX");
     if (!mkdtemp(dir))
         return -1;
@@ -301,6 +309,146 @@ static void numbers_outlive_a_restart_and_a_kill(void **state)
     assert_int_equal(look().harder, 30);
 }
 
+static emk_status reload(void)
+{
+    emk_yaml_diag d = {.line = 0};
+    emk_error e;
+    emk_status st = emk_fraud_host_reload(host, &d, &e);
+
+    assert_true(st != EMK_E_POLICY || strstr(d.text, "nobody promoted") != NULL);
+    return st;
+}
+
+static uint64_t unpromoted(void)
+{
+    emk_fraud_host_stats s;
+
+    emk_fraud_host_stats_of(host, &s);
+    return s.unpromoted;
+}
+
+static void a_file_that_nobody_promoted_is_told(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(reload(), EMK_OK); /* the same file */
+    write_rules(rules_path, 5, 100);
+    assert_int_equal(reload(), EMK_OK);
+    assert_true(decides(5));
+    assert_string_equal(told, "load unpromoted:decides load ");
+    assert_int_equal(unpromoted(), 1);
+    stop();
+    start(); /* it is what decided */
+    assert_int_equal(unpromoted(), 0);
+    stop();
+    told[0] = 0;
+    write_rules(rules_path, 6, 100); /* while nobody was there */
+    start();
+    assert_true(decides(6));
+    assert_string_equal(told, "unpromoted:decides load ");
+    stop();
+    told[0] = 0;
+    file_policy = EMK_FRAUD_FILE_ALLOW;
+    write_rules(rules_path, 7, 100);
+    start();
+    assert_string_equal(told, "load ");
+    assert_int_equal(unpromoted(), 1);
+}
+
+static void a_file_that_nobody_promoted_is_refused(void **state)
+{
+    emk_error e;
+
+    (void)state;
+    file_policy = EMK_FRAUD_FILE_REFUSE;
+    start();
+    assert_true(decides(1)); /* the first one is */
+    write_rules(rules_path, 5, 100);
+    assert_int_equal(reload(), EMK_E_POLICY);
+    assert_true(decides(1));
+    assert_string_equal(told, "load unpromoted:refused ");
+    stop();
+    told[0] = 0;
+    start(); /* also at a start */
+    assert_true(decides(1));
+    assert_string_equal(told, "unpromoted:refused load ");
+    grants(0); /* it works as ever, and the way by the draft is open */
+    assert_ok(promote(true, &e), &e);
+    assert_true(decides(2));
+    assert_int_equal(reload(), EMK_OK);
+    assert_ok(roll_back(&e), &e);
+    assert_true(decides(1));
+    assert_int_equal(reload(), EMK_OK);
+    stop();
+    told[0] = 0;
+    start();
+    assert_true(decides(1));
+    assert_string_equal(told, "load ");
+    the_log_can_be_replayed();
+}
+
+/* A draft that is copied over the live file is no promotion, however ready it is. */
+static void a_draft_that_is_copied_by_hand_is_not_promoted(void **state)
+{
+    char command[3 * PATH_CAP];
+
+    (void)state;
+    file_policy = EMK_FRAUD_FILE_REFUSE;
+    start();
+    grants(0);
+    grants(1);
+    assert_true(look().readiness.ready);
+    snprintf(command, sizeof command, "cp %s %s", draft_path, rules_path);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(reload(), EMK_E_POLICY);
+    assert_true(decides(1));
+}
+
+static void a_file_of_three_lines_of_an_older_version_is_read(void **state)
+{
+    char path[PATH_CAP];
+    emk_error e;
+
+    (void)state;
+    start();
+    assert_ok(promote(true, &e), &e);
+    stop();
+    snprintf(path, sizeof path, "%s/decided", dir);
+    assert_int_equal(truncate(path, 3 * 65), 0);
+    start();
+    assert_ok(roll_back(&e), &e);
+    assert_true(decides(1));
+}
+
+static void a_file_that_cannot_be_written_promotes_nothing(void **state)
+{
+    emk_error e;
+
+    (void)state;
+    fixed = true;
+    start();
+    assert_true(look().fixed);
+    assert_status(promote(true, &e), EMK_E_NOT_FOUND, &e);
+    assert_true(decides(1));
+}
+
+static void a_draft_that_denies_says_that_it_needs_a_second_person(void **state)
+{
+    FILE *f;
+
+    (void)state;
+    start();
+    assert_string_equal(look().second, "");
+    stop();
+    f = fopen(draft_path, "a");
+    assert_non_null(f);
+    fprintf(f, "- {id: H, name: h, family: a, entity: subj.user, on: [model.use], when: \"true\", "
+               "score: 3, half_life: 1h, hard: true, reason: r}\n");
+    fclose(f);
+    start();
+    assert_string_equal(look().second, "rule H is new and can deny");
+}
+
 #ifdef EMK_FAULTS
 /* In a process of its own: the n-th touch of the disk fails, or is the last. */
 static int change_in_child(bool back, bool kill, uint64_t n)
@@ -367,6 +515,8 @@ static void a_kill_or_a_failing_disk_at_any_moment_leaves_one_set_or_the_other(v
     sweep(false, false);
     sweep(false, true);
     sweep(true, true);
+    file_policy = EMK_FRAUD_FILE_REFUSE; /* and a start in between knows its own file */
+    sweep(false, true);
 #else
     skip();
 #endif
@@ -385,6 +535,12 @@ int main(void)
                      rule_(force_promotes_one_that_has_shown_nothing),
                      rule_(a_rollback_brings_the_set_before_once_also_after_a_restart),
                      rule_(a_draft_that_changed_meanwhile_is_not_promoted),
+                     rule_(a_file_that_nobody_promoted_is_told),
+                     rule_(a_file_that_nobody_promoted_is_refused),
+                     rule_(a_draft_that_is_copied_by_hand_is_not_promoted),
+                     rule_(a_file_of_three_lines_of_an_older_version_is_read),
+                     rule_(a_file_that_cannot_be_written_promotes_nothing),
+                     rule_(a_draft_that_denies_says_that_it_needs_a_second_person),
                      rule_(numbers_outlive_a_restart_and_a_kill),
                      rule_(a_kill_or_a_failing_disk_at_any_moment_leaves_one_set_or_the_other));
     emk_crypto_free(crypto);

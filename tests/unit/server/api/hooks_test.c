@@ -67,7 +67,7 @@ static emk_hook_state look(size_t i)
 {
     emk_hook_state s;
 
-    emk_hooks_state(hooks, i, &s);
+    assert_true(emk_hooks_state(hooks, i, &s));
     return s;
 }
 
@@ -197,13 +197,87 @@ static void a_disabled_target_gets_nothing_new_and_keeps_what_waits(void **state
 
     (void)state;
     post(EMK_WEBHOOK_DENY, NOW);
-    assert_ok(emk_hooks_disable(hooks, 0, true, "ann", NOW, &e), &e);
+    assert_ok(emk_hooks_disable(hooks, "all", true, "ann", NOW, &e), &e);
     assert_int_equal(post(EMK_WEBHOOK_DENY, NOW), 0);
     assert_false(emk_hooks_next(hooks, NOW * 1000, &job));
     restart(4);
     assert_true(look(0).disabled);
-    assert_ok(emk_hooks_disable(hooks, 0, false, "ann", NOW, &e), &e);
+    assert_ok(emk_hooks_disable(hooks, "all", false, "ann", NOW, &e), &e);
     assert_true(emk_hooks_next(hooks, NOW * 1000, &job));
+}
+
+static const emk_hook_target NEW_TARGETS[] = {
+    {"fresh", "https://c.example/", UINT32_MAX},
+    {"all", "https://d.example/", UINT32_C(1) << EMK_WEBHOOK_DENY},
+};
+
+static void a_target_that_stays_keeps_what_waits_and_one_that_goes_leaves_it_in_the_records(
+    void **state)
+{
+    emk_hook_job job;
+    emk_error e;
+
+    (void)state;
+    post(EMK_WEBHOOK_BAN, NOW);
+    post(EMK_WEBHOOK_DENY, NOW + 1);
+    assert_ok(emk_hooks_disable(hooks, "all", true, "ann", NOW, &e), &e);
+    assert_ok(emk_hooks_retarget(hooks, NEW_TARGETS, 2, &e), &e);
+    assert_string_equal(look(0).is.name, "fresh");
+    assert_int_equal(look(0).waiting, 0);
+    assert_string_equal(look(1).is.url, "https://d.example/");
+    assert_int_equal(look(1).waiting, 2);
+    assert_true(look(1).disabled);
+    assert_int_equal(post(EMK_WEBHOOK_BAN, NOW + 2), 1); /* fresh: all is disabled, bans is gone */
+    assert_ok(emk_hooks_disable(hooks, "all", false, "ann", NOW, &e), &e);
+    assert_true(emk_hooks_next(hooks, (NOW + 10) * 1000, &job));
+    assert_int_equal(job.target, 0);
+    assert_true(emk_hooks_next(hooks, (NOW + 10) * 1000, &job));
+    assert_int_equal(job.target, 1);
+    assert_non_null(memmem(job.body, job.len, "decision.ban", 12)); /* the oldest */
+    restart(4);
+    assert_string_equal(look(1).is.name, "bans");
+    assert_int_equal(look(1).waiting, 1);
+}
+
+static void what_waits_for_a_name_waits_again_when_it_comes_back(void **state)
+{
+    emk_hook_job job;
+    emk_hook_state s;
+    emk_error e;
+
+    (void)state;
+    post(EMK_WEBHOOK_BAN, NOW);
+    post(EMK_WEBHOOK_BAN, NOW + 1);
+    assert_ok(emk_hooks_retarget(hooks, NULL, 0, &e), &e);
+    assert_false(emk_hooks_state(hooks, 0, &s));
+    assert_false(emk_hooks_next(hooks, (NOW + 10) * 1000, &job));
+    assert_int_equal(post(EMK_WEBHOOK_BAN, NOW + 2), 0);
+    assert_ok(emk_hooks_retarget(hooks, TARGETS, 2, &e), &e);
+    assert_int_equal(look(0).waiting, 2);
+    assert_int_equal(look(1).waiting, 2);
+    assert_true(emk_hooks_next(hooks, (NOW + 10) * 1000, &job));
+    assert_true(look(0).oldest_s == NOW);
+}
+
+/* Who prepared a message before a reload commits it behind: it goes by names, not by places. */
+static void a_message_that_was_prepared_before_goes_to_the_same_name_or_waits_for_it(void **state)
+{
+    static emk_hook_batch b;
+    emk_hook_news news = {.kind = EMK_WEBHOOK_BAN, .data = emk_span_str("{\"a\":1}"), .now_s = NOW};
+    emk_error e;
+
+    (void)state;
+    assert_ok(emk_hooks_prepare(hooks, &news, &b, &e), &e);
+    assert_int_equal(b.n, 2);
+    assert_ok(emk_hooks_retarget(hooks, NEW_TARGETS, 2, &e), &e);
+    assert_ok(emk_records_commit(&records, b.change, b.n, NULL, &e), &e);
+    emk_hooks_queued(hooks, &b);
+    emk_hooks_batch_done(&b);
+    assert_int_equal(look(0).waiting, 0);
+    assert_int_equal(look(1).waiting, 1);
+    assert_ok(emk_hooks_retarget(hooks, TARGETS, 2, &e), &e);
+    assert_int_equal(look(0).waiting, 1);
+    assert_int_equal(look(1).waiting, 1);
 }
 
 #define rule_(f) cmocka_unit_test_setup_teardown(f, begin, end)
@@ -215,13 +289,17 @@ int main(void)
 
     if (emk_crypto_new(NULL, NULL, &crypto, &e) != EMK_OK)
         return 1;
-    r = EMK_RUN(rule_(who_wants_a_kind_gets_it),
-                rule_(a_failure_waits_longer_each_time_and_then_is_a_dead_letter),
-                rule_(what_waits_is_there_after_a_restart_oldest_first),
-                rule_(a_full_queue_drops_and_others_go_on),
-                rule_(denials_leave_room_for_what_is_told_rarely), rule_(the_rate_is_kept),
-                rule_(the_same_news_twice_are_one_message),
-                rule_(a_disabled_target_gets_nothing_new_and_keeps_what_waits));
+    r = EMK_RUN(
+        rule_(who_wants_a_kind_gets_it),
+        rule_(a_failure_waits_longer_each_time_and_then_is_a_dead_letter),
+        rule_(what_waits_is_there_after_a_restart_oldest_first),
+        rule_(a_full_queue_drops_and_others_go_on),
+        rule_(denials_leave_room_for_what_is_told_rarely), rule_(the_rate_is_kept),
+        rule_(the_same_news_twice_are_one_message),
+        rule_(a_disabled_target_gets_nothing_new_and_keeps_what_waits),
+        rule_(a_target_that_stays_keeps_what_waits_and_one_that_goes_leaves_it_in_the_records),
+        rule_(what_waits_for_a_name_waits_again_when_it_comes_back),
+        rule_(a_message_that_was_prepared_before_goes_to_the_same_name_or_waits_for_it));
     emk_crypto_free(crypto);
     return r;
 }

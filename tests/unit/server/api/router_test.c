@@ -139,6 +139,13 @@ static void rejects_tables_that_contradict_themselves(void **state)
          .flags = EMK_ROUTE_STREAM | EMK_ROUTE_INLINE,
          .gate = {.name = "a", .admits = 1},
          .handle = handler},
+        {.method = EMK_HTTP_PUT, /* a counter would move before the body is here */
+         .path = "/x",
+         .body_max = 1,
+         .content_type = "a/b",
+         .flags = EMK_ROUTE_STREAM,
+         .gate = {.name = "a", .admits = EMK_PRINCIPAL_DEVICE | EMK_PRINCIPAL_SERVICE},
+         .handle = handler},
     };
     const emk_route TWICE[] = {ROW(EMK_HTTP_GET, "/x", "a"), ROW(EMK_HTTP_GET, "/x", "b")};
     const emk_route NAMES[] = {ROW(EMK_HTTP_GET, "/x", "a"), ROW(EMK_HTTP_GET, "/y", "a")};

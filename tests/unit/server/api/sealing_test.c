@@ -3,6 +3,7 @@
 
 #include "core/seal/certificate.h"
 #include "server/api/catalogue.h"
+#include "server/api/certified.h"
 #include "tests/support/test.h"
 
 typedef struct world {
@@ -108,6 +109,55 @@ static void rejects_a_certificate_of_another_key_or_issuer(void **state)
     assert_null(w->seals);
 }
 
+static void rotations_without_end_find_a_place(void **state)
+{
+    world *w = *state;
+    emk_sealing_certificate cert = {.public_len = 32, .not_before = 1};
+    emk_error e = {0};
+
+    assert_ok(begin(w, &e), &e);
+    memcpy(cert.public_key, emk_sign_key_public(w->sealing_key).p, 32);
+    for (unsigned i = 0; i < 3 * EMK_CERTIFIED_MAX; i++) {
+        emk_buf made;
+
+        emk_buf_init(&made, EMK_CERTIFICATE_MAX);
+        cert.not_after = 2000 + i;
+        assert_ok(emk_sealing_certificate_make(w->crypto, &w->issuer, &cert, &made, &e), &e);
+        assert_ok(emk_seals_certify(w->seals, emk_buf_span(&made), w->issuer_public,
+                                    emk_sign_key_public(w->sealing_key), &e),
+                  &e);
+        emk_buf_done(&made);
+    }
+}
+
+static void a_certificate_in_use_is_not_overwritten(void **state)
+{
+    emk_certified_key fresh = {.len = 1};
+    const emk_certified_key *held[EMK_CERTIFIED_MAX];
+    emk_certified c = {.now = 0};
+    emk_error e = {0};
+
+    (void)state;
+    assert_ok(emk_lock_new(&c.lock, &e), &e);
+    for (uint8_t i = 0; i < EMK_CERTIFIED_MAX; i++) {
+        fresh.bytes[0] = i;
+        assert_ok(emk_certified_put(&c, &fresh, &e), &e);
+        held[i] = emk_certified_take(&c);
+    }
+    assert_ok(emk_certified_put(&c, &fresh, &e), &e); /* the same again */
+    fresh.bytes[0] = 100;
+    assert_status(emk_certified_put(&c, &fresh, &e), EMK_E_LIMIT, &e);
+    for (uint8_t i = 0; i < EMK_CERTIFIED_MAX; i++)
+        assert_int_equal(held[i]->bytes[0], i);
+    emk_certified_give(&c, held[3]);
+    assert_ok(emk_certified_put(&c, &fresh, &e), &e);
+    assert_ptr_equal(emk_certified_take(&c), held[3]);
+    assert_int_equal(held[3]->bytes[0], 100);
+    fresh.bytes[0] = 101;
+    assert_status(emk_certified_put(&c, &fresh, &e), EMK_E_LIMIT, &e);
+    emk_lock_free(c.lock);
+}
+
 static void a_server_without_a_key_does_not_seal(void **state)
 {
     world *w = *state;
@@ -188,7 +238,7 @@ static void an_empty_version_is_the_newest(void **state)
 {
     world *w = *state;
     static emk_model_entity m;
-    emk_catalogue_ask ask = {emk_span_str("cats"), {0}};
+    emk_catalogue_ask ask = {.name = emk_span_str("cats")};
     char version[16];
     emk_error e = {0};
 
@@ -221,6 +271,7 @@ int main(void)
 {
     return EMK_RUN(
         RULE(begins_with_its_certificate), RULE(rejects_a_certificate_of_another_key_or_issuer),
+        RULE(rotations_without_end_find_a_place), emk_rule(a_certificate_in_use_is_not_overwritten),
         RULE(a_server_without_a_key_does_not_seal), RULE(a_ticket_of_nobody_is_refused),
         RULE(names_are_read_as_they_are_written), RULE(rejects_names_of_models_that_are_none),
         RULE(an_empty_version_is_the_newest), RULE(the_same_version_is_added_once));
