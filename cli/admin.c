@@ -293,8 +293,16 @@ emk_status emk_cli_admin_run(emk_cli *cli, emk_cli_admin *a, const emk_cli_admin
 {
     emk_cli_call c = {
         .method = call->method, .path = call->path, .body = call->body, .bearer = a->token};
-    emk_status st = emk_cli_remote_call(cli, &a->remote, &c, out);
+    char once[33];
+    emk_status st = EMK_OK;
 
+    *out = (emk_cli_answer){.code = 0};
+    if (strcmp(call->method, "GET") != 0) { /* an answer that got lost is asked for again */
+        st = emk_cli_once_make(cli, once);
+        c.once = once;
+    }
+    if (st == EMK_OK)
+        st = emk_cli_remote_call(cli, &a->remote, &c, out);
     if (st == EMK_OK || !wants_step_up(out))
         return st;
     emk_cli_remark(cli, "this wants the password once more");

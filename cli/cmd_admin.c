@@ -239,6 +239,15 @@ static const verb RULES[] = {
      {0},
      0,
      "the draft decides from now on"},
+    {"approve",
+     0,
+     "POST",
+     "/v1/admin/fraud/approve",
+     {REASON, {"draft", TEXT, 0, "draft", false}},
+     {0},
+     {0},
+     0,
+     "approved for seven days: another operator may promote this draft"},
     {"rollback",
      0,
      "POST",
@@ -342,14 +351,17 @@ static const verb KEYS[] = {
      "/v1/admin/keys",
      {{0}},
      {PAGE},
-     {"id", "name", "scopes", "expires", "revoked"},
+     {"id", "name", "tenant", "scopes", "expires", "revoked"},
      0,
      NULL},
     {"add",
      1,
      "POST",
      "/v1/admin/keys",
-     {{"name", TEXT, 1, NULL, true}, {"scopes", WORDS, 0, "scopes", true}, EXPIRES},
+     {{"name", TEXT, 1, NULL, true},
+      {"scopes", WORDS, 0, "scopes", true},
+      {"tenant", TEXT, 0, "tenant", false},
+      EXPIRES},
      {0},
      {0},
      0,
@@ -417,7 +429,15 @@ static const verb CAMPAIGNS[] = {
      NULL},
     {"show", 1, "GET", "/v1/admin/campaigns/%p", {{0}}, {0}, {0}, 0, NULL},
     {"run", 0, "POST", "/v1/admin/campaigns", {REASON}, {0}, {0}, 0, NULL},
-    {"approve", 1, "POST", "/v1/admin/campaigns/%p/approve", {REASON}, {0}, {0}, 0, "banned"},
+    {"approve",
+     1,
+     "POST",
+     "/v1/admin/campaigns/%p/approve",
+     {REASON, {"seen", TEXT, 0, "seen", true}},
+     {0},
+     {0},
+     0,
+     "banned"},
     {"refuse", 1, "POST", "/v1/admin/campaigns/%p/refuse", {REASON}, {0}, {0}, 0, "refused"},
     {"withdraw", 1, "POST", "/v1/admin/campaigns/%p/withdraw", {REASON}, {0}, {0}, 0, "lifted"},
     {0},
@@ -1013,8 +1033,11 @@ COMMAND(
     RULES, rules, "shows the fraud engine's rule sets, promotes the draft, goes back", "show",
     "show: the set that decides, the draft beside it, and what is asked of it with its numbers; "
     "promote --reason TEXT: the draft decides from now on, and is refused while its numbers do not "
-    "suffice, unless --force is given; rollback --reason TEXT: the set before decides again.",
-    O_REASON, {"force", 0, EMK_CLI_FLAG, NULL, "promote whatever the numbers are", false});
+    "suffice, unless --force is given; approve --reason TEXT: you have looked at a draft that can "
+    "deny more, and another operator may promote it within seven days; rollback --reason TEXT: the "
+    "set before decides again.",
+    O_REASON, {"draft", 0, EMK_CLI_WORD, "LABEL", "approve this one and no other", false},
+    {"force", 0, EMK_CLI_FLAG, NULL, "promote whatever the numbers are", false});
 COMMAND(MODELS, models, "lists the catalogue, withdrawn models included", "list",
         "list [--name NAME].", {"name", 0, EMK_CLI_WORD, "NAME", "versions of this model", false},
         O_LIMIT, O_CURSOR);
@@ -1034,9 +1057,12 @@ COMMAND(
     "the last day's clients that would hit; export; import FILE. ACTION is allow, deny, "
     "challenge or limit:1 to limit:15.",
     O_REASON, O_EXPIRES, O_LIMIT, O_CURSOR);
-COMMAND(KEYS, keys, "makes and revokes keys of services", "list",
-        "list; add NAME --scopes LIST [--expires TIME]: the key is shown this once; revoke ID.",
-        O_SCOPES, O_EXPIRES, O_LIMIT, O_CURSOR);
+COMMAND(
+    KEYS, keys, "makes and revokes keys of services", "list",
+    "list; add NAME --scopes LIST [--tenant NAME] [--expires TIME]: the key is shown this once, "
+    "and reaches what is of that tenant only; revoke ID.",
+    O_SCOPES, {"tenant", 0, EMK_CLI_WORD, "NAME", "whose key it is; else the default", false},
+    O_EXPIRES, O_LIMIT, O_CURSOR);
 COMMAND(
     SIGNING, signing, "shows and rotates the keys that sign", "list",
     "list; rotate issuer|sealing --reason TEXT: a new key from now on, which devices learn by a "
@@ -1048,10 +1074,12 @@ COMMAND(WEBHOOKS, webhooks, "shows where webhooks go, tests and stops them", "li
         "earmarkd.yaml; a disabled one gets nothing, and what waits for it goes on waiting.",
         O_REASON);
 COMMAND(CAMPAIGNS, campaigns, "decides upon groups that act in lockstep", "list",
-        "list; show ID: its members; run --reason TEXT: look for groups now; approve ID --reason "
-        "TEXT bans each member, withdraw ID --reason TEXT lifts that again; refuse ID --reason "
+        "list; show ID: its members; run --reason TEXT: look for groups now; approve ID --seen "
+        "WORD --reason TEXT bans each member of the group that show named with that word, withdraw "
+        "ID --reason TEXT lifts that again; refuse ID --reason "
         "TEXT leaves them alone.",
-        O_REASON, O_LIMIT, O_CURSOR);
+        O_REASON, {"seen", 0, EMK_CLI_WORD, "WORD", "which members you saw: of show", false},
+        O_LIMIT, O_CURSOR);
 COMMAND(RELOAD, reload, "reads the server's files again", "show",
         "show: how old roots, token keys, firewall, rules and certificates are; now --reason TEXT: "
         "reads them again, as SIGHUP does. What is not good stays as it was.",

@@ -10,8 +10,12 @@
 #define SEALED_MAX (UINT64_C(1) << 42)
 #define TRIES      8u /* in a row that brought nothing */
 
-enum { WANT_ETAG, WANT_RANGE };
-static const char *const WANTED[] = {"ETag", "Content-Range", NULL};
+#define SIGN_TRIES   3u /* the server may ask twice for another nonce or counter */
+#define UNAUTHORIZED 401u
+
+enum { WANT_ETAG, WANT_RANGE, WANT_NONCE, WANT_COUNTER };
+static const char *const WANTED[] = {"ETag", "Content-Range", "Earmark-Nonce", "Earmark-Counter",
+                                     NULL};
 
 typedef struct getting {
     emk_cli *cli;
@@ -82,11 +86,23 @@ static bool is_servers(const getting *g)
     return strncmp(g->blob->url, g->remote->profile->url, n) == 0 && g->blob->url[n] == '/';
 }
 
-static emk_status one_try(getting *g)
+/* The server is shown whose device fetches; a store elsewhere has to go by the URL. */
+static emk_status prove(const getting *g, emk_cli_proof *out)
+{
+    const char *path = g->blob->url + strlen(g->remote->profile->url);
+
+    *out = (emk_cli_proof){.line = {NULL}};
+    if (!is_servers(g) || !g->remote->device)
+        return EMK_OK;
+    return emk_cli_remote_prove(g->cli, g->remote, path, out);
+}
+
+static emk_status send(getting *g, const emk_cli_proof *proof)
 {
     const emk_cli_profile *p = g->remote->profile;
     char range[64], if_range[EMK_CLI_ETAG_MAX + 16];
-    const char *headers[] = {g->have > 0 ? range : NULL, if_range, NULL};
+    const char *headers[EMK_CLI_PROOF_LINES + 3] = {NULL};
+    size_t n = 0;
     emk_fetch_request request = {.method = "GET",
                                  .url = g->blob->url,
                                  .headers = headers,
@@ -99,6 +115,12 @@ static emk_status one_try(getting *g)
 
     (void)snprintf(range, sizeof range, "Range: bytes=%" PRIu64 "-", g->have);
     (void)snprintf(if_range, sizeof if_range, "If-Range: %s", g->blob->etag);
+    for (; proof->line[n]; n++)
+        headers[n] = proof->line[n];
+    if (g->have > 0) {
+        headers[n++] = range;
+        headers[n++] = if_range;
+    }
     if (is_servers(g)) {
         request.ca_file = p->ca[0] ? p->ca : NULL;
         request.pin = p->pin[0] ? p->pin : NULL;
@@ -108,7 +130,22 @@ static emk_status one_try(getting *g)
     g->http.body.len = 0;
     g->http.code = 0;
     g->http.retry_after_s = 0;
+    g->http.field[WANT_NONCE][0] = g->http.field[WANT_COUNTER][0] = 0;
     return emk_fetch_run(&request, &g->http, &g->cli->error);
+}
+
+static emk_status one_try(getting *g)
+{
+    emk_cli_proof proof;
+    emk_status st = prove(g, &proof);
+
+    if (st == EMK_OK)
+        st = send(g, &proof);
+    if (st == EMK_OK && proof.line[0])
+        st = emk_cli_remote_learn(g->cli, g->remote, g->http.field[WANT_NONCE],
+                                  g->http.field[WANT_COUNTER]);
+    emk_cli_proof_done(&proof);
+    return st;
 }
 
 /* An answer that is no part of the file. */
@@ -153,7 +190,7 @@ static void forget_failure(emk_cli *cli)
 
 static emk_status run(getting *g)
 {
-    unsigned empty = 0;
+    unsigned empty = 0, signs = 1;
     emk_status st = EMK_OK;
 
     while (g->have < g->blob->size) {
@@ -162,6 +199,10 @@ static emk_status run(getting *g)
         st = judge(g, one_try(g));
         if (st == EMK_OK)
             return st;
+        if (g->http.code == UNAUTHORIZED && signs++ < SIGN_TRIES) {
+            forget_failure(g->cli);
+            continue; /* with the nonce that came */
+        }
         empty = g->have > before ? 0 : empty + 1;
         if (!may_wait(g, st) || empty >= TRIES)
             break;

@@ -92,10 +92,9 @@ static emk_status state_update(emk_cli *cli, const char *dir, counted *seen, boo
     return emk_cli_about(cli, st, path);
 }
 
-/* A nonce or counter that came with an answer. */
-static emk_status state_learn(emk_cli *cli, const emk_cli_remote *r, const emk_fetch_response *http)
+emk_status emk_cli_remote_learn(emk_cli *cli, const emk_cli_remote *r, const char *nonce,
+                                const char *counter)
 {
-    const char *nonce = http->field[WANT_NONCE], *counter = http->field[WANT_COUNTER];
     counted seen = {.counter = 0};
     uint64_t next = 0;
 
@@ -206,6 +205,38 @@ static emk_status add_signature(work *w, emk_span authorization)
     if (st == EMK_OK)
         st = add_header(w, "Signature", emk_span_str(s.signature));
     return st;
+}
+
+emk_status emk_cli_remote_prove(emk_cli *cli, const emk_cli_remote *r, const char *path,
+                                emk_cli_proof *out)
+{
+    const emk_cli_call call = {.method = "GET", .path = path};
+    const emk_span nothing = {NULL, 0};
+    work *w = emk_alloc(1, sizeof *w);
+    emk_status st;
+
+    *out = (emk_cli_proof){.line = {NULL}};
+    if (!w)
+        return emk_fail(&cli->error, EMK_E_NO_MEMORY, "http: memory", sizeof *w);
+    *w = (work){.cli = cli, .remote = r, .call = &call};
+    st = emk_sha256(r->crypto, &nothing, 1, w->body_sha256, &cli->error);
+    if (st == EMK_OK)
+        st = add_signature(w, nothing);
+    for (size_t i = 0; st == EMK_OK && i < w->n; i++) {
+        out->line[i] = w->lines[i];
+        w->lines[i] = NULL; /* given */
+    }
+    forget_headers(w);
+    emk_free(w);
+    return st;
+}
+
+void emk_cli_proof_done(emk_cli_proof *p)
+{
+    for (size_t i = 0; i < EMK_CLI_PROOF_LINES; i++) {
+        emk_free(p->line[i]);
+        p->line[i] = NULL;
+    }
 }
 
 static emk_status add_headers(work *w)
@@ -363,7 +394,8 @@ static emk_status run(work *w, emk_cli_answer *out)
         st = one_try(w);
         if (st == EMK_OK) {
             take_answer(w, out);
-            st = state_learn(w->cli, w->remote, &w->http);
+            st = emk_cli_remote_learn(w->cli, w->remote, w->http.field[WANT_NONCE],
+                                      w->http.field[WANT_COUNTER]);
             if (st != EMK_OK)
                 return st;
             if (wants_other_nonce(w, out) && signs++ < SIGN_TRIES)

@@ -130,6 +130,19 @@ void emk_cli_answer_done(emk_cli_answer *a);
 emk_status emk_cli_remote_post_message(emk_cli *cli, const emk_cli_remote *r, const char *path,
                                        const char *name, emk_span message) EMK_MUST_CHECK;
 
+/* The fields by which the device signs a GET of `path`, without a body: "Name: value", NULL behind
+ * the last.  For who sends the request itself, once; end with emk_cli_proof_done. */
+#define EMK_CLI_PROOF_LINES 5u
+typedef struct emk_cli_proof {
+    char *line[EMK_CLI_PROOF_LINES + 1];
+} emk_cli_proof;
+emk_status emk_cli_remote_prove(emk_cli *cli, const emk_cli_remote *r, const char *path,
+                                emk_cli_proof *out) EMK_MUST_CHECK;
+void emk_cli_proof_done(emk_cli_proof *p);
+/* Keeps the Earmark-Nonce and Earmark-Counter of an answer for the next request ("": none came). */
+emk_status emk_cli_remote_learn(emk_cli *cli, const emk_cli_remote *r, const char *nonce,
+                                const char *counter) EMK_MUST_CHECK;
+
 /* What a problem is in our statuses, with what the server said and advice in *cli. */
 emk_status emk_cli_problem(emk_cli *cli, const emk_cli_answer *a) EMK_MUST_CHECK;
 /* The end of the answer's problem type ("use-nonce"), lent; "" when it is none. */

@@ -35,6 +35,9 @@ static const row ROWS[] = {
     {"challenge-required", EMK_E_POLICY,
      "From this network devices have to show what they are: earmark enrol --attestation tpm"},
     {"policy", EMK_E_POLICY, "The server refuses. Ask whoever runs it, with the ids above."},
+    {"invalid-model", EMK_E_FORMAT,
+     "The file is damaged, or not what its name says. --as-bytes publishes it without looking "
+     "inside."},
     {"not-found", EMK_E_NOT_FOUND, "See that name and version are right and published."},
     {"conflict", EMK_E_USED,
      "It is there already, or belongs to somebody else: choose another name, version or device."},

@@ -240,18 +240,32 @@ emk_status emk_os_lock_file(const char *path, bool wait, int *fd, emk_error *e)
     return EMK_OK;
 }
 
-emk_status emk_os_check_private(int fd, emk_error *e)
+static emk_status check_private(int fd, uid_t owner, emk_error *e)
 {
     struct stat st;
 
     if (!io_allowed() || fstat(fd, &st) != 0)
         return emk_fail_errno(e, "file: cannot stat");
-    if (st.st_uid != geteuid() && st.st_uid != 0)
+    if (st.st_uid != owner && st.st_uid != geteuid() && st.st_uid != 0)
         return emk_fail(e, EMK_E_USAGE, "file: belongs to another user", st.st_uid);
     if (st.st_mode & (S_IRWXG | S_IRWXO))
         return emk_fail(e, EMK_E_USAGE, "file: others than its owner may open it (chmod 600)",
                         st.st_mode & 07777);
     return EMK_OK;
+}
+
+emk_status emk_os_check_private(int fd, emk_error *e)
+{
+    return check_private(fd, geteuid(), e);
+}
+
+emk_status emk_os_check_private_in(int fd, const char *dir, emk_error *e)
+{
+    struct stat st;
+
+    if (!io_allowed() || stat(dir, &st) != 0)
+        return emk_fail_errno(e, "file: cannot stat");
+    return check_private(fd, st.st_uid, e);
 }
 
 /* A rename or removal is durable only once its directory is. */
@@ -395,23 +409,48 @@ emk_status emk_os_create_beside(const char *path, int *fd, char *name, size_t ca
     return EMK_OK;
 }
 
-emk_status emk_os_write_file(const char *path, emk_span s, emk_error *e)
+/* Synced, beside path, under a name of its own. */
+static emk_status write_beside(const char *path, emk_span s, char *name, size_t cap, emk_error *e)
 {
-    char name[PATH_CAP];
     emk_status st;
     int fd;
 
-    st = emk_os_create_beside(path, &fd, name, sizeof name, e);
+    st = emk_os_create_beside(path, &fd, name, cap, e);
     if (st != EMK_OK)
         return st;
     st = emk_os_write_at(fd, 0, s.p, s.len, e);
     if (st == EMK_OK)
         st = emk_os_sync(fd, e);
     emk_os_close(fd);
-    if (st == EMK_OK)
-        st = emk_os_replace(name, path, e);
+    if (st != EMK_OK)
+        unlink(name);
+    return st;
+}
+
+emk_status emk_os_write_file(const char *path, emk_span s, emk_error *e)
+{
+    char name[PATH_CAP];
+    emk_status st = write_beside(path, s, name, sizeof name, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = emk_os_replace(name, path, e);
     if (st != EMK_OK)
         unlink(name); /* gone already when only the directory's sync failed */
+    return st;
+}
+
+emk_status emk_os_write_file_new(const char *path, emk_span s, emk_error *e)
+{
+    char name[PATH_CAP];
+    emk_status st = write_beside(path, s, name, sizeof name, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = emk_os_rename_new(name, path, e);
+    if (st == EMK_OK)
+        return sync_parent(path, e);
+    unlink(name);
     return st;
 }
 

@@ -46,6 +46,10 @@ emk_status emk_os_lock_file(const char *path, bool wait, int *fd, emk_error *e) 
 /* EMK_E_USAGE unless the file is this user's (or root's) and nobody else may open it. */
 emk_status emk_os_check_private(int fd, emk_error *e) EMK_MUST_CHECK;
 
+/* The same, or the file is of whom dir belongs to, who could put another one there anyway: for a
+ * root that reads before it becomes that user. */
+emk_status emk_os_check_private_in(int fd, const char *dir, emk_error *e) EMK_MUST_CHECK;
+
 /* Renames over `to` and makes the directory entry durable. */
 emk_status emk_os_replace(const char *from, const char *to, emk_error *e) EMK_MUST_CHECK;
 /* Removes; durable.  A missing file is EMK_E_NOT_FOUND. */
@@ -64,6 +68,9 @@ emk_status emk_os_discard(const char *path, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_os_read_file(const char *path, size_t max, emk_buf *out,
                             emk_error *e) EMK_MUST_CHECK;
 emk_status emk_os_write_file(const char *path, emk_span s, emk_error *e) EMK_MUST_CHECK;
+/* The same for a name that must be free: EMK_E_USED, and what is there stays.  A killed process
+ * leaves nothing of that name, or all of it. */
+emk_status emk_os_write_file_new(const char *path, emk_span s, emk_error *e) EMK_MUST_CHECK;
 /* The same into a secret that *out gets; free with emk_secret_free. */
 emk_status emk_os_read_secret(const char *path, size_t max, emk_secret **out,
                               emk_error *e) EMK_MUST_CHECK;

@@ -41,6 +41,8 @@ typedef struct option {
 static const char *const LOG_LEVELS[] = {"error", "warning", "info", "debug", NULL};
 static const char *const FIELDS[] = {"none", "x-forwarded-for", "forwarded", NULL};
 static const char *const SOURCES[] = {"file", "pkcs11", "tpm2", NULL};
+static const char *const APPROVALS[] = {"auto", "0", "1", NULL};
+static const char *const UNPROMOTED[] = {"allow", "warn", "refuse", NULL};
 static const char *const CLIENTS[] = {"none", "services", "operators", "both", NULL};
 static const char *const STALE[] = {"refuse", "level_0", "warn", NULL};
 static const char *const BY[] = {"all", "route", "net", "user", "device", "name", "tenant", NULL};
@@ -92,10 +94,15 @@ static const option OPTIONS[] = {
      "What a client may take to read an answer beside its length at `least_rate`."},
     {"http", "least_rate", BYTES, AT(least_rate), "16KiB", 256, UINT64_C(1) << 30, NULL, false,
      "Bytes a second that a client must send or read."},
+    {"http", "overload", MILLIS, AT(overload_ms), "1s", 0, 60000, NULL, false,
+     "While requests wait longer than this for a worker, a share of tickets and seals is answered "
+     "503, then of downloads, then of leases; never of revocations, events and operators. 0: "
+     "never."},
     {"tls", "certificate", TEXT, AT(tls_certificate), "", 0, 0, NULL, false,
      "PEM file with the certificate and its chain; without it the API is plain HTTP, for a proxy "
      "in front. Read again by a reload."},
-    {"tls", "key", TEXT, AT(tls_key), "", 0, 0, NULL, false, "PEM file with the private key."},
+    {"tls", "key", TEXT, AT(tls_key), "", 0, 0, NULL, false,
+     "PEM file with the private key. Read again by a reload."},
     {"tls", "client_ca", TEXT, AT(tls_client_ca), "", 0, 0, NULL, false,
      "PEM file with the authorities whose client certificates are taken; without it none are asked "
      "for. Read again by a reload."},
@@ -108,6 +115,19 @@ static const option OPTIONS[] = {
     {"firewall", "file", TEXT, AT(firewall_file), "", 0, 0, NULL, false,
      "List of networks with allow, deny, challenge or limit:<class>, one a line; read again by a "
      "reload."},
+    {"places", "asn", TEXT, AT(places[EMK_PLACES_ASN]), "", 0, 0, NULL, false,
+     "MaxMind database (`.mmdb`) of the numbers of autonomous systems, for the fraud engine; read "
+     "again by a reload, as the next two."},
+    {"places", "city", TEXT, AT(places[EMK_PLACES_CITY]), "", 0, 0, NULL, false,
+     "The same of cities, or of countries; without cities nobody travels too fast."},
+    {"places", "kind", TEXT, AT(places[EMK_PLACES_KIND]), "", 0, 0, NULL, false,
+     "The same of kinds of networks: hosting, proxies, connection types."},
+    {"places", "hosting_asns", TEXT, AT(places[EMK_PLACES_HOSTING]), "", 0, 0, NULL, false,
+     "Text file of systems whose networks are hosting, one number a line; needs `places.asn`. Read "
+     "again by a reload."},
+    {"places", "stale", SECONDS, AT(places_stale_s), "60d", 0, 10 * YEAR_S, NULL, false,
+     "From what age on a file is warned of in the log, at the start, a reload and once a day; 0: "
+     "never."},
     {"keys", "dir", TEXT, AT(keys_dir), "", 0, 0, NULL, true,
      "Folder of the key files; the HTTP process cannot open it."},
     {"keys", "issuer", CHOICE, AT(keys_issuer), "file", 0, 0, SOURCES, false,
@@ -122,6 +142,8 @@ static const option OPTIONS[] = {
      "File with the token's PIN, readable by the keyholder only (pkcs11)."},
     {"keys", "tpm_dir", TEXT, AT(keys_tpm_dir), "", 0, 0, NULL, false,
      "Folder of the TPM's key blobs (tpm2)."},
+    {"keys", "next_tpm_dir", TEXT, AT(keys_next_tpm_dir), "", 0, 0, NULL, false,
+     "With `tpm2`: folder of the key blobs that `earmark admin signing rotate issuer` goes to."},
     {"keys", "tcti", TEXT, AT(keys_tcti), "", 0, 0, NULL, false,
      "How to reach the TPM; empty: `device:/dev/tpmrm0` (tpm2)."},
     {"keys", "user", TEXT, AT(keys_user), "", 0, 0, NULL, false,
@@ -150,10 +172,19 @@ static const option OPTIONS[] = {
      "Devices that a user may have, revoked ones not counted; 0: any number."},
     {"api", "ticket_without_token", FLAG, AT(ticket_without_token), "false", 0, 0, NULL, false,
      "A device asks for tickets without showing its user's token; with `--dev` always."},
+    {"api", "default_tenant", TEXT, AT(default_tenant), "", 0, 0, NULL, false,
+     "Whose services are that were made without a tenant, and whose users that an operator "
+     "enrolled "
+     "without one; empty: that of the only issuer of `tokens.issuers`, or none."},
     {"api", "use_life", SECONDS, AT(use_life_s), "30d", 0, 10 * YEAR_S, NULL, false,
      "How long a model that a backend makes for one use may be opened; 0: no tickets for uses."},
     {"api", "use_cost", COUNT, AT(use_cost), "10", 0, 1000000, NULL, false,
      "Cost units of a ticket for a use."},
+    {"blobs", "require_device", FLAG, AT(blob_require_device), "false", 0, 0, NULL, false,
+     "A sealed model is given only to a request that its own device signed. Off: whoever has the "
+     "URL "
+     "may fetch it, also a CDN or a background download; another device's signature is refused in "
+     "any case."},
     {"fraud", "rules", TEXT, AT(fraud_rules), "", 0, 0, NULL, false,
      "Rule set of the fraud engine; empty: the one that is shipped. Read again by a reload, and "
      "used once it has passed its own tests."},
@@ -173,6 +204,12 @@ static const option OPTIONS[] = {
      false, "How many decisions it must have been there for."},
     {"fraud", "shadow_difference", COUNT, AT(fraud_shadow_differ), "5", 0, 100, NULL, false,
      "Of a hundred of them, how many it may have given otherwise."},
+    {"fraud", "promotion_approvals", CHOICE, AT(fraud_approvals), "auto", 0, 0, APPROVALS, false,
+     "Whether another operator must approve a draft that can deny more, or is forced: `1` yes, `0` "
+     "no, `auto` as soon as there is another with the scope `rules`."},
+    {"fraud", "promotion_file", CHOICE, AT(fraud_file), "warn", 0, 0, UNPROMOTED, false,
+     "A file of `fraud.rules` that nobody promoted, at the start or a reload: `allow` lets it "
+     "decide, `warn` too and writes an audit entry, with `refuse` what decided before goes on."},
     {"attestation", "roots", TEXT, AT(attest_roots), "", 0, 0, NULL, false,
      "Folder of anchors and lists that `earmark attest update` keeps; read at the start."},
     {"attestation", "stale", CHOICE, AT(attest_stale), "refuse", 0, 0, STALE, false,
@@ -191,10 +228,10 @@ static const option OPTIONS[] = {
     {"webhooks", "targets", HOOKS, AT(hooks), "", 0, EMK_CONFIG_HOOKS_MAX, NULL, false,
      "Whom this server tells: a list of `name`, `url`, `secret_file` (a line `whsec_<base64>`) and "
      "optionally `kinds` (words with spaces between; none: all) and `allow` (`private`: addresses "
-     "of the inner network, `http`: without TLS)."},
+     "of the inner network, `http`: without TLS). Changed by a reload, unless there was none."},
     {"webhooks", "sources", SOURCE_LIST, AT(sources), "", 0, EMK_CONFIG_SOURCES_MAX, NULL, false,
      "Whose webhooks are taken at `/v1/webhooks/<name>`: a list of `name`, `secret_file` and "
-     "`tenant`."},
+     "`tenant`. Changed by a reload."},
     {"webhooks", "queue", COUNT, AT(hooks_queue), "1000", 1, 100000, NULL, false,
      "Messages that wait for one target; more are dropped and counted."},
     {"webhooks", "per_minute", COUNT, AT(hooks_per_minute), "600", 1, 60000, NULL, false,
@@ -211,6 +248,9 @@ static const option OPTIONS[] = {
      "A signed checkpoint at least so often while there is something new."},
     {"audit", "heartbeat", SECONDS, AT(audit_heartbeat_s), "1m", 0, DAY_S, NULL, false,
      "An entry at least so often, so that silence shows; 0: none."},
+    {"audit", "verify", SECONDS, AT(audit_verify_s), "1h", 0, DAY_S, NULL, false,
+     "How often the server verifies its own log, in metrics and the log; costs some seconds of one "
+     "processor for a million entries. 0: never."},
     {"tokens", "issuers", ISSUERS, AT(issuers), "", 0, EMK_CONFIG_ISSUERS_MAX, NULL, false,
      "Whose user tokens are taken: a list of `issuer`, `audience`, `tenant` and `jwks_file` (kept "
      "fresh by a timer of yours; read when it changes)."},
@@ -581,6 +621,13 @@ static emk_status take_source(const reading *r, const emk_yaml_node *m)
         st = need_text(r, m, "secret_file", &out->secret_file);
     if (st == EMK_OK)
         st = need_text(r, m, "tenant", &out->tenant);
+    if (st == EMK_OK && strlen(out->tenant) > EMK_PRINCIPAL_NAME_MAX)
+        st = emk_yaml_refuse(emk_yaml_get(m, "tenant"), r->d, r->e, "configuration: tenant",
+                             "tenant: %u characters at most", (unsigned)EMK_PRINCIPAL_NAME_MAX);
+    for (size_t i = 0; st == EMK_OK && i < r->c->n_sources; i++)
+        if (strcmp(r->c->sources[i].name, out->name) == 0)
+            st = emk_yaml_refuse(m, r->d, r->e, "configuration: twice", "two sources named %s",
+                                 out->name);
     r->c->n_sources += st == EMK_OK;
     return st;
 }
@@ -813,6 +860,9 @@ static emk_status check_whole(const reading *r, const emk_yaml_node *root)
     if (c->n_proxies > 0 && c->proxies_field == EMK_FORWARDED_NEITHER)
         return emk_yaml_refuse(emk_yaml_get(root, "proxies"), r->d, r->e, "configuration: proxies",
                                "proxies.trusted needs proxies.field: which line do they write?");
+    if (c->places[EMK_PLACES_HOSTING] && !c->places[EMK_PLACES_ASN])
+        return emk_yaml_refuse(emk_yaml_get(root, "places"), r->d, r->e, "configuration: places",
+                               "places.hosting_asns needs places.asn");
     return EMK_OK;
 }
 
@@ -1109,6 +1159,58 @@ emk_status emk_config_print(const emk_config *c, emk_buf *out, emk_error *e)
             st = put(out, e, "  %s:", o->name);
         if (st == EMK_OK)
             st = put_value(c, o, out, e);
+    }
+    return st;
+}
+
+/* What a reload takes over; docs/operate/configure.md says the same. */
+static const char *const LIVE[] = {"server.log", "webhooks.targets", "webhooks.sources", NULL};
+
+static bool is_live(const char *name)
+{
+    for (size_t i = 0; LIVE[i]; i++)
+        if (strcmp(LIVE[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* By what would be printed, so that no kind of option can be forgotten. */
+static emk_status differs(const emk_config *a, const emk_config *b, const option *o, bool *out,
+                          emk_error *e)
+{
+    emk_buf texts[2];
+    emk_status st = EMK_OK;
+
+    *out = is_empty(a, o) != is_empty(b, o);
+    if (*out || is_empty(a, o))
+        return EMK_OK;
+    for (size_t i = 0; i < 2; i++)
+        emk_buf_init(&texts[i], EMK_CONFIG_TEXT_MAX);
+    st = put_value(a, o, &texts[0], e);
+    if (st == EMK_OK)
+        st = put_value(b, o, &texts[1], e);
+    *out = !emk_span_equal(emk_buf_span(&texts[0]), emk_buf_span(&texts[1]));
+    for (size_t i = 0; i < 2; i++)
+        emk_buf_done(&texts[i]);
+    return st;
+}
+
+emk_status emk_config_waiting(const emk_config *was, const emk_config *is,
+                              void (*each)(void *self, const char *name), void *self, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; st == EMK_OK && i < N_OPTIONS; i++) {
+        const option *o = &OPTIONS[i];
+        char name[NAMES_MAX];
+        bool changed = false;
+
+        snprintf(name, sizeof name, "%s.%s", o->section, o->name);
+        if (is_live(name))
+            continue;
+        st = differs(was, is, o, &changed, e);
+        if (st == EMK_OK && changed)
+            each(self, name);
     }
     return st;
 }

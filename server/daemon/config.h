@@ -8,6 +8,7 @@
 #include "server/daemon/http.h"
 #include "server/daemon/keyholder.h"
 #include "server/daemon/log.h"
+#include "server/places/places.h"
 #include "server/webhook/webhook.h"
 #include "server/yaml/yaml.h"
 
@@ -59,7 +60,7 @@ typedef struct emk_config {
     uint64_t log, keyholder_grace_s, drain_s;
     bool sandbox;
 
-    uint64_t threads, workers, streams, connections, connections_net;
+    uint64_t threads, workers, streams, connections, connections_net, overload_ms;
     uint64_t head_s, idle_s, body_s, answer_s, least_rate;
 
     const char *tls_certificate, *tls_key, *tls_client_ca;
@@ -68,19 +69,24 @@ typedef struct emk_config {
     size_t n_proxies;
     uint64_t proxies_field;
     const char *firewall_file;
+    const char *places[EMK_PLACES_FILES];
+    uint64_t places_stale_s;
 
     const char *keys_dir, *keys_module, *keys_uri, *keys_next_uri, *keys_pin_file, *keys_tpm_dir,
-        *keys_tcti;
+        *keys_next_tpm_dir, *keys_tcti;
     const char *keys_user, *keys_certificate;
     uint64_t keys_issuer, keys_sealing_s, keys_per_second;
 
     uint64_t certificate_s, ticket_s, blob_ttl_s, idempotency_s, blob_quota, model_max;
     bool attestation_none, ticket_without_token;
+    bool blob_require_device;
+    const char *default_tenant; /* NULL: that of the only issuer */
     uint64_t devices_per_user, use_life_s, use_cost;
 
     const char *fraud_rules, *fraud_draft;
     uint64_t fraud_users, fraud_snapshot_s, fraud_campaigns_s;
     uint64_t fraud_shadow_s, fraud_shadow_decisions, fraud_shadow_differ;
+    uint64_t fraud_approvals, fraud_file; /* emk_approval_rule, emk_fraud_file */
 
     emk_config_hook hooks[EMK_CONFIG_HOOKS_MAX];
     size_t n_hooks;
@@ -96,7 +102,7 @@ typedef struct emk_config {
     size_t n_apps;
 
     const char *audit_origin;
-    uint64_t audit_checkpoint_ms, audit_heartbeat_s;
+    uint64_t audit_checkpoint_ms, audit_heartbeat_s, audit_verify_s;
 
     emk_config_issuer issuers[EMK_CONFIG_ISSUERS_MAX];
     size_t n_issuers;
@@ -113,6 +119,12 @@ emk_status emk_config_parse(const char *file, emk_span text, emk_config *out, em
 /* The defaults of --dev, with everything below dir.  They take no file. */
 emk_status emk_config_dev(const char *dir, emk_config *out, emk_error *e) EMK_MUST_CHECK;
 void emk_config_done(emk_config *c);
+
+/* Calls `each` with the name ("http.workers") of every option that differs and that a reload does
+ * not take over.  EMK_E_LIMIT, EMK_E_NO_MEMORY. */
+emk_status emk_config_waiting(const emk_config *was, const emk_config *is,
+                              void (*each)(void *self, const char *name), void *self,
+                              emk_error *e) EMK_MUST_CHECK;
 
 /* Appends the configuration that counts, as a file that reads back to it. */
 emk_status emk_config_print(const emk_config *c, emk_buf *out, emk_error *e) EMK_MUST_CHECK;

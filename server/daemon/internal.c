@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define NS_PER_S UINT64_C(1000000000)
+#define MS_PER_S UINT64_C(1000)
 
 static emk_status healthz(emk_call *call, emk_error *e)
 {
@@ -76,6 +77,13 @@ static void collect_journal(emk_server *s)
     emk_metric_set(s->metrics.journal_size, 0, 0, j.size);
     emk_metric_set(s->metrics.journal_checkpoint_age, 0, 0, j.checkpoint_age_ms);
     emk_metric_set(s->metrics.journal_writable, 0, 0, j.writable);
+    emk_metric_set(s->metrics.journal_waiting, 0, 0, j.spooled);
+    emk_metric_set(s->metrics.journal_lost, 0, 0, j.lost);
+    emk_metric_set(s->metrics.journal_commit, 0, 0, j.last_commit_ns);
+    emk_metric_set(s->metrics.journal_commits, 0, 0, j.n_groups);
+    emk_metric_set(s->metrics.journal_signing, 0, 0, j.signing);
+    emk_metric_set(s->metrics.journal_unsigned, 0, 0,
+                   j.size > j.checkpoint_size ? j.size - j.checkpoint_size : 0);
 }
 
 static void collect_signals(emk_server *s)
@@ -85,6 +93,20 @@ static void collect_signals(emk_server *s)
     emk_signals_stats_of(s->api.signals, &stats);
     emk_metric_set(s->metrics.signals, 0, 0, stats.told);
     emk_metric_set(s->metrics.signals, 1, 0, stats.dropped);
+}
+
+static void collect_places(emk_server *s)
+{
+    emk_places_stats stats;
+
+    if (!s->api.places)
+        return;
+    emk_places_stats_of(s->api.places, &stats);
+    emk_metric_set(s->metrics.places_lookups, 0, 0, stats.known);
+    emk_metric_set(s->metrics.places_lookups, 1, 0, stats.unknown);
+    emk_metric_set(s->metrics.places_lookups, 2, 0, stats.damaged);
+    for (unsigned i = 0; i < EMK_PLACES_FILES; i++)
+        emk_metric_set(s->metrics.places_age, i, 0, emk_server_places_age(s, (emk_places_file)i));
 }
 
 static void collect(void *self)
@@ -122,7 +144,9 @@ static void collect(void *self)
         emk_metric_set(s->metrics.sealing_left, 0, 0, emk_server_sealing_left(s));
     emk_metric_set(s->metrics.uptime, 0, 0, emk_os_monotonic_ns() - s->started_ns);
     collect_signals(s);
+    collect_places(s);
     collect_journal(s);
+    emk_server_watch_collect(s);
     emk_server_hooks_collect(s);
 }
 
@@ -135,9 +159,10 @@ static emk_metric **metric_at(emk_server_metrics *m, size_t offset)
 static const char *const HOOK_RESULTS[] = {"sent", "failed", "dropped"};
 static const char *const SIGNALS[] = {"told", "dropped"};
 static const char *const COUNTERS[] = {"limits", "windows", "once", "leases"};
-static const char *const FILES[EMK_SERVER_FILES] = {"attestation", "token_keys", "firewall",
-                                                    "fraud_rules", "tls"};
+static const char *const LOOKUPS[] = {"known", "unknown", "damaged"};
 static const char *const CACHE[] = {"hit", "miss"};
+static const char *const VERDICTS[] = {"intact", "incomplete", "tampered", "not_checked"};
+static const char *const RUNS[] = {"done", "failed"};
 
 static const struct {
     size_t to; /* in emk_server_metrics */
@@ -177,6 +202,53 @@ static const struct {
      {.name = "earmark_audit_writable",
       .help = "0: grants have stopped",
       .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, journal_waiting),
+     {.name = "earmark_audit_waiting",
+      .help = "Entries in memory that wait for the disk",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, journal_lost),
+     {.name = "earmark_audit_lost_total",
+      .help = "Entries of revocations that found no room while the disk was away"}},
+    {offsetof(emk_server_metrics, journal_commit),
+     {.name = "earmark_audit_last_commit_seconds",
+      .help = "How long the last write of the audit log took",
+      .type = EMK_METRIC_GAUGE,
+      .divisor = NS_PER_S}},
+    {offsetof(emk_server_metrics, journal_commits),
+     {.name = "earmark_audit_commits_total", .help = "Writes of the audit log, shared by many"}},
+    {offsetof(emk_server_metrics, journal_signing),
+     {.name = "earmark_audit_signing",
+      .help = "0: the last checkpoint could not be signed",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, journal_unsigned),
+     {.name = "earmark_audit_unsigned_entries",
+      .help = "Entries that no checkpoint covers yet",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, verify_result),
+     {.name = "earmark_audit_verify_result",
+      .help = "What the server found in its own log: 1 for one of them, none before the first look",
+      .type = EMK_METRIC_GAUGE,
+      .labels = {{"verdict", VERDICTS, 4}}}},
+    {offsetof(emk_server_metrics, verify_age),
+     {.name = "earmark_audit_verify_age_seconds",
+      .help = "Since the server looked at its own log; before the first look since the start",
+      .type = EMK_METRIC_GAUGE,
+      .divisor = NS_PER_S}},
+    {offsetof(emk_server_metrics, verify_runs),
+     {.name = "earmark_audit_verify_total",
+      .help = "Looks that came to an end",
+      .labels = {{"result", RUNS, 2}}}},
+    {offsetof(emk_server_metrics, shed_level),
+     {.name = "earmark_overload_level",
+      .help = "Refused for overload, in percent of a class: 100 all tickets and seals, 200 all "
+              "downloads too, 300 all leases too",
+      .type = EMK_METRIC_GAUGE}},
+    {offsetof(emk_server_metrics, queue_wait),
+     {.name = "earmark_overload_wait_seconds",
+      .help =
+          "How long a request that comes now waits for a worker, by the pace of the last second",
+      .type = EMK_METRIC_GAUGE,
+      .divisor = MS_PER_S}},
     {offsetof(emk_server_metrics, blob_bytes),
      {.name = "earmark_blob_bytes", .help = "Bytes of stored models", .type = EMK_METRIC_GAUGE}},
     {offsetof(emk_server_metrics, counters),
@@ -216,13 +288,27 @@ static const struct {
      {.name = "earmark_file_age_seconds",
       .help = "Since this was read and found good",
       .type = EMK_METRIC_GAUGE,
-      .labels = {{"file", FILES, EMK_SERVER_FILES}}}},
+      .labels = {{"file", emk_server_file_names, EMK_SERVER_FILES}}}},
+    {offsetof(emk_server_metrics, places_age),
+     {.name = "earmark_places_age_seconds",
+      .help = "Since this database of places was made; 0: none",
+      .type = EMK_METRIC_GAUGE,
+      .labels = {{"file", EMK_PLACES_FILE_NAME, EMK_PLACES_FILES}}}},
+    {offsetof(emk_server_metrics, places_lookups),
+     {.name = "earmark_places_lookups_total",
+      .help = "Addresses of which something was known, nothing, and damaged records",
+      .labels = {{"result", LOOKUPS, 3}}}},
     {offsetof(emk_server_metrics, uptime),
      {.name = "earmark_uptime_seconds",
       .help = "Since the start",
       .type = EMK_METRIC_GAUGE,
       .divisor = NS_PER_S}},
 };
+
+static emk_status write_fraud(void *self, emk_buf *out, emk_error *e)
+{
+    return emk_fraud_host_numbers(self, out, e);
+}
 
 emk_status emk_server_metrics_add(emk_server *s, emk_error *e)
 {
@@ -232,5 +318,9 @@ emk_status emk_server_metrics_add(emk_server *s, emk_error *e)
         reason_names[i] = emk_gate_reason_name((emk_gate_reason)i);
     for (size_t i = 0; st == EMK_OK && i < sizeof ALL / sizeof ALL[0]; i++)
         st = emk_metrics_add(s->api.metrics, &ALL[i].def, metric_at(&s->metrics, ALL[i].to), e);
+    if (st == EMK_OK)
+        st = emk_meter_add(s->api.metrics, s->api.limits, &s->api.meter, e);
+    if (st == EMK_OK && s->fraud)
+        st = emk_metrics_on_write(s->api.metrics, write_fraud, s->fraud, e);
     return st == EMK_OK ? emk_metrics_on_collect(s->api.metrics, collect, s, e) : st;
 }

@@ -24,13 +24,13 @@ const char *emk_key_name(emk_key_use use)
     return NAMES[use];
 }
 
-static emk_status check_private(const char *path, emk_error *e)
+static emk_status check_private(const char *dir, const char *path, emk_error *e)
 {
     int fd = -1;
     emk_status st = emk_os_open_read(path, &fd, e);
 
     if (st == EMK_OK)
-        st = emk_os_check_private(fd, e);
+        st = emk_os_check_private_in(fd, dir, e);
     emk_os_close(fd);
     return st;
 }
@@ -56,7 +56,7 @@ emk_status emk_key_read(const char *dir, emk_key_use use, emk_secret **out, emk_
     emk_status st = emk_os_join(path, sizeof path, dir, NAMES[use], "", e);
 
     if (st == EMK_OK)
-        st = check_private(path, e);
+        st = check_private(dir, path, e);
     if (st == EMK_OK)
         st = emk_os_read_secret(path, SEALED_LEN, &file, e);
     if (st == EMK_OK)

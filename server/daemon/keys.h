@@ -6,7 +6,8 @@
 #include "core/base/secret.h"
 #include "core/crypto/sign.h"
 
-#define EMK_KEY_LEN 32u
+#define EMK_KEY_LEN  32u
+#define EMK_KEY_NEXT "next" /* folder below: a key that is about to take its place */
 
 typedef enum emk_key_use {
     EMK_KEY_ISSUER = 1,  /* issuer.key: Ed25519 */

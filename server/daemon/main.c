@@ -10,6 +10,9 @@ static const char USAGE[] =
     "earmarkd operator add NAME (--config FILE | --dir DIR) [--scopes LIST] [--generate]\n"
     "earmarkd certificate add|revoke NAME --sha256 HEX (--config FILE | --dir DIR) [--scopes "
     "LIST]\n"
+    "earmarkd permit rotate issuer|sealing [--force] --config FILE\n"
+    "earmarkd permit retire ID [--force] --config FILE\n"
+    "earmarkd audit-key rotate --config FILE\n"
     "earmarkd --options | --version | --help\n"
     "\n"
     "  --config FILE   run with this configuration\n"
@@ -120,6 +123,10 @@ int main(int argc, char **argv)
 
     if (argc > 1 && (strcmp(argv[1], "operator") == 0 || strcmp(argv[1], "certificate") == 0))
         return emk_server_operator_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "permit") == 0)
+        return emk_server_permit_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "audit-key") == 0)
+        return emk_server_audit_key_main(argc, argv);
     a = parse(argc, argv);
     if (a.help || a.bad) {
         fputs(USAGE, a.help ? stdout : stderr);

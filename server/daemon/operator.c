@@ -9,13 +9,14 @@
 #include "core/crypto/hash.h"
 #include "core/crypto/random.h"
 #include "server/api/directory.h"
+#include "server/api/tenant.h"
 #include "server/daemon/server.h"
 
 #include <stdio.h>
 #include <string.h>
 
 typedef struct adding {
-    const char *name, *config_file, *dev_dir;
+    const char *name, *config_file, *dev_dir, *tenant; /* tenant: NULL: the default */
     emk_span scopes;
     bool generate, replace;
     bool certificate, revoked, has_fingerprint;
@@ -30,22 +31,26 @@ static int say(const char *what, const emk_error *e)
     return 1;
 }
 
-static emk_status read_config(const adding *a, emk_config *out, emk_error *e)
+emk_status emk_server_config_read(const char *file, emk_config *out, emk_error *e)
 {
     emk_yaml_diag d = {.line = 0};
     emk_buf text;
     emk_status st;
 
-    if (!a->config_file)
-        return emk_config_dev(a->dev_dir, out, e);
     emk_buf_init(&text, EMK_YAML_TEXT_MAX);
-    st = emk_os_read_file(a->config_file, EMK_YAML_TEXT_MAX, &text, e);
+    st = emk_os_read_file(file, EMK_YAML_TEXT_MAX, &text, e);
     if (st == EMK_OK)
-        st = emk_config_parse(a->config_file, emk_buf_span(&text), out, &d, e);
+        st = emk_config_parse(file, emk_buf_span(&text), out, &d, e);
     if (st != EMK_OK && d.text[0])
         fprintf(stderr, "%s\n", d.text);
     emk_buf_done(&text);
     return st;
+}
+
+static emk_status read_config(const adding *a, emk_config *out, emk_error *e)
+{
+    return a->config_file ? emk_server_config_read(a->config_file, out, e)
+                          : emk_config_dev(a->dev_dir, out, e);
 }
 
 /* The first line of standard input, or a random one, which is printed. */
@@ -98,6 +103,8 @@ static emk_status put_certificate(const emk_records *r, const adding *a, uint64_
     emk_gate_service s = {.scopes = scopes, .revoked = a->revoked};
 
     (void)snprintf(s.name, sizeof s.name, "%s", a->name);
+    if (a->tenant)
+        (void)snprintf(s.tenant, sizeof s.tenant, "%s", a->tenant);
     return emk_service_put(r, EMK_KIND_CERTIFICATE,
                            emk_span_of(a->fingerprint, sizeof a->fingerprint), &s, e);
 }
@@ -174,6 +181,9 @@ static bool parse(int argc, char **argv, adding *a)
             a->dev_dir = argv[++i];
         else if (strcmp(argv[i], "--scopes") == 0 && value)
             a->scopes = emk_span_str(argv[++i]);
+        else if (a->certificate && strcmp(argv[i], "--tenant") == 0 && value &&
+                 emk_tenant_is_sound(emk_span_str(value)))
+            a->tenant = argv[++i];
         else if (a->certificate && strcmp(argv[i], "--sha256") == 0 && value &&
                  parse_fingerprint(value, a))
             i++;
@@ -205,7 +215,7 @@ int emk_server_operator_main(int argc, char **argv)
               "                      [--generate] [--replace]\n"
               "The password is the first line of standard input, or made and printed.\n"
               "earmarkd certificate add|revoke NAME --sha256 HEX (--config FILE | --dir DIR)\n"
-              "                      [--scopes \"seal events\"]\n",
+              "                      [--scopes \"seal events\"] [--tenant NAME]\n",
               stderr);
         return 2;
     }

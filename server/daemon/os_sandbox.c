@@ -44,21 +44,33 @@ struct path_beneath_attr {
     int32_t parent_fd;
 } __attribute__((packed));
 
-emk_status emk_sandbox_user(const char *user, emk_error *e)
+static emk_status become(uid_t uid, gid_t gid, emk_error *e)
 {
-    const struct passwd *pw = getpwnam(user);
-    uid_t uid;
-    gid_t gid;
-
-    if (!pw)
-        return emk_fail(e, EMK_E_NOT_FOUND, "sandbox: no such user", 0);
-    uid = pw->pw_uid;
-    gid = pw->pw_gid;
     if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
         return emk_fail_errno(e, "sandbox: cannot become the user");
     if (uid != 0 && setresuid(0, 0, 0) == 0)
         return emk_fail(e, EMK_E_POLICY, "sandbox: could become root again", 0);
     return EMK_OK;
+}
+
+emk_status emk_sandbox_user(const char *user, emk_error *e)
+{
+    const struct passwd *pw = getpwnam(user);
+
+    if (!pw)
+        return emk_fail(e, EMK_E_NOT_FOUND, "sandbox: no such user", 0);
+    return become(pw->pw_uid, pw->pw_gid, e);
+}
+
+emk_status emk_sandbox_owner(const char *folder, emk_error *e)
+{
+    struct stat st;
+
+    if (geteuid() != 0)
+        return EMK_OK;
+    if (stat(folder, &st) != 0)
+        return emk_fail_errno(e, "sandbox: owner of a folder");
+    return become(st.st_uid, st.st_gid, e);
 }
 
 emk_status emk_sandbox_give(const char *path, const char *user, emk_error *e)
@@ -90,6 +102,16 @@ bool emk_sandbox_contains(const char *folder, const char *path)
         return true; /* not known: the careful answer */
     n = strlen(a);
     return strncmp(a, b, n) == 0 && (b[n] == 0 || b[n] == '/' || a[n - 1] == '/');
+}
+
+void emk_sandbox_around(const char *file, const char *hidden, char out[EMK_SANDBOX_PATH_MAX])
+{
+    const char *slash = strrchr(file, '/');
+
+    snprintf(out, EMK_SANDBOX_PATH_MAX, "%.*s", slash ? (int)(slash - file + (slash == file)) : 1,
+             slash ? file : ".");
+    if (hidden && emk_sandbox_contains(out, hidden))
+        snprintf(out, EMK_SANDBOX_PATH_MAX, "%s", file);
 }
 
 static emk_status no_new_privs(emk_error *e)
@@ -214,7 +236,8 @@ static const char *const SERVER_CALLS[] = {
     "prctl",         "kill",
 };
 
-static const char *const KEYHOLDER_CALLS[] = {COMMON, "openat", "rename", "unlink", "prctl"};
+static const char *const KEYHOLDER_CALLS[] = {COMMON,   "openat", "rename", "renameat2",
+                                              "unlink", "flock",  "prctl"};
 
 /* What resolving a name, a connection and TLS need. */
 static const char *const MESSENGER_CALLS[] = {

@@ -13,6 +13,9 @@
 /* Becomes this user and its group for good.  EMK_E_NOT_FOUND; EMK_E_IO; EMK_E_POLICY when it could
  * become root again. */
 emk_status emk_sandbox_user(const char *user, emk_error *e) EMK_MUST_CHECK;
+/* Root becomes whom the folder belongs to, so that what it writes there can be used by who works
+ * there; anybody else stays.  As above. */
+emk_status emk_sandbox_owner(const char *folder, emk_error *e) EMK_MUST_CHECK;
 /* Gives a folder and what is directly in it to a user; for data folders made as root. */
 emk_status emk_sandbox_give(const char *path, const char *user, emk_error *e) EMK_MUST_CHECK;
 
@@ -21,6 +24,11 @@ emk_status emk_sandbox_private(emk_error *e) EMK_MUST_CHECK;
 
 /* Whether path is folder or lies below it, links followed; true when that cannot be found out. */
 bool emk_sandbox_contains(const char *folder, const char *path);
+
+#define EMK_SANDBOX_PATH_MAX 1024u
+/* Fills out with the folder that `file` lies in, as files are replaced by renaming others over
+ * them; with the file itself, as it is now, where `hidden` (NULL: nothing) lies below that. */
+void emk_sandbox_around(const char *file, const char *hidden, char out[EMK_SANDBOX_PATH_MAX]);
 
 /* From now on only what lies below these folders can be opened.  Sets no_new_privs.
  * EMK_E_UNSUPPORTED when the kernel has no Landlock: the caller decides. */

@@ -12,6 +12,9 @@ const char *const emk_server_file_names[] = {
     [EMK_SERVER_FIREWALL] = "firewall",
     [EMK_SERVER_FRAUD_RULES] = "fraud_rules",
     [EMK_SERVER_TLS] = "tls",
+    [EMK_SERVER_PLACES] = "places",
+    [EMK_SERVER_WEBHOOK_SOURCES] = "webhook_sources",
+    [EMK_SERVER_WEBHOOK_TARGETS] = "webhook_targets",
 };
 
 void emk_server_file_note(emk_server *s, emk_server_file file, bool good)
@@ -43,6 +46,20 @@ void emk_server_files_json(emk_server *s, emk_json_out *o)
     emk_json_out_uint(o, "reloads", atomic_load(&s->reads.n));
 }
 
+static void say_waiting(void *self, const char *name)
+{
+    (void)self;
+    emk_log_write(EMK_LOG_WARNING, EMK_SERVER_NEEDS_RESTART, name, NULL);
+}
+
+void emk_server_reload_say(const emk_server *s, const emk_config *fresh)
+{
+    emk_error e = {0};
+
+    if (emk_config_waiting(&s->config, fresh, say_waiting, NULL, &e) != EMK_OK)
+        emk_log_write(EMK_LOG_ERROR, "reload: what has changed cannot be told", NULL, &e);
+}
+
 void emk_server_files_show(void *self, emk_json_out *o)
 {
     emk_server_files_json(self, o);
@@ -55,6 +72,9 @@ void emk_server_reads_begin(emk_server *s)
         [EMK_SERVER_FIREWALL] = s->config.firewall_file != NULL,
         [EMK_SERVER_FRAUD_RULES] = true,
         [EMK_SERVER_TLS] = s->config.tls_certificate != NULL,
+        [EMK_SERVER_PLACES] = s->api.places != NULL,
+        [EMK_SERVER_WEBHOOK_SOURCES] = s->config.n_sources > 0,
+        [EMK_SERVER_WEBHOOK_TARGETS] = s->config.n_hooks > 0,
     };
 
     for (unsigned i = 0; i < EMK_SERVER_FILES; i++)

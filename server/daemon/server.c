@@ -3,6 +3,7 @@
 #include "server/daemon/server.h"
 
 #include "core/base/os_time.h"
+#include "core/crypto/hash.h"
 #include "server/api/sealing.h"
 #include "server/daemon/os_process.h"
 #include "server/daemon/os_sandbox.h"
@@ -27,9 +28,11 @@ static void say(const char *what, const emk_yaml_diag *d, const emk_error *e)
 
 /* ---- configuration ---- */
 
-static emk_status read_config(emk_server *s, emk_config *out, emk_error *e)
+/* digest: SHA-256 of the file's text; NULL: not wanted. */
+static emk_status read_config(emk_server *s, emk_config *out, uint8_t *digest, emk_error *e)
 {
     emk_yaml_diag d = {.line = 0};
+    emk_span in;
     emk_buf text;
     emk_status st;
 
@@ -37,8 +40,11 @@ static emk_status read_config(emk_server *s, emk_config *out, emk_error *e)
         return emk_config_dev(s->options.dev_dir, out, e);
     emk_buf_init(&text, EMK_YAML_TEXT_MAX);
     st = emk_os_read_file(s->options.config_file, EMK_YAML_TEXT_MAX, &text, e);
+    in = emk_buf_span(&text);
+    if (st == EMK_OK && digest)
+        st = emk_sha256(s->crypto, &in, 1, digest, e);
     if (st == EMK_OK)
-        st = emk_config_parse(s->options.config_file, emk_buf_span(&text), out, &d, e);
+        st = emk_config_parse(s->options.config_file, in, out, &d, e);
     if (st != EMK_OK)
         say("the configuration cannot be used", &d, e);
     emk_buf_done(&text);
@@ -77,7 +83,10 @@ static emk_status start_messenger(emk_server *s, emk_error *e)
                                .ca_file = c->hooks_ca,
                                .user = c->user,
                                .keys_dir = c->keys_dir,
-                               .sandbox = c->sandbox};
+                               .config_file = s->options.config_file,
+                               .sandbox = c->sandbox,
+                               .reloaded = emk_server_hooks_reloaded,
+                               .reloaded_self = s};
 
     for (size_t i = 0; i < c->n_hooks; i++)
         targets[i] = (emk_messenger_target){.url = c->hooks[i].url,
@@ -96,11 +105,15 @@ static emk_status start_keyholder(emk_server *s, emk_error *e)
                                .next_uri = c->keys_next_uri,
                                .pin_file = c->keys_pin_file,
                                .tpm_dir = c->keys_tpm_dir,
+                               .next_tpm_dir = c->keys_next_tpm_dir,
                                .tcti = c->keys_tcti,
                                .origin = c->audit_origin,
                                .user = emk_proc_is_root() ? c->keys_user : NULL,
                                .sealing_s = (uint32_t)c->keys_sealing_s,
                                .per_second = (uint32_t)c->keys_per_second,
+                               .needed_s =
+                                   c->certificate_s > c->ticket_s ? c->certificate_s : c->ticket_s,
+                               .unattended = s->options.dev,
                                .sandbox = c->sandbox,
                                .make = s->options.make_keys || s->options.dev,
                                .in_child = emk_messenger_forget,
@@ -178,34 +191,34 @@ static emk_status read_files(emk_server *s, emk_error *e)
         st = read_pem(s->config.keys_certificate, &s->issuer_certificate, e);
     if (st == EMK_OK && !s->crypto)
         st = emk_server_attestation_open(s, e);
-    if (st == EMK_OK && s->api.n_hook_sources == 0)
+    if (st == EMK_OK)
         st = emk_server_hook_sources_read(s, e);
     if (st != EMK_OK)
         say("a file of the configuration cannot be read", NULL, e);
     return st;
 }
 
-/* The folder that a file lies in: files are replaced by renaming another over them. */
-static void folder_of(const char *path, char out[EMK_SERVER_PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
+#define OWN_FILES 12u /* that the configuration names, besides those of issuers */
 
-    snprintf(out, EMK_SERVER_PATH_MAX, "%.*s", slash ? (int)(slash - path + (slash == path)) : 1,
-             slash ? path : ".");
-}
-
-#define OWN_FILES 8u /* that the configuration names, besides those of issuers */
+#define READ_MAX (OWN_FILES + EMK_CONFIG_ISSUERS_MAX + EMK_CONFIG_SOURCES_MAX)
 
 static emk_status confine_files(emk_server *s, emk_error *e)
 {
     char inside[EMK_SERVER_PATH_MAX] = "";
-    char folders[OWN_FILES + EMK_CONFIG_ISSUERS_MAX][EMK_SERVER_PATH_MAX];
-    const char *read[OWN_FILES + EMK_CONFIG_ISSUERS_MAX], *write[1] = {s->config.data};
-    const char *files[OWN_FILES + EMK_CONFIG_ISSUERS_MAX] = {
-        s->options.config_file,  s->config.tls_certificate,
-        s->config.tls_key,       s->config.firewall_file,
-        s->config.fraud_rules,   s->config.fraud_draft,
-        s->config.tls_client_ca, NULL};
+    char around[READ_MAX][EMK_SANDBOX_PATH_MAX];
+    const char *read[READ_MAX], *write[1] = {s->config.data};
+    const char *files[READ_MAX] = {s->options.config_file,
+                                   s->config.tls_certificate,
+                                   s->config.tls_key,
+                                   s->config.firewall_file,
+                                   s->config.fraud_rules,
+                                   s->config.fraud_draft,
+                                   s->config.tls_client_ca,
+                                   s->config.places[EMK_PLACES_ASN],
+                                   s->config.places[EMK_PLACES_CITY],
+                                   s->config.places[EMK_PLACES_KIND],
+                                   s->config.places[EMK_PLACES_HOSTING],
+                                   NULL};
     emk_sandbox_paths p = {.write = write, .n_write = 1, .read = read};
 
     if (s->attestation->roots &&
@@ -213,14 +226,13 @@ static emk_status confine_files(emk_server *s, emk_error *e)
         files[OWN_FILES - 1] = inside;
     for (size_t i = 0; i < s->config.n_issuers; i++)
         files[OWN_FILES + i] = s->config.issuers[i].jwks_file;
-    for (size_t i = 0; i < OWN_FILES + s->config.n_issuers; i++) {
+    for (size_t i = 0; i < s->config.n_sources; i++)
+        files[OWN_FILES + EMK_CONFIG_ISSUERS_MAX + i] = s->config.sources[i].secret_file;
+    for (size_t i = 0; i < READ_MAX; i++) {
         if (!files[i])
             continue;
-        folder_of(files[i], folders[p.n_read]);
-        read[p.n_read] = folders[p.n_read];
-        /* The keys may lie below that folder: then it is this one file, as it is now. */
-        if (emk_sandbox_contains(read[p.n_read], s->config.keys_dir))
-            read[p.n_read] = files[i];
+        emk_sandbox_around(files[i], s->config.keys_dir, around[p.n_read]);
+        read[p.n_read] = around[p.n_read];
         p.n_read++;
     }
     return emk_sandbox_files(&p, e);
@@ -282,8 +294,13 @@ static emk_status fill_api(emk_server *s, emk_error *e)
         .allow_no_attestation = c->attestation_none,
         .ticket_without_token = s->options.dev || c->ticket_without_token,
         .devices_per_user = (uint32_t)c->devices_per_user,
+        .blob_require_device = c->blob_require_device,
+        .default_tenant = c->default_tenant   ? c->default_tenant
+                          : c->n_issuers == 1 ? c->issuers[0].tenant
+                                              : NULL,
         .use_life_s = (uint32_t)c->use_life_s,
         .use_cost = (uint32_t)c->use_cost,
+        .approvals = (unsigned)c->fraud_approvals,
         .attestation = s->attestation,
     };
     if (s->issuer_certificate.len > 1)
@@ -372,16 +389,42 @@ static emk_status start_http(emk_server *s, emk_error *e)
     return st;
 }
 
+/* The same token as a file, which is what `earmark` takes. */
+static emk_status write_token(const char *path, const char *token, emk_error *e)
+{
+    char line[EMK_SESSION_TEXT_MAX + 2];
+    int n = snprintf(line, sizeof line, "%s\n", token);
+    emk_status st = emk_os_write_file(path, emk_span_of(line, (size_t)n), e);
+
+    emk_wipe(line, sizeof line);
+    return st;
+}
+
+static void print_next(const emk_server *s, const char *file)
+{
+    printf("\nnext, in another terminal:\n"
+           "  earmark publish cat-ears.tflite cat-ears:1 --server http://%s --key %s\n"
+           "  earmark enrol --server http://%s --token %s --user alice\n"
+           "  earmark fetch cat-ears\n"
+           "  earmark stats --server http://%s --token %s\n",
+           s->at_api, file, s->at_api, file, s->at_api, file);
+}
+
 /* For people and scripts: where it is, and how to get in. */
 static emk_status greet_dev(emk_server *s, emk_error *e)
 {
     char token[EMK_SESSION_TEXT_MAX] = "", text[1024], path[EMK_SERVER_PATH_MAX];
+    char file[EMK_SERVER_PATH_MAX];
     char password[EMK_SERVER_PASSWORD_MAX] = "";
     int n;
     emk_status st = emk_server_dev_operator(s, token, password, e);
 
     if (st == EMK_OK)
         st = emk_os_join(path, sizeof path, s->config.data, "dev.json", "", e);
+    if (st == EMK_OK)
+        st = emk_os_join(file, sizeof file, s->config.data, "operator.token", "", e);
+    if (st == EMK_OK)
+        st = write_token(file, token, e);
     if (st != EMK_OK)
         return st;
     n = snprintf(text, sizeof text,
@@ -392,8 +435,9 @@ static emk_status greet_dev(emk_server *s, emk_error *e)
                  emk_proc_pid());
     st = emk_os_write_file(path, emk_span_of(text, (size_t)n), e);
     printf("API             http://%s\ninternal        http://%s\noperator token  %s\n"
-           "operator        dev\npassword        %s\n",
-           s->at_api, s->at_internal, token, password);
+           "token file      %s\noperator        dev\npassword        %s\n",
+           s->at_api, s->at_internal, token, file, password);
+    print_next(s, file);
     fflush(stdout);
     emk_wipe(token, sizeof token);
     emk_wipe(password, sizeof password);
@@ -421,13 +465,13 @@ emk_status emk_server_start(const emk_server_options *o, emk_server *s, emk_erro
     emk_status st;
 
     *s = (emk_server){.options = *o, .fd_api = -1, .fd_internal = -1};
-    s->started_ns = s->last_campaigns_ns = emk_os_monotonic_ns();
+    s->started_ns = s->last_campaigns_ns = s->watch.last_ns = emk_os_monotonic_ns();
     emk_buf_init(&s->tls_certificate, FILE_MAX);
     emk_buf_init(&s->tls_key, FILE_MAX);
     emk_buf_init(&s->tls_clients, FILE_MAX);
     emk_buf_init(&s->issuer_certificate, FILE_MAX);
     emk_proc_signals_block();
-    st = read_config(s, &s->config, e);
+    st = read_config(s, &s->config, NULL, e);
     s->has_config = st == EMK_OK;
     if (st == EMK_OK)
         emk_log_level_set((emk_log_level)s->config.log);
@@ -469,44 +513,55 @@ const char *emk_server_unready(emk_server *s)
     return NULL;
 }
 
-/* Who is connected is served on for a while: the next answer asks them to connect anew. */
+/* Who is connected is served on for a while: the next answer asks them to connect anew.  There is
+ * a place for it: reload_tls looks. */
 static void retire(emk_server *s, emk_http_server *old)
 {
-    emk_http_stop(s->retiring); /* two reloads within the time of one */
     emk_http_retire(old);
-    s->retiring = old;
-    s->retire_until_ns = emk_os_monotonic_ns() + s->config.drain_s * NS_PER_S;
+    s->retiring[s->n_retiring++] =
+        (emk_server_retiring){old, emk_os_monotonic_ns() + s->config.drain_s * NS_PER_S};
 }
 
 static void end_retired(emk_server *s, uint64_t now)
 {
-    if (!s->retiring || (emk_http_connections(s->retiring) > 0 && now < s->retire_until_ns))
-        return;
-    emk_http_stop(s->retiring);
-    s->retiring = NULL;
+    size_t left = 0;
+
+    for (size_t i = 0; i < s->n_retiring; i++) {
+        emk_server_retiring *r = &s->retiring[i];
+
+        if (emk_http_connections(r->http) > 0 && now < r->until_ns)
+            s->retiring[left++] = *r;
+        else
+            emk_http_stop(r->http);
+    }
+    s->n_retiring = left;
 }
 
 /* A listener with new certificates; the old one stays where they are not good. */
-static bool reload_tls(emk_server *s)
+static bool change_tls(emk_server *s)
 {
     emk_buf fresh[3], *now[3] = {&s->tls_certificate, &s->tls_key, &s->tls_clients};
     const char *paths[3] = {s->config.tls_certificate, s->config.tls_key, s->config.tls_client_ca};
     emk_http_server *old = s->http;
     emk_error e = {0};
     emk_status st = EMK_OK;
+    bool same;
 
     for (size_t i = 0; i < 3; i++) {
         emk_buf_init(&fresh[i], FILE_MAX);
         if (st == EMK_OK)
             st = read_pem(paths[i], &fresh[i], &e);
     }
-    for (size_t i = 0; st == EMK_OK && i < 3; i++) {
+    same = st == EMK_OK;
+    for (size_t i = 0; same && i < 3; i++)
+        same = emk_span_equal(emk_buf_span(&fresh[i]), emk_buf_span(now[i]));
+    for (size_t i = 0; st == EMK_OK && !same && i < 3; i++) {
         emk_buf was = *now[i];
 
         *now[i] = fresh[i];
         fresh[i] = was;
     }
-    if (st == EMK_OK) {
+    if (st == EMK_OK && !same) {
         st = start_api(s, &e);
         for (size_t i = 0; st != EMK_OK && i < 3; i++) { /* back to what is in use */
             emk_buf bad = *now[i];
@@ -523,8 +578,26 @@ static bool reload_tls(emk_server *s)
         say("reload: the certificate stays as it was", NULL, &e);
         return false;
     }
-    retire(s, old);
+    if (!same)
+        retire(s, old);
     return true;
+}
+
+/* Not before there is a place for the listener that ends: nobody's request is cut for it. */
+static bool reload_tls(emk_server *s)
+{
+    s->tls_waits = s->n_retiring == EMK_SERVER_RETIRING;
+    if (!s->tls_waits)
+        return change_tls(s);
+    emk_log_write(EMK_LOG_INFO, "reload: the certificate waits for connections of earlier ones",
+                  NULL, NULL);
+    return true;
+}
+
+static void reload_tls_late(emk_server *s)
+{
+    if (s->tls_waits && s->n_retiring < EMK_SERVER_RETIRING)
+        emk_server_file_note(s, EMK_SERVER_TLS, reload_tls(s));
 }
 
 static bool reload_firewall(emk_server *s)
@@ -555,33 +628,39 @@ static bool reload_files(emk_server *s)
         [EMK_SERVER_FIREWALL] = s->config.firewall_file ? reload_firewall : NULL,
         [EMK_SERVER_FRAUD_RULES] = emk_server_fraud_reload,
         [EMK_SERVER_TLS] = reload_tls,
+        [EMK_SERVER_PLACES] = s->api.places ? emk_server_places_reload : NULL,
     };
     bool all = emk_server_jwks_read(s, true);
 
     for (unsigned i = 0; i < EMK_SERVER_FILES; i++) {
         bool good = !READ[i] || READ[i](s);
 
-        if (READ[i] && (i != EMK_SERVER_TLS || s->config.tls_certificate))
+        if (READ[i] && (i != EMK_SERVER_TLS || (s->config.tls_certificate && !s->tls_waits)))
             emk_server_file_note(s, (emk_server_file)i, good);
         all = all && good;
     }
     return all;
 }
 
-/* The log's level, and the files that may change; the rest of the configuration waits for a
- * restart. Connections stay with the old listener until they end, the new one has the socket
- * already. */
+/* The log's level, the webhooks, and the files that may change; the rest of the configuration waits
+ * for a restart, and is named. Connections stay with the old listener until they end, the new one
+ * has the socket already. */
 static void reload(emk_server *s)
 {
+    uint8_t digest[EMK_SHA256_LEN] = {0};
     emk_config fresh;
     emk_error e = {0};
-    emk_status st = read_config(s, &fresh, &e);
+    emk_status st = read_config(s, &fresh, digest, &e);
 
     emk_net_notify("RELOADING=1");
     if (st == EMK_OK) {
+        bool hooks;
+
         emk_log_level_set((emk_log_level)fresh.log);
+        emk_server_reload_say(s, &fresh);
+        hooks = emk_server_hooks_reload(s, &fresh, digest);
         emk_config_done(&fresh);
-        if (reload_files(s))
+        if (reload_files(s) && hooks)
             emk_log_write(EMK_LOG_INFO, "reloaded", NULL, NULL);
         else
             emk_log_write(EMK_LOG_ERROR, "reloaded in part: something stays as it was", NULL, NULL);
@@ -628,6 +707,7 @@ static bool keep_house(emk_server *s)
     if (s->watchdog_ms)
         emk_net_notify("WATCHDOG=1");
     end_retired(s, now);
+    reload_tls_late(s);
     if (now - s->last_sweep_ns >= SWEEP_NS) {
         s->last_sweep_ns = now;
         sweep(s);
@@ -641,6 +721,9 @@ static bool keep_house(emk_server *s)
         emk_server_signing_keep(s);
     }
     emk_server_campaigns_tick(s, now);
+    emk_server_places_tick(s, now);
+    emk_server_watch_tick(s, now);
+    emk_server_overload_tick(s, now);
     if (now - s->last_jwks_ns >= JWKS_NS) {
         s->last_jwks_ns = now;
         emk_server_jwks_read(s, false);
@@ -651,6 +734,15 @@ static bool keep_house(emk_server *s)
     return keyholder_over(s, now);
 }
 
+static uint64_t at_work(const emk_server *s)
+{
+    uint64_t n = emk_http_busy(s->http);
+
+    for (size_t i = 0; i < s->n_retiring; i++)
+        n += emk_http_busy(s->retiring[i].http);
+    return n;
+}
+
 static void drain(emk_server *s)
 {
     uint64_t until = emk_os_monotonic_ns() + s->config.drain_s * NS_PER_S;
@@ -659,10 +751,9 @@ static void drain(emk_server *s)
     emk_net_notify("STOPPING=1");
     emk_log_write(EMK_LOG_INFO, "going down", NULL, NULL);
     emk_http_drain(s->http);
-    if (s->retiring)
-        emk_http_drain(s->retiring);
-    while (emk_http_busy(s->http) + (s->retiring ? emk_http_busy(s->retiring) : 0) > 0 &&
-           emk_os_monotonic_ns() < until)
+    for (size_t i = 0; i < s->n_retiring; i++)
+        emk_http_drain(s->retiring[i].http);
+    while (at_work(s) > 0 && emk_os_monotonic_ns() < until)
         if (emk_proc_signal_wait(DRAIN_TICK_MS) == EMK_PROC_STOP)
             return; /* told twice: at once */
 }
@@ -688,7 +779,8 @@ int emk_server_run(emk_server *s)
 void emk_server_stop(emk_server *s)
 {
     s->draining = true;
-    emk_http_stop(s->retiring);
+    for (size_t i = 0; i < s->n_retiring; i++)
+        emk_http_stop(s->retiring[i].http);
     emk_http_stop(s->http);
     emk_http_stop(s->internal);
     emk_server_parts_close(s);
@@ -698,8 +790,7 @@ void emk_server_stop(emk_server *s)
     emk_keyholder_hello_done(&s->hello);
     emk_keyholder_stop(s->keyholder);
     emk_server_attestation_close(s);
-    for (size_t i = 0; i < s->api.n_hook_sources; i++)
-        emk_webhook_keys_done(&s->hook_sources[i].keys);
+    emk_hook_sources_free(s->api.hook_sources);
     emk_crypto_free(s->crypto);
     emk_os_close(s->fd_api);
     emk_os_close(s->fd_internal);

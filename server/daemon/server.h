@@ -5,13 +5,13 @@
 #include "core/base/os_file.h"
 #include "core/base/os_thread.h"
 #include "server/api/fraud_engine.h"
+#include "server/api/hook_sources.h"
 #include "server/daemon/config.h"
 #include "server/daemon/http.h"
 #include "server/daemon/keyholder.h"
 #include "server/daemon/messenger.h"
 #include "server/daemon/os_net.h"
-
-#include <stdatomic.h>
+#include "server/daemon/overload.h"
 
 #include <stdatomic.h>
 
@@ -40,10 +40,15 @@ typedef enum emk_server_file {
     EMK_SERVER_FIREWALL,
     EMK_SERVER_FRAUD_RULES,
     EMK_SERVER_TLS,
+    EMK_SERVER_PLACES,
+    EMK_SERVER_WEBHOOK_SOURCES,
+    EMK_SERVER_WEBHOOK_TARGETS,
     EMK_SERVER_FILES
 } emk_server_file;
 extern const char *const emk_server_file_names[];
-#define EMK_SERVER_OLD_ROOTS 8u
+#define EMK_SERVER_OLD_ROOTS     8u
+#define EMK_SERVER_RETIRING      4u /* listeners that end, each with threads of its own */
+#define EMK_SERVER_NEEDS_RESTART "reload: changed, needs a restart"
 
 typedef struct emk_server_reads {
     atomic_ullong good_ns[EMK_SERVER_FILES]; /* when it was good; 0: not used */
@@ -52,11 +57,31 @@ typedef struct emk_server_reads {
     atomic_ullong n;                         /* reloads so far */
 } emk_server_reads;
 
+/* The server looks at its own audit log: watch.c. */
+typedef struct emk_server_watch {
+    emk_thread *thread; /* at work; NULL: none */
+    atomic_bool over;
+    atomic_int verdict;    /* emk_audit_verdict of the last look; -1: none yet */
+    atomic_ullong good_ns; /* when it ended */
+    atomic_ullong done, failed;
+    uint64_t last_ns; /* when it began */
+} emk_server_watch;
+
+/* A listener from before a reload: who is connected is served until then. */
+typedef struct emk_server_retiring {
+    emk_http_server *http;
+    uint64_t until_ns;
+} emk_server_retiring;
+
 typedef struct emk_server_metrics {
     emk_metric *connections, *refused, *timed_out, *busy, *ready, *keyholder, *gate_reasons;
     emk_metric *journal_size, *journal_checkpoint_age, *journal_writable, *blob_bytes, *counters;
     emk_metric *tokens, *uptime;
-    emk_metric *sealing_left, *file_age;
+    emk_metric *sealing_left, *file_age, *places_age, *places_lookups;
+    emk_metric *journal_waiting, *journal_lost, *journal_commit, *journal_commits, *journal_signing;
+    emk_metric *journal_unsigned;
+    emk_metric *verify_result, *verify_age, *verify_runs;
+    emk_metric *shed_level, *queue_wait;
     emk_metric *hooks_waiting, *hooks_dead, *hooks_results, *messenger, *signals;
 } emk_server_metrics;
 
@@ -89,19 +114,22 @@ typedef struct emk_server {
     unsigned n_old_roots;
     emk_fraud_host *fraud;
     emk_hooks *hooks;
+    emk_server_watch watch;
+    emk_overload overload;
     emk_thread *campaigns; /* the job at work; NULL: none */
     atomic_bool campaigns_over;
     uint64_t last_campaigns_ns;
-    emk_hook_source hook_sources[EMK_CONFIG_SOURCES_MAX];
     emk_buf tls_certificate, tls_key, tls_clients, issuer_certificate;
 
     emk_router router, internal_router;
     emk_http_server *http, *internal;
-    emk_http_server *retiring; /* before the last reload; NULL: none */
+    emk_server_retiring retiring[EMK_SERVER_RETIRING]; /* the oldest first */
+    size_t n_retiring;
+    bool tls_waits; /* a reload, for a place in there */
     emk_server_metrics metrics;
     uint64_t started_ns, keyholder_lost_ns, last_sweep_ns, last_ping_ns, last_jwks_ns,
-        last_signing_ns, last_fraud_ns;
-    uint64_t watchdog_ms, retire_until_ns;
+        last_signing_ns, last_fraud_ns, last_places_ns;
+    uint64_t watchdog_ms;
     bool draining;
 } emk_server;
 
@@ -120,11 +148,22 @@ const char *emk_server_unready(emk_server *s);
  * records are open.  In server_hooks.c. */
 emk_status emk_server_hook_sources_read(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 emk_status emk_server_hooks_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
+/* Takes the sources of `fresh`, and asks the messenger for its targets; digest: SHA-256 of the
+ * file's text.  False: something stays as it was.  The messenger's word comes later, to
+ * emk_server_hooks_reloaded, whose self is the server. */
+bool emk_server_hooks_reload(emk_server *s, const emk_config *fresh, const uint8_t digest[32]);
+void emk_server_hooks_reloaded(void *self, bool good);
 /* What the fraud engine says of itself: into the audit log, and to who is told.  self: a server. */
 void emk_server_fraud_news(void *self, const emk_fraud_host_news *n);
 uint64_t emk_server_now_ms(void *self);
 /* Looks for groups now and then, on a thread of its own; called by the main thread. */
 void emk_server_campaigns_tick(emk_server *s, uint64_t now_ns);
+/* Verifies the audit log now and then, on a thread of its own; called by the main thread. */
+void emk_server_watch_tick(emk_server *s, uint64_t now_ns);
+void emk_server_watch_close(emk_server *s);
+void emk_server_watch_collect(emk_server *s);
+/* Sheds classes of requests while the workers do not keep up; called by the main thread. */
+void emk_server_overload_tick(emk_server *s, uint64_t now_ns);
 void emk_server_hooks_close(emk_server *s);
 void emk_server_hooks_collect(emk_server *s);
 
@@ -140,6 +179,8 @@ void emk_server_file_note(emk_server *s, emk_server_file file, bool good);
 uint64_t emk_server_file_age(emk_server *s, emk_server_file file);
 /* Says of each whether it is fresh: members of the object in hand. */
 void emk_server_files_json(emk_server *s, emk_json_out *o);
+/* Names in the log what has changed and waits for a restart. */
+void emk_server_reload_say(const emk_server *s, const emk_config *fresh);
 void emk_server_files_show(void *self, emk_json_out *o);
 /* The start read all of them, and they were good. */
 void emk_server_reads_begin(emk_server *s);
@@ -161,9 +202,24 @@ emk_status emk_server_firewall_read(emk_server *s, emk_error *e) EMK_MUST_CHECK;
 /* Reads the fraud engine's rules again; writes its state.  What goes wrong is logged. */
 bool emk_server_fraud_reload(emk_server *s);
 emk_status emk_server_roots_reload(emk_server *s, emk_error *e) EMK_MUST_CHECK;
+/* Where addresses are: the files of the configuration, if it names any.  Reloading takes all of
+ * them or none; what goes wrong is logged.  places.c */
+emk_status emk_server_places_open(emk_server *s, emk_error *e) EMK_MUST_CHECK;
+bool emk_server_places_reload(emk_server *s);
+/* Warns of old ones, once a day; called by the main thread. */
+void emk_server_places_tick(emk_server *s, uint64_t now_ns);
+/* Seconds since that file was made; 0 where there is none. */
+uint64_t emk_server_places_age(emk_server *s, emk_places_file file);
 void emk_server_fraud_keep(emk_server *s);
 /* `earmarkd operator …`, `earmarkd certificate …`; returns the exit code. */
 int emk_server_operator_main(int argc, char **argv);
+/* `earmarkd permit …`; its exit code.  [keyholder_permit.h] */
+int emk_server_permit_main(int argc, char **argv);
+/* `earmarkd audit-key rotate`; its exit code.  [docs/operate/keys.md] */
+int emk_server_audit_key_main(int argc, char **argv);
+/* Reads a configuration's file, for these; says on standard error what is wrong with it.  End with
+ * emk_config_done. */
+emk_status emk_server_config_read(const char *file, emk_config *out, emk_error *e) EMK_MUST_CHECK;
 
 /* Brings into effect what operators have set. */
 emk_status emk_server_admin_open(emk_server *s, const char *journal_dir, emk_span subjects_key,

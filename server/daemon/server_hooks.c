@@ -6,27 +6,58 @@
 #include "core/codec/cbor.h"
 #include "server/api/campaigns.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NEWS_MAX 512u
 #define NS_PER_S UINT64_C(1000000000)
 
-emk_status emk_server_hook_sources_read(emk_server *s, emk_error *e)
+static emk_status load_sources(const emk_config *c, emk_webhook_keys keys[EMK_HOOK_SOURCES_MAX],
+                               emk_error *e)
 {
     emk_status st = EMK_OK;
 
-    for (size_t i = 0; st == EMK_OK && i < s->config.n_sources; i++) {
-        const emk_config_source *in = &s->config.sources[i];
-
-        s->hook_sources[i].name = in->name;
-        s->hook_sources[i].tenant = in->tenant;
-        st = emk_webhook_keys_load(in->secret_file, &s->hook_sources[i].keys, e);
+    for (size_t i = 0; st == EMK_OK && i < c->n_sources; i++) {
+        st = emk_webhook_keys_load(c->sources[i].secret_file, &keys[i], e);
         if (st != EMK_OK)
-            emk_log_write(EMK_LOG_ERROR, "a webhook's secret cannot be used", in->secret_file, e);
-        s->api.n_hook_sources += st == EMK_OK;
+            emk_log_write(EMK_LOG_ERROR, "a webhook's secret cannot be used",
+                          c->sources[i].secret_file, e);
     }
-    s->api.hook_sources = s->hook_sources;
     return st;
+}
+
+/* All of them, or none. */
+static emk_status take_sources(emk_server *s, const emk_config *c, emk_error *e)
+{
+    emk_hook_source sources[EMK_HOOK_SOURCES_MAX];
+    emk_webhook_keys keys[EMK_HOOK_SOURCES_MAX] = {{.n = 0}};
+    emk_status st = load_sources(c, keys, e);
+
+    for (size_t i = 0; i < c->n_sources; i++) {
+        snprintf(sources[i].name, sizeof sources[i].name, "%s", c->sources[i].name);
+        snprintf(sources[i].tenant, sizeof sources[i].tenant, "%s", c->sources[i].tenant);
+    }
+    if (st == EMK_OK)
+        emk_hook_sources_set(s->api.hook_sources, sources, keys, c->n_sources);
+    for (size_t i = 0; i < EMK_HOOK_SOURCES_MAX; i++)
+        emk_webhook_keys_done(&keys[i]);
+    return st;
+}
+
+emk_status emk_server_hook_sources_read(emk_server *s, emk_error *e)
+{
+    emk_status st = s->api.hook_sources ? EMK_OK : emk_hook_sources_new(&s->api.hook_sources, e);
+
+    return st == EMK_OK ? take_sources(s, &s->config, e) : st;
+}
+
+static void fill_targets(const emk_config *c, emk_hook_target targets[EMK_CONFIG_HOOKS_MAX])
+{
+    for (size_t i = 0; i < c->n_hooks; i++) {
+        snprintf(targets[i].name, sizeof targets[i].name, "%s", c->hooks[i].name);
+        snprintf(targets[i].url, sizeof targets[i].url, "%s", c->hooks[i].url);
+        targets[i].kinds = c->hooks[i].kinds;
+    }
 }
 
 emk_status emk_server_hooks_open(emk_server *s, emk_error *e)
@@ -43,13 +74,47 @@ emk_status emk_server_hooks_open(emk_server *s, emk_error *e)
 
     if (s->config.n_hooks == 0)
         return EMK_OK;
-    for (size_t i = 0; i < s->config.n_hooks; i++)
-        targets[i] = (emk_hook_target){.name = s->config.hooks[i].name,
-                                       .url = s->config.hooks[i].url,
-                                       .kinds = s->config.hooks[i].kinds};
+    fill_targets(&s->config, targets);
     st = emk_hooks_new(&config, &s->hooks, e);
     s->api.hooks = s->hooks;
     return st == EMK_OK ? emk_messenger_feed(s->messenger, s->hooks, e) : st;
+}
+
+void emk_server_hooks_reloaded(void *self, bool good)
+{
+    emk_server_file_note(self, EMK_SERVER_WEBHOOK_TARGETS, good);
+}
+
+/* The messenger answers later: emk_server_hooks_reloaded. */
+static bool reload_targets(emk_server *s, const emk_config *fresh, const uint8_t digest[32])
+{
+    emk_hook_target targets[EMK_CONFIG_HOOKS_MAX];
+
+    if (!s->messenger && fresh->n_hooks > 0)
+        emk_log_write(EMK_LOG_WARNING, EMK_SERVER_NEEDS_RESTART, "webhooks.targets", NULL);
+    if (!s->messenger)
+        return true;
+    if (!emk_messenger_is_alive(s->messenger)) {
+        emk_log_write(EMK_LOG_ERROR, "reload: the messenger is gone, targets wait for a restart",
+                      NULL, NULL);
+        emk_server_hooks_reloaded(s, false);
+        return false;
+    }
+    fill_targets(fresh, targets);
+    emk_messenger_reload(s->messenger, targets, fresh->n_hooks, digest);
+    return true;
+}
+
+bool emk_server_hooks_reload(emk_server *s, const emk_config *fresh, const uint8_t digest[32])
+{
+    emk_error e = {0};
+    bool good = take_sources(s, fresh, &e) == EMK_OK;
+
+    if (!good)
+        emk_log_write(EMK_LOG_ERROR, "reload: the webhooks' sources stay as they were", NULL, &e);
+    if (fresh->n_sources > 0 || s->config.n_sources > 0)
+        emk_server_file_note(s, EMK_SERVER_WEBHOOK_SOURCES, good);
+    return reload_targets(s, fresh, digest) && good;
 }
 
 uint64_t emk_server_now_ms(void *self)
@@ -114,6 +179,12 @@ void emk_server_fraud_news(void *self, const emk_fraud_host_news *n)
     }
     if (n->change && (strcmp(n->change, "promote") == 0 || strcmp(n->change, "rollback") == 0))
         post_news(s, EMK_WEBHOOK_PROMOTED, "change", n->change, n->ruleset);
+    if (n->unpromoted) {
+        audit_news(s, "rules.unpromoted", n->unpromoted, n->ruleset);
+        emk_log_write(EMK_LOG_WARNING,
+                      "nobody promoted these fraud rules: they came into the file by themselves",
+                      n->ruleset, NULL);
+    }
     if (n->demoted) {
         audit_news(s, "rule.demoted", n->demoted, n->ruleset);
         post_news(s, EMK_WEBHOOK_DEMOTED, "rule", n->demoted, n->ruleset);
@@ -172,10 +243,9 @@ void emk_server_hooks_collect(emk_server *s)
 {
     uint64_t waiting = 0, dead = 0, sent = 0, failed = 0, dropped = 0;
 
-    for (size_t i = 0; i < emk_hooks_targets(s->hooks); i++) {
-        emk_hook_state state;
+    emk_hook_state state;
 
-        emk_hooks_state(s->hooks, i, &state);
+    for (size_t i = 0; emk_hooks_state(s->hooks, i, &state); i++) {
         waiting += state.waiting;
         dead += state.dead;
         sent += state.sent;

@@ -10,6 +10,7 @@
 #include "server/api/limits_default.h"
 #include "server/api/sealing.h"
 #include "server/api/signals.h"
+#include "server/daemon/os_sandbox.h"
 #include "server/journal/note.h"
 
 #include <stdio.h>
@@ -200,14 +201,14 @@ static emk_status open_limits(emk_server *s, emk_error *e)
                                 .n_rules = s->config.n_limits,
                                 .concurrency = s->config.concurrency,
                                 .n_concurrency = s->config.n_concurrency};
-    emk_status st;
+    emk_status st = emk_random_public(s->crypto, limits.seed, sizeof limits.seed, e);
 
     if (limits.n_rules == 0 && limits.n_concurrency == 0 && !s->options.dev) {
         limits.rules = emk_limits_default(&limits.n_rules);
         limits.concurrency = emk_concurrency_default(&limits.n_concurrency);
     }
-    st = emk_limits_new(&limits, &s->api.limits, e);
-
+    if (st == EMK_OK)
+        st = emk_limits_new(&limits, &s->api.limits, e);
     if (st == EMK_OK)
         st = emk_firewall_new(&s->api.firewall, e);
     if (st == EMK_OK)
@@ -259,6 +260,28 @@ static emk_status open_gate(emk_server *s, emk_error *e)
 
 #define PPM_OF_PERCENT 10000u
 
+/* Promotion writes the file of rules, and the server may write below its data alone. */
+static bool rules_are_fixed(const emk_server *s)
+{
+    return s->config.fraud_rules && !emk_sandbox_contains(s->config.data, s->config.fraud_rules);
+}
+
+/* Said at the start, and not when somebody wants to promote in a hurry. */
+static emk_status check_rules_folder(const emk_server *s, emk_error *e)
+{
+    static const char FIX[] = "fraud.draft cannot be promoted: move the file of fraud.rules below "
+                              "server.data, and name it there";
+
+    if (!s->config.fraud_draft || (s->config.fraud_rules && !rules_are_fixed(s)))
+        return EMK_OK;
+    if (s->config.fraud_file == EMK_FRAUD_FILE_REFUSE) {
+        emk_log_write(EMK_LOG_ERROR, FIX, s->config.fraud_rules, NULL);
+        return emk_fail(e, EMK_E_USAGE, "fraud: no way for new rules", 0);
+    }
+    emk_log_write(EMK_LOG_WARNING, FIX, s->config.fraud_rules, NULL);
+    return EMK_OK;
+}
+
 static emk_status open_fraud(emk_server *s, emk_error *e)
 {
     emk_fraud_host_config config = {.crypto = s->crypto,
@@ -269,11 +292,17 @@ static emk_status open_fraud(emk_server *s, emk_error *e)
                                     .needs = {s->config.fraud_shadow_s,
                                               s->config.fraud_shadow_decisions,
                                               s->config.fraud_shadow_differ * PPM_OF_PERCENT},
+                                    .file = (emk_fraud_file)s->config.fraud_file,
+                                    .fixed = rules_are_fixed(s),
                                     .news = emk_server_fraud_news,
                                     .news_self = s,
                                     .now_ms = emk_server_now_ms};
     emk_yaml_diag d = {.line = 0};
-    emk_status st = emk_fraud_host_open(&config, &s->fraud, &d, e);
+    emk_status st = check_rules_folder(s, e);
+
+    if (st != EMK_OK)
+        return st;
+    st = emk_fraud_host_open(&config, &s->fraud, &d, e);
 
     if (st != EMK_OK) {
         emk_log_write(EMK_LOG_ERROR, "the fraud engine does not start", d.text[0] ? d.text : NULL,
@@ -322,6 +351,8 @@ emk_status emk_server_parts_open(emk_server *s, emk_error *e)
     if (st == EMK_OK)
         st = emk_server_hooks_open(s, e);
     if (st == EMK_OK)
+        st = emk_server_places_open(s, e);
+    if (st == EMK_OK)
         st = open_fraud(s, e);
     if (st == EMK_OK)
         st = emk_server_admin_open(s, s->data[JOURNAL], server_key(s, EMK_KEYHOLDER_SUBJECTS), e);
@@ -332,11 +363,13 @@ void emk_server_parts_close(emk_server *s)
 {
     emk_error e = {0};
 
+    emk_server_watch_close(s);
     emk_server_hooks_close(s);
     if (emk_fraud_host_close(s->fraud, &e) != EMK_OK)
         emk_log_write(EMK_LOG_WARNING, "the fraud engine's state was not written", NULL, &e);
     emk_admin_free(&s->api);
     emk_signals_free(s->api.signals);
+    emk_places_free(s->api.places);
     emk_gate_free(s->api.gate);
     emk_seals_free(s->api.seals);
     emk_trusted_proxies_free(s->proxies);

@@ -21,10 +21,12 @@
 #define BUSY_MS_DEFAULT 2000u
 #define READERS_DEFAULT 4u
 #define READERS_MAX     64u
-#define GROUP_MAX       256u /* batches in one transaction: bounds how long a reader's view ages */
-#define SWEEP_STEP      500  /* records deleted before others may write */
-#define TIDY_PAGES      2000 /* more of the log: time to carry them over */
-#define TIDY_PAGES_MAX  8192 /* … and to let it begin anew: bounds the time to open it, too */
+#define GROUP_MAX       256u  /* batches in one transaction: bounds how long a reader's view ages */
+#define SWEEP_STEP      500   /* records deleted before others may write */
+#define TIDY_PAGES      4000  /* more of the log: time to carry them over */
+#define TIDY_PAGES_MAX  32768 /* … and to let it begin anew: bounds the time to open it, too */
+#define TIDY_PASSES     5     /* before that, so that who leads is left with little */
+#define TIDY_REST       64    /* pages that are little */
 
 /* One step for each schema version; never changed, only appended. */
 static const char *const MIGRATIONS[EMK_RECORDS_SCHEMA] = {
@@ -499,16 +501,35 @@ static bool fits_group(void *self, const emk_turn *next)
     return ++*n < GROUP_MAX;
 }
 
-/* Another thread's turn comes meanwhile; what it writes is carried over the next time. */
-static int carry(store *t, sqlite3 *db, int mode, int *pages)
+/* Another thread's turn comes meanwhile; what it writes is carried over the next time.  Fills
+ * *pages of the log (NULL: not wanted) and how many of them are `over`. */
+static int carry(store *t, sqlite3 *db, int mode, int *pages, int *over)
 {
     int rc;
 
     emk_lock_take(t->carries);
     rc = emk_fault_hit(EMK_FAULT_IO) ? SQLITE_IOERR
-                                     : sqlite3_wal_checkpoint_v2(db, NULL, mode, pages, NULL);
+                                     : sqlite3_wal_checkpoint_v2(db, NULL, mode, pages, over);
     emk_lock_give(t->carries);
     return rc;
+}
+
+/* Of a log that is to begin anew the rest is carried over by who leads, while everybody else
+ * waits.  So first again and again what came in the time of the pass before, until that is little.
+ * What fails stays in the log, as safe as before, until the next time. */
+static bool carry_nearly_all(store *t)
+{
+    int pages = 0, over = 0, before = 0;
+
+    for (unsigned i = 0; i < TIDY_PASSES; i++) {
+        if (carry(t, t->carrier.db, SQLITE_CHECKPOINT_PASSIVE, &pages, &over) != SQLITE_OK ||
+            pages <= TIDY_PAGES_MAX)
+            return false;
+        if (over - before <= TIDY_REST)
+            break;
+        before = over;
+    }
+    return true;
 }
 
 static void tidy_up(void *self)
@@ -517,18 +538,13 @@ static void tidy_up(void *self)
 
     emk_lock_take(t->tidy);
     while (!t->ending) {
-        int pages = 0;
-
         if (!t->due) {
             emk_lock_wait(t->tidy);
             continue;
         }
         t->due = false;
         emk_lock_give(t->tidy);
-        /* What fails here stays in the log, as safe as before, until the next time. */
-        if (carry(t, t->carrier.db, SQLITE_CHECKPOINT_PASSIVE, &pages) != SQLITE_OK)
-            pages = 0;
-        atomic_store(&t->is_long, pages > TIDY_PAGES_MAX);
+        atomic_store(&t->is_long, carry_nearly_all(t));
         emk_lock_take(t->tidy);
     }
     emk_lock_give(t->tidy);
@@ -540,7 +556,7 @@ static void tidy_rest(store *t)
     if (!t->thread)
         return;
     if (atomic_exchange(&t->is_long, false)) {
-        (void)carry(t, t->writer.db, SQLITE_CHECKPOINT_PASSIVE, NULL);
+        (void)carry(t, t->writer.db, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         return;
     }
     if (t->pages < t->told)
@@ -630,7 +646,7 @@ static emk_status sqlite_scrub(void *self, emk_error *e)
     int rc;
 
     emk_turns_enter(&t->turns, &mine);
-    rc = carry(t, t->writer.db, SQLITE_CHECKPOINT_TRUNCATE, NULL);
+    rc = carry(t, t->writer.db, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     emk_turns_leave(&t->turns, &mine);
     return rc == SQLITE_OK ? EMK_OK : map_error(t->writer.db, rc, e);
 }

@@ -532,6 +532,7 @@ class Events(Online):
 class Configured(Online):
     """A server with a configuration: user tokens, a fixed port, TLS."""
     tls = False
+    more = {}
 
     def start_server(self):
         try:
@@ -552,6 +553,7 @@ class Configured(Online):
             "api": {"attestation_none": True},
             "tokens": {"issuers": [{"issuer": "https://login.example.com", "audience": "earmark",
                                     "tenant": "example", "jwks_file": self.path("jwks/keys.json")}]}}
+        self.config.update(self.more)
         if self.tls:
             self.make_tls()
             self.config["tls"] = {"certificate": self.path("tls/server.pem"),
@@ -585,6 +587,20 @@ class Configured(Online):
         r, s = utils.decode_dss_signature(self.user_key.sign(text.encode(), ec.ECDSA(hashes.SHA256())))
         write(self.path(name), (text + "." + b64(r.to_bytes(32, "big") + s.to_bytes(32, "big"))).encode() + b"\n")
         return name
+
+
+class Bound(Configured):
+    """Sealed models go to their own device's signed requests only."""
+    more = {"blobs": {"require_device": True}}
+
+    def test_fetch_signs_its_download(self):
+        self.publish()
+        self.json("enrol", "--token", self.token("alice.jwt"))
+        self.ok("fetch", "ears", "--token", "alice.jwt")
+        self.is_whole()
+        os.remove(self.path("phone/server.state"))  # no counter and no nonce any more
+        self.ok("fetch", "ears:1", "--token", "alice.jwt")
+        self.is_whole()
 
 
 class Tokens(Configured):

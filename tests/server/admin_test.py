@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -652,6 +653,223 @@ class Effect(Dev):
 
 LIMITED = {"limits": {"rates": [
     {"name": "all", "by": "all", "quota": 5000, "window": "60s"}]}}
+
+
+class Again(Dev):
+    """Every change of an operator may be sent again with its Idempotency-Key: done once, answered alike."""
+    # What is not: sessions are not kept; a look changes nothing and is listed with the others.
+    NOT = {"makeSession", "stepUp", "endSessions"}
+
+    def rows(self):
+        """(operationId, method, path) of all changes, from the document."""
+        paths = self.server.ask("GET", "/v1/openapi.json").json()["paths"]
+        return {op["operationId"]: (method.upper(), path, op) for path, ops in paths.items()
+                if path.startswith(ADMIN) for method, op in ops.items()
+                if method in ("post", "put", "delete") and op["operationId"] not in self.NOT}
+
+    def bodies(self):
+        """How to do each of them so that something happens; {} where the document's example will do."""
+        user, device = user_id("again"), b64(self.device("again").id)
+        ticket = self.devices_ticket()
+        self.ok("POST", "lists/again", {"value": "gone", "reason": "x"})
+        self.ok("POST", "firewall", {"prefix": "203.0.113.0/24", "action": "allow"})
+        key = self.ok("POST", "keys", {"name": "again", "scopes": ["seal"]}, status=201)["id"]
+        self.ok("POST", "operators", {"name": "again", "password": "correct horse x", "scopes": ["read"]},
+                status=201)
+        why = {"reason": "x"}
+        return {
+            "banUser": (user, why), "unbanUser": (user, None), "setPlan": (user, {"plan": "pro"}),
+            "eraseUser": (user_id("again-gone"), {"basis": "x"}), "holdUser": (user, {"hold": False, **why}),
+            "eraseDevice": (b64(self.device("again-other").id), {"basis": "x"}),
+            "revokeDeviceByOperator": (device, why), "revokeTicket": (ticket, why),
+            "labelUser": (user, {"label": "ok", **why}), "labelDevice": (device, {"label": "ok", **why}),
+            "changeUserRisk": (user, {"do": "review", **why}), "changeDeviceRisk": (device, {"do": "review", **why}),
+            "addEntry": ("again", {"value": "new", **why}),
+            "addWall": (None, {"prefix": "198.51.100.0/24", "action": "allow"}),
+            "addKey": (None, {"name": "twice", "scopes": ["seal"]}), "revokeKey": (key, None),
+            "addOperator": (None, {"name": "twice", "password": "correct horse y", "scopes": ["read"]}),
+            "changeOperator": ("again", {"scopes": ["read"], "disabled": True}),
+            "runCampaigns": (None, why), "reloadFiles": (None, why),
+        }
+
+    def devices_ticket(self):
+        return self.device("again-ticket").ticket(use="u").json()["id"]
+
+    def entries_in_all(self):
+        n, at = 0, 0
+        while True:
+            page = self.ok("GET", f"audit?limit=100&from={at}")
+            mine = [e for e in page["items"] if e["actor"].startswith("operator:")]
+            n += len(mine)
+            if not page["items"]:
+                return n
+            at = page["next"]
+
+    def send(self, row, of, body, key):
+        method, path, op = row
+        names = iter(of.split("/") if of else ())
+        parts = [next(names, NO_ID if "{id}" in p else "nothing") if p.startswith("{") else p
+                 for p in path.split("/")]
+        headers = {"Idempotency-Key": key}
+        content = op.get("requestBody", {}).get("content", {})
+        if body is None and content:
+            kind = next(iter(content))
+            body = b"192.0.2.0/24 allow\n" if kind == "text/plain" else self.least(content[kind]["schema"])
+            headers["Content-Type"] = kind
+        return self.ask(method, "/".join(parts), body, headers=headers)
+
+    def least(self, schema):
+        """A body that the schema takes."""
+        made = {"string": "x" * 12, "integer": 1, "boolean": False}
+        return {n: p.get("enum", [None])[0] or made.get(p.get("type"), ["read"])
+                for n, p in schema.get("properties", {}).items() if n in schema.get("required", [])}
+
+    def test_the_document_lists_the_key_at_every_change(self):
+        for name, (_, path, op) in self.rows().items():
+            refs = [p.get("$ref", "") for p in op.get("parameters", [])]
+            self.assertIn("#/components/parameters/IdempotencyKey", refs, (name, path))
+
+    def test_every_change_is_done_once_and_answered_alike(self):
+        self.device("again-gone")
+        ready, rows, done = self.bodies(), self.rows(), set()
+        self.assertEqual(set(ready) - set(rows), set())
+        for name, row in sorted(rows.items(), key=lambda r: r[0].startswith(("erase", "revoke"))):
+            of, body = ready.get(name, (None, None))
+            key = "again-" + name
+            first = self.send(row, of, body, key)
+            entries = self.entries_in_all()
+            again = self.send(row, of, body, key)
+            self.assertEqual(again.status, first.status, (name, first.body, again.body))
+            self.assertLess(first.status, 500, (name, first.body))
+            if name in ready:
+                self.assertLess(first.status, 300, (name, first.body))
+                done.add(name)
+            if name == "addKey":
+                self.assertNotIn("key", again.json())  # the secret is shown once
+                self.assertEqual(again.json()["id"], first.json()["id"])
+            else:
+                self.assertEqual(again.body, first.body, name)
+            self.assertEqual(self.entries_in_all(), entries, (name, "was done twice"))
+            if name in ready and body is not None:
+                self.refused(self.send(row, of, {**body, "more": 1}, key), 422, "idempotency-reused")
+        self.assertEqual(done, set(ready))
+
+    def test_two_at_once_become_one(self):
+        got = []
+        body = {"name": "racer", "scopes": ["seal"]}
+        ask = lambda: got.append(self.ask("POST", "keys", body, headers={"Idempotency-Key": "race"}))
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertLessEqual({a.status for a in got}, {201, 409})
+        self.assertEqual(len([k for k in self.ok("GET", "keys?limit=100")["items"] if k["name"] == "racer"]), 1)
+
+    def test_the_secret_is_not_kept(self):
+        made = self.ask("POST", "keys", {"name": "secret", "scopes": ["seal"]},
+                        headers={"Idempotency-Key": "kept"}).json()["key"]
+        with open(os.path.join(self.server.dir, "dev/data/records.db"), "rb") as f:
+            self.assertNotIn(made.encode(), f.read())
+        path = os.path.join(self.server.dir, "dev/data/records.db-wal")
+        if os.path.exists(path):
+            with open(path, "rb") as f:
+                self.assertNotIn(made.encode(), f.read())
+
+
+class Pages(Dev):
+    """Long lists, while they grow and shrink."""
+
+    def walk(self, path, between):
+        seen, cursor = [], ""
+        while True:
+            page = self.ok("GET", f"{path}?limit=100{cursor}")
+            self.assertLessEqual(len(page["items"]), 100)
+            seen += [item["value"] for item in page["items"]]
+            if "next" not in page:
+                return seen
+            cursor = "&cursor=" + page["next"]
+            between()
+
+    def test_what_is_there_all_the_time_is_seen_once(self):
+        values = ["%03d-" % i + "v" * 124 for i in range(250)]
+        add = lambda v: self.ok("POST", "lists/pages", {"value": v, "reason": "r" * 200})
+        for value in values:
+            add(value)
+        gone = set(values[:20])
+        left, new = list(gone), iter(range(100))
+
+        def change():
+            add("new-%d" % next(new))
+            for value in left[:5]:
+                self.ok("DELETE", "lists/pages/" + list_id("pages", value), status=204)
+                left.remove(value)
+        seen = self.walk("lists/pages", change)
+        self.assertEqual(len(seen), len(set(seen)))
+        self.assertEqual(set(values) - gone - set(seen), set())
+
+    def test_a_cursor_of_nobody_is_refused_or_a_place(self):
+        self.assertEqual(self.ask("GET", "lists/pages?cursor=" + "A" * 43).status, 200)
+        for bad in ("A" * 90, "a!", ""):
+            self.assertEqual(self.ask("GET", "lists/pages?cursor=" + bad).status, 400, bad)
+
+
+class Many(Case):
+    """More of one person than fits into one page of anything."""
+    N = 10500
+
+    def setUp(self):
+        self.server = Server({"api": {"attestation_none": True, "ticket_without_token": True}})
+        self.addCleanup(self.server.close)
+        self.token = self.server.make_operator()
+
+    def copy_decision(self):
+        """The one decision of the records, N times more; the server is not running."""
+        with sqlite3.connect(os.path.join(self.server.dir, "data", "records.db")) as db:
+            row = db.execute("SELECT owner, value, version, expires FROM record WHERE kind = 17").fetchone()
+            db.executemany("INSERT INTO record VALUES (17, ?, ?, ?, ?, ?)",
+                           [(b"copy-%08d" % i, *row) for i in range(self.N)])
+
+    def resident(self):
+        with open(f"/proc/{self.server.process.pid}/status", encoding="ascii") as f:
+            return int(next(l for l in f if l.startswith("VmHWM")).split()[1])
+
+    @staticmethod
+    def is_sanitized():
+        with open(earmarkd.BINARY, "rb") as f:
+            return b"__asan_init" in f.read()
+
+    def test_nothing_is_left_out_shown_or_kept(self):
+        device = self.device("many")
+        user = user_id("many")
+        self.ok("POST", f"users/{user}/ban", {"reason": "x"})
+        self.assertEqual(device.ticket(use="u").status, 403)  # a decision that is kept
+        device.wire.close()
+        self.server.stop()
+        self.copy_decision()
+        os.truncate(self.server.log_path, 0)  # where it listened before is not where it does now
+        self.server.start()
+        risk = self.ok("GET", f"users/{user}/risk")
+        self.assertEqual(risk["decisions_kept"], self.N + 1)
+        self.assertEqual(self.ok("GET", f"devices/{b64(device.id)}/risk")["decisions_kept"], self.N + 1)
+        before = self.resident()
+        lines = self.ask("GET", f"users/{user}/export").body.splitlines()
+        self.assertEqual(len([l for l in lines if b'"record":"decision"' in l]), self.N + 1)
+        self.assertIn(b'"record":"audit"', b"".join(lines[-5:]))  # what comes after them
+        if not self.is_sanitized():  # which keeps what was freed
+            self.assertLess(self.resident() - before, 8 * 1024)
+        self.assertFalse([n for n in os.listdir(self.server.dir + "/data") if "export" in n])
+        seen, cursor = 0, ""
+        while True:
+            page = self.ok("GET", f"decisions?limit=100&user={user}{cursor}")
+            seen += len(page["items"])
+            if "next" not in page:
+                break
+            cursor = "&cursor=" + page["next"]
+        self.assertEqual(seen, self.N + 1)
+        gone = self.ok("POST", f"users/{user}/erase", {"basis": "x"})
+        self.assertEqual(gone["decisions"], self.N + 1)
+        self.assertEqual(self.ask("GET", "users/" + user).status, 404)
 
 
 class Restart(Case):

@@ -105,17 +105,17 @@ class Units(Case):
         self.assertLessEqual(float(level.group(1)), 3.0, run.stdout)
 
 
-@unittest.skipUnless(EARMARK, "EARMARK is not set")
-@unittest.skipUnless(shutil.which("openssl"), "openssl is not here")
-class Nginx(Case):
-    """deploy/nginx.conf with other ports and paths."""
+class Proxied:
+    """An example of deploy/ with other ports and paths, in front of a server.  Each proxy says which file it
+    is, what of it is the listener's address, and how it is found and started."""
+    example = listens = None
 
     def setUp(self):
         super().setUp()
-        self.program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+        self.program = self.find()
         if not self.program:
-            self.skipTest("nginx is not here")
-        walls = self.write("walls", "127.0.0.3/32 deny\n192.0.2.0/24 deny\n")
+            self.skipTest(f"{type(self).__name__.lower()} is not here")
+        walls = self.write("walls", "127.0.0.3/32 deny\n198.51.100.0/24 deny\n")
         self.port = free_port()
         self.server = self.serve({**OPEN, "server": {"origin": f"https://localhost:{self.port}"},
                                   "firewall": {"file": walls},
@@ -124,36 +124,33 @@ class Nginx(Case):
                         "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                         "-addext", "subjectAltName=DNS:localhost", "-keyout", self.path("key.pem"),
                         "-out", self.path("ca.pem")], check=True, capture_output=True)
-        self.start_nginx()
+        self.start_proxy()
 
-    def start_nginx(self):
-        text = deploy("nginx.conf")
-        for old, new in (("listen 443 ssl", f"listen 127.0.0.1:{self.port} ssl"),
-                         ("127.0.0.1:8440", f"127.0.0.1:{self.server.port}"),
+    def upstream(self):
+        return ("127.0.0.1:8440", f"127.0.0.1:{self.server.port}")
+
+    def start_proxy(self):
+        text = deploy(self.example)
+        for old, new in ((self.listens[0], self.listens[1] % self.port), self.upstream(),
                          ("/etc/earmark/tls/fullchain.pem", self.path("ca.pem")),
                          ("/etc/earmark/tls/key.pem", self.path("key.pem"))):
             self.assertIn(old, text)
             text = text.replace(old, new)
-        temp = "".join(f"{kind}_temp_path {self.path(kind)};\n" for kind in
-                       ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        user = "user root;\n" if os.geteuid() == 0 else ""
-        conf = self.write("nginx.conf", f"{user}daemon off;\npid {self.path('pid')};\n"
-                          f"error_log {self.path('error.log')};\nevents {{}}\nhttp {{\naccess_log off;\n"
-                          f"{temp}{text}}}\n")
-        self.nginx = subprocess.Popen([self.program, "-p", self.dir, "-c", conf],
-                                      stderr=subprocess.PIPE)
-        self.addCleanup(self.nginx.stderr.close)
-        self.addCleanup(self.nginx.wait)
-        self.addCleanup(self.nginx.terminate)
+        with open(self.path("proxy.log"), "wb") as log:
+            self.proxy = subprocess.Popen(self.command(text), stdout=log, stderr=log)
+        self.addCleanup(self.proxy.wait)
+        self.addCleanup(self.proxy.terminate)
 
         def answers():
             try:
                 socket.create_connection(("127.0.0.1", self.port), 5).close()
                 return True
             except OSError:
-                return self.nginx.poll() is not None
+                return self.proxy.poll() is not None
         wait_for(answers)
-        self.assertIsNone(self.nginx.poll(), "nginx does not start")
+        if self.proxy.poll() is not None:
+            with open(self.path("proxy.log"), encoding="utf-8") as f:
+                self.fail("the proxy does not start: " + f.read())
 
     def ask(self, lines=(), source="127.0.0.1", path="/v1/challenges"):
         context = ssl.create_default_context(cafile=self.path("ca.pem"))
@@ -175,8 +172,8 @@ class Nginx(Case):
 
     def test_what_a_client_says_of_its_address_is_dropped(self):
         self.assertEqual(self.ask(), 201)
-        for line in ("X-Forwarded-For: 192.0.2.9", "Forwarded: for=192.0.2.9", "X-Real-IP: 192.0.2.9"):
-            self.assertEqual(self.ask([line]), 201, line)
+        for line in ("X-Forwarded-For: 198.51.100.9", "Forwarded: for=198.51.100.9", "X-Real-IP: 198.51.100.9"):
+            self.assertEqual(self.ask([line], source="127.0.0.2"), 201, line)
 
     def test_where_a_client_is_counts_whatever_it_says(self):
         for lines in ([], ["X-Forwarded-For: 203.0.113.1"], ["Forwarded: for=203.0.113.1"],
@@ -188,8 +185,43 @@ class Nginx(Case):
         raw = socket.create_connection(("127.0.0.1", self.server.port), 20, ("127.0.0.2", 0))
         with raw as s:
             s.sendall(b"POST /v1/challenges HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"
-                      b"X-Forwarded-For: 192.0.2.9\r\n\r\n")
+                      b"X-Forwarded-For: 198.51.100.9\r\n\r\n")
             self.assertEqual(read_answer(s).status, 201)
+
+
+@unittest.skipUnless(EARMARK, "EARMARK is not set")
+@unittest.skipUnless(shutil.which("openssl"), "openssl is not here")
+class Nginx(Proxied, Case):
+    example, listens = "nginx.conf", ("listen 443 ssl", "listen 127.0.0.1:%d ssl")
+
+    def find(self):
+        return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+
+    def command(self, text):
+        temp = "".join(f"{kind}_temp_path {self.path(kind)};\n" for kind in
+                       ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        conf = self.write("nginx.conf", f"{user}daemon off;\npid {self.path('pid')};\n"
+                          f"error_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{temp}{text}}}\n")
+        return [self.program, "-p", self.dir, "-c", conf]
+
+
+@unittest.skipUnless(EARMARK, "EARMARK is not set")
+@unittest.skipUnless(shutil.which("openssl"), "openssl is not here")
+class Envoy(Proxied, Case):
+    """The one that tools/setup envoy fetches, or one of the path."""
+    example, listens = "envoy.yaml", ("address: 0.0.0.0, port_value: 443", "address: 127.0.0.1, port_value: %d")
+
+    def find(self):
+        ours = os.path.join(ROOT, "build/envoy/bin/envoy")
+        return os.environ.get("ENVOY") or shutil.which("envoy") or (ours if os.access(ours, os.X_OK) else None)
+
+    def upstream(self):
+        return ("address: 127.0.0.1, port_value: 8440", f"address: 127.0.0.1, port_value: {self.server.port}")
+
+    def command(self, text):
+        return [self.program, "-c", self.write("envoy.yaml", text), "--use-dynamic-base-id",
+                "--concurrency", "1", "--log-level", "warning"]
 
 
 class Backup(Case):

@@ -4,8 +4,10 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../reference"))
@@ -42,6 +44,35 @@ class Key:
         body = cbor_encode(payload)
         signature = self.sign(cbor_encode(["Signature1", protected, b"", body]))
         return cbor_encode(Tag18([protected, {}, body, signature]))
+
+
+class Issuers:
+    """Who signs users' tokens: two issuers with one key, of the tenants t1 and t2."""
+    NAMES = {"t1": "https://login.example.com", "t2": "https://login.example.org"}
+
+    def __init__(self):
+        self.key = Key()
+        self.folder = tempfile.mkdtemp(prefix="earmarkd-jwks-")
+        self.file = os.path.join(self.folder, "jwks.json")
+        public = self.key.public
+        with open(self.file, "w", encoding="utf-8") as f:
+            json.dump({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
+                                 "kid": "k1", "x": b64(public[1:33]), "y": b64(public[33:])}]}, f)
+
+    def config(self):
+        return {"issuers": [{"issuer": name, "audience": "earmark", "tenant": tenant,
+                             "jwks_file": self.file} for tenant, name in self.NAMES.items()]}
+
+    def bearer(self, user, tenant="t1", **changed):
+        now = int(time.time())
+        claims = {"iss": self.NAMES[tenant], "sub": user, "aud": "earmark", "iat": now,
+                  "exp": now + 300, **changed}
+        head = b64(json.dumps({"alg": "ES256", "kid": "k1"}).encode())
+        text = head + "." + b64(json.dumps(claims).encode())
+        return {"Authorization": "Bearer " + text + "." + b64(self.key.sign(text.encode()))}
+
+    def close(self):
+        shutil.rmtree(self.folder)
 
 
 class Connection:

@@ -2,6 +2,7 @@
 """Devices against the real server: enrolment, tickets, leases, receipts, events, revocation; and what
 is left after the server was killed again and again.
 EARMARKD=bin/earmarkd device_test.py, or device_test.py Killed --kills 100"""
+import glob
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import earmarkd
 from earmarkd import Server
 
 try:
-    from device import (Connection, Device, Key, LEASE_REQUEST, RECEIPT, REQUEST, b64, payload,
+    from device import (Connection, Device, Issuers, Key, LEASE_REQUEST, RECEIPT, REQUEST, b64, payload,
                         ticket_id, unb64)
 except ImportError:
     print("SKIP python3-cryptography is not here")
@@ -445,35 +446,21 @@ class Events(Dev):
 class Tokens(unittest.TestCase):
     """Users with tokens of an issuer, as in production: nothing goes without one."""
 
-    ISSUER, OTHER = "https://login.example.com", "https://login.example.org"
+    OTHER = Issuers.NAMES["t2"]
 
     @classmethod
     def setUpClass(cls):
-        cls.key = Key()
-        cls.folder = earmarkd.tempfile.mkdtemp(prefix="earmarkd-jwks-")
-        path = os.path.join(cls.folder, "jwks.json")
-        public = cls.key.public
-        with open(path, "w", encoding="utf-8") as f:
-            json.dump({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
-                                 "kid": "k1", "x": b64(public[1:33]), "y": b64(public[33:])}]}, f)
+        cls.issuers = Issuers()
         cls.server = Server({"api": {"attestation_none": True, "devices_per_user": 1},
-                             "tokens": {"issuers": [{"issuer": issuer, "audience": "earmark",
-                                                     "tenant": tenant, "jwks_file": path}
-                                                    for issuer, tenant in ((cls.ISSUER, "t1"),
-                                                                           (cls.OTHER, "t2"))]}})
+                             "tokens": cls.issuers.config()})
 
     @classmethod
     def tearDownClass(cls):
         cls.server.close()
-        shutil.rmtree(cls.folder)
+        cls.issuers.close()
 
     def bearer(self, user, **changed):
-        now = int(time.time())
-        claims = {"iss": self.ISSUER, "sub": user, "aud": "earmark", "iat": now, "exp": now + 300,
-                  **changed}
-        head = b64(json.dumps({"alg": "ES256", "kid": "k1"}).encode())
-        text = head + "." + b64(json.dumps(claims).encode())
-        return {"Authorization": "Bearer " + text + "." + b64(self.key.sign(text.encode()))}
+        return self.issuers.bearer(user, **changed)
 
     def enrol(self, user, **changed):
         device = Device(self.server, user)
@@ -533,6 +520,122 @@ class Tokens(unittest.TestCase):
         device = Device(self.server, "eve")
         answer = self.server.ask("POST", "/v1/devices", device.enrol_body(), self.bearer("eve"))
         self.assertEqual(answer.status, 400)
+
+
+class Urls(Dev):
+    """Who fetches a sealed model: its device, another one, or whoever has the URL."""
+    blobs = {"require_device": False}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server({"api": {"attestation_none": True, "ticket_without_token": True},
+                             "proxies": {"trusted": ["127.0.0.0/8"], "field": "x-forwarded-for"},
+                             "blobs": cls.blobs})
+        cls.token = cls.server.make_operator()
+
+    def sealed(self, net="192.0.2.7"):
+        """A device and the path of a model that was sealed for it."""
+        name = "m-" + os.urandom(4).hex()
+        self.publish(name)
+        device = self.enrolled()
+        answer = device.ticket(headers={"X-Forwarded-For": net}, model=name)
+        url = answer.json()["blob"]["url"]
+        return device, url[url.index("/v1/blobs/"):]
+
+    def get(self, path, net="192.0.2.7", **headers):
+        return self.server.ask("GET", path, None, {"X-Forwarded-For": net, **headers})
+
+    def told(self):
+        """Events about URLs in wrong hands, as the engine's log has them."""
+        events = []
+        for path in sorted(glob.glob(self.server.dir + "/data/fraud/events-*.jsonl")):
+            with open(path, encoding="utf-8") as f:
+                events += [json.loads(line) for line in f if '"url.foreign"' in line]
+        return events
+
+    def wait_told(self, n):
+        end = time.monotonic() + 30
+        while len(self.told()) < n and time.monotonic() < end:
+            time.sleep(0.02)
+        return self.told()
+
+    def test_its_device_signs_and_gets_it(self):
+        device, path = self.sealed()
+        before = len(self.told())
+        answer = device.ask("GET", path)
+        self.assertEqual(answer.status, 200)
+        part = device.ask("GET", path, headers={"Range": "bytes=10-19"})
+        self.assertEqual((part.status, part.body), (206, answer.body[10:20]))
+        self.assertEqual(len(self.told()), before)
+
+    def test_another_device_is_refused_and_named(self):
+        device, path = self.sealed()
+        other = self.enrolled()
+        before = len(self.told())
+        for _ in range(2):
+            self.assert_problem(other.ask("GET", path), 403, "policy", "another device")
+        events = self.wait_told(before + 2)[before:]
+        self.assertEqual([e["subj"]["device"] for e in events], [b64(other.id)] * 2)
+        self.assertNotIn(b64(device.id), json.dumps(events))
+        entries = self.operator("GET", "/v1/admin/audit?limit=100&type=blob.foreign").json()["items"]
+        self.assertIn(b64(other.id), [e["subject"] for e in entries])
+        self.assert_problem(other.ticket(use="u"), 403, "policy")  # rule UR-508
+        self.assertEqual(device.ask("GET", path).status, 200)
+
+    def test_a_bad_signature_is_refused_and_names_no_device(self):
+        device, path = self.sealed()
+        before = len(self.told())
+        device.ask("GET", path)  # for a nonce
+        forger = Device(self.server)
+        forger.id, forger.nonce, forger.counter = device.id, device.nonce, device.counter + 5
+        answer = forger.ask("GET", path)
+        forger.wire.close()
+        self.assertEqual(answer.status, 401, answer.body)
+        self.assertEqual(len(self.told()), before)
+        self.assertEqual(device.ask("GET", path).status, 200)
+
+    def test_revoked_and_expired_are_told_what_they_were(self):
+        device, path = self.sealed()
+        self.operator("DELETE", "/v1/devices/" + b64(device.id))
+        self.assert_problem(device.ask("GET", path), 410, "gone")
+
+
+class UrlsOpen(Urls):
+    def test_whoever_has_the_url_may_fetch(self):
+        _, path = self.sealed()
+        self.assertEqual(self.get(path).status, 200)
+        self.assertEqual(self.get(path, Authorization="Basic eDp5").status, 200)
+
+    def test_a_stray_after_the_delivery_is_told_of_by_its_network(self):
+        device, path = self.sealed()
+        before = len(self.told())
+        whole = self.get(path)
+        self.assertEqual(whole.status, 200)
+        self.assertEqual(self.get(path).status, 200)  # the same network
+        end = time.monotonic() + 30
+        while len(self.told()) == before and time.monotonic() < end:  # the loop notes it a moment later
+            self.assertEqual(self.get(path, "198.51.100.9").status, 200)
+        event = self.told()[before]
+        self.assertEqual(event["subj"]["net"], "198.51.100.0/24")
+        self.assertNotIn("device", event["subj"])
+        self.assertNotIn("user", event["subj"])
+        self.assertEqual(device.ticket(headers={"X-Forwarded-For": "192.0.2.7"}, use="u").status, 201)
+
+    def test_a_network_that_changes_before_the_delivery_is_none(self):
+        _, path = self.sealed()
+        before = len(self.told())
+        self.assertEqual(self.get(path, "198.51.100.9", Range="bytes=0-99").status, 206)
+        self.assertEqual(self.get(path, "203.0.113.9").status, 200)
+        self.assertEqual(len(self.told()), before)
+
+
+class UrlsBound(Urls):
+    blobs = {"require_device": True}
+
+    def test_without_a_signature_nobody_gets_it(self):
+        device, path = self.sealed()
+        self.assert_problem(self.get(path), 403, "policy", "signs")
+        self.assertEqual(device.ask("GET", path).status, 200)
 
 
 class Bans(Dev):

@@ -280,9 +280,12 @@ class Groups(unittest.TestCase):
         self.assertEqual(len(self.ask("GET", one)["users"]), 6)
         self.assertEqual(ring[0].ticket(model="m0").status, 201)  # nothing happened yet
         self.ask("POST", one + "/withdraw", {"reason": "not approved"}, status=409)
-        self.ask("POST", one + "/approve", {"reason": "they are one"}, status=204)
+        self.ask("POST", one + "/approve", {"reason": "blindly"}, status=400)
+        seen = self.ask("GET", one)["seen"]
+        self.ask("POST", one + "/approve", {"reason": "other ones", "seen": "A" * 12}, status=409)
+        self.ask("POST", one + "/approve", {"reason": "they are one", "seen": seen}, status=204)
         self.assertEqual([d.ticket(model="m1").status for d in ring], [403] * 6)
-        self.ask("POST", one + "/approve", {"reason": "twice"}, status=409)
+        self.ask("POST", one + "/approve", {"reason": "twice", "seen": seen}, status=409)
         self.assertEqual(self.ask("GET", one)["state"], "approved")
         self.assertEqual(self.ask("POST", "campaigns", {"reason": "decided upon"}), {"proposed": 0})
         lines = [line for line in self.log() if line["type"] == "admin.ban"]
@@ -324,7 +327,7 @@ class Groups(unittest.TestCase):
 
         def decide(act):
             start.wait(60)
-            got[act] = self.server.ask("POST", f"/v1/admin/{one}/{act}", {"reason": "at once"},
+            got[act] = self.server.ask("POST", f"/v1/admin/{one}/{act}", {"reason": "at once", "members": 5},
                                        {"Authorization": "Bearer " + self.token}).status
 
         both = [threading.Thread(target=decide, args=(act,)) for act in ("approve", "refuse")]
@@ -344,8 +347,11 @@ class Groups(unittest.TestCase):
         self.ask("POST", "campaigns", {"reason": "now"})
         one = "campaigns/" + self.ask("GET", "campaigns")["items"][0]["id"]
         users = [u["user"] for u in self.ask("GET", one)["users"]]
+        seen = self.ask("GET", one)["seen"]
         self.ask("POST", f"users/{users[2]}/erase", {"basis": "they asked"})
         left = self.ask("GET", one)
+        self.assertNotEqual(left["seen"], seen)
+        self.ask("POST", one + "/approve", {"reason": "all six", "seen": seen}, status=409)
         self.assertEqual([u["user"] for u in left["users"]], users[:2] + users[3:])
         self.assertEqual((left["members"], left["state"]), (5, "proposed"))
         self.ask("POST", one + "/approve", {"reason": "they are one", "members": 5}, status=204)
@@ -409,6 +415,51 @@ class Rules(unittest.TestCase):
                 return
             time.sleep(0.05)
         self.fail(server.log())
+
+
+MARKING = """
+ruleset: {name: t, version: 1}
+families: {a: {cap: 12}}
+plan: {artifacts_hour: 36000}
+features:
+  n: {kind: count, key: subj.user, window: 24h, on: [model.grant]}
+rules:
+- {id: A12, name: few, family: a, entity: subj.user, on: [model.grant], when: "n >= 3", score: 12,
+   half_life: 24h, reason: few}
+"""
+
+
+class Marked(Case):
+    """Whoever worsens from throttle to mark is throttled as before, and gets something else."""
+
+    def setUp(self):
+        server = Server()
+        path = os.path.join(server.dir, "rules.yaml")
+        server.close()
+        os.makedirs(server.dir, exist_ok=True)
+        with open(path, "w", encoding="ascii") as f:
+            f.write(MARKING)
+        self.server = Server({"fraud": {"rules": path}, "api": {"attestation_none": True, "ticket_without_token": True}})
+        self.token = self.server.make_operator()
+
+    def test_a_marked_user_waits_and_gets_a_short_marked_variant(self):
+        answer = self.operator("PUT", "/v1/models/m/1", os.urandom(300), {"Content-Type": "application/octet-stream"})
+        self.assertEqual(answer.status, 201, answer.body)
+        device = self.enrolled("worse")
+        first = [device.ticket(model="m") for _ in range(3)]
+        self.assertEqual([a.status for a in first], [201, 201, 403], first[2].body)
+        self.assertEqual(first[2].json()["help"], "wait")
+        self.assertEqual(first[2].headers["retry-after"], "1")
+        until, answer = time.monotonic() + 60, first[2]
+        while answer.status == 403 and time.monotonic() < until:
+            time.sleep(0.3)
+            answer = device.ticket(model="m")
+        self.assertEqual(answer.status, 201, answer.body)
+        plain, marked = (self.operator("GET", "/v1/admin/tickets/" + a.json()["id"]).json() for a in (first[0], answer))
+        self.assertEqual((plain.get("marked", False), marked["marked"]), (False, True))
+        # Shortened: a lease that has to be renewed, which a plain one need not.
+        self.assertEqual((plain.get("lease_s", 0), marked["lease_s"] > 0), (0, True), (plain, marked))
+        device.wire.close()
 
 
 EARMARK = os.environ.get("EARMARK", "")
@@ -529,6 +580,98 @@ class Promotion(unittest.TestCase):
         self.assertTrue(forced[0][2].endswith(", forced"), forced)
         self.ask("POST", "fraud/promote", {"force": True, "reason": "again"}, 409)
 
+    def denying(self):
+        """The draft gets a rule that can deny, and runs."""
+        self.write(self.draft, RULES % (3, 200, 200) + "- {id: H, name: h, family: a, entity: subj.user, "
+                   "on: [canary.touch], when: 'true', score: 3, half_life: 1h, hard: true, reason: r}\n")
+        self.restart(signal.SIGTERM)
+        self.use(4)
+
+    def second(self, name):
+        """Another operator; the first one's password, and the new one's."""
+        first, token = self.password, self.token
+        self.server.make_operator(name)
+        self.token = token
+        return first, self.server.password
+
+    def as_(self, name, password):
+        self.token = None
+        self.token = self.ask("POST", "sessions", {"name": name, "password": password})["token"]
+        self.token = self.ask("POST", "sessions/step-up", {"password": password})["token"]
+
+    def test_a_draft_that_denies_needs_another_operator(self):
+        self.denying()
+        draft = self.engine()["draft"]
+        self.assertEqual((draft["can_deny_more"], draft["needs_approval"]), ("rule H is new and can deny", False))
+        ann, bob = self.second("bob")
+        self.assertTrue(self.engine()["draft"]["needs_approval"])
+        answer = self.ask("POST", "fraud/promote", {"reason": "alone"}, 409)
+        self.assertEqual([(f["condition"], f["is"], f["at_least"]) for f in answer["failed"]], [("approvals", 0, 1)])
+        self.assertIn("rule H is new", answer["detail"])
+        self.ask("POST", "fraud/promote", {"reason": "alone", "force": True}, 409)
+        # Her own word is not a second one.
+        self.ask("POST", "fraud/approve", {"reason": "I looked at it"}, 204)
+        self.ask("POST", "fraud/promote", {"reason": "alone"}, 409)
+        self.as_("bob", bob)
+        self.ask("POST", "fraud/approve", {"reason": "an older one", "draft": "t@2#00000000"}, 409)
+        label = self.engine()["draft"]["ruleset"]
+        self.ask("POST", "fraud/approve", {"reason": "seen", "draft": label}, 204)
+        self.as_("ann", ann)
+        self.assertEqual(self.engine()["draft"]["approved_by"], "bob")
+        self.ask("POST", "fraud/promote", {"reason": "two of us"}, 204)
+        self.assertTrue(self.engine()["ruleset"].startswith("t@3#"))
+        approved = [f for f in self.changes() if f[0] == "rules.approve"]
+        self.assertEqual([f[2] for f in approved], [label, label])
+
+    def test_an_approval_is_of_one_draft_and_of_who_may_still_give_it(self):
+        self.denying()
+        ann, bob = self.second("bob")
+        self.as_("bob", bob)
+        self.ask("POST", "fraud/approve", {"reason": "seen"}, 204)
+        self.as_("ann", ann)
+        self.assertFalse(self.engine()["draft"]["needs_approval"])
+        self.write(self.draft, self.read(self.draft).replace("score: 3", "score: 4"))
+        self.server.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 60
+        while not self.engine()["draft"]["needs_approval"] and time.monotonic() < until:
+            time.sleep(0.1)
+        self.ask("POST", "fraud/promote", {"reason": "another", "force": True}, 409)
+        self.as_("bob", bob)
+        self.ask("POST", "fraud/approve", {"reason": "seen again"}, 204)
+        self.as_("ann", ann)
+        self.assertFalse(self.engine()["draft"]["needs_approval"])
+        self.ask("PUT", "operators/bob", {"disabled": True, "scopes": ["read", "rules"]})
+        # Nobody else is there any more: alone again.
+        self.assertNotIn("approved_by", self.engine()["draft"])
+        self.ask("POST", "fraud/promote", {"reason": "alone", "force": True}, 204)
+
+    def test_a_file_that_nobody_promoted_is_in_log_and_numbers(self):
+        self.assertEqual(int(self.server.metric("earmark_fraud_rules_unpromoted_total")), 0)
+        self.write(self.live, RULES % (7, 100, 100))
+        self.server.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 60
+        while not self.engine()["ruleset"].startswith("t@7#") and time.monotonic() < until:
+            time.sleep(0.1)
+        self.assertEqual(int(self.server.metric("earmark_fraud_rules_unpromoted_total")), 1)
+        self.assertIn(("rules.unpromoted", "decides"), [f[:2] for f in self.changes()])
+        self.assertIn("nobody promoted these fraud rules", self.server.log())
+
+    def test_rules_that_the_server_cannot_write_are_said_at_the_start(self):
+        elsewhere = os.path.join(self.server.dir, "live.yaml")
+        shutil.copy(self.live, elsewhere)
+        self.server.stop(signal.SIGTERM)
+        with open(self.server.config_path(), encoding="utf-8") as f:
+            config = f.read()
+        with open(self.server.config_path(), "w", encoding="utf-8") as f:
+            f.write(config.replace(self.live, elsewhere))
+        os.truncate(self.server.log_path, 0)
+        self.server.start()
+        self.login()
+        self.assertIn("fraud.draft cannot be promoted: move the file of fraud.rules below server.data", self.server.log())
+        self.assertFalse(self.engine()["can_promote"])
+        answer = self.ask("POST", "fraud/promote", {"reason": "now", "force": True}, 409)
+        self.assertIn("below server.data", answer["detail"])
+
     def test_a_kill_between_file_and_event_leaves_the_new_set(self):
         """As it lies on the disk then: the file is new, nothing else is."""
         self.server.stop(signal.SIGKILL)
@@ -545,6 +688,8 @@ class Promotion(unittest.TestCase):
         shown = self.cli("show")
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("decisions", shown.stdout)
+        approved = self.cli("approve", "--reason", "seen")
+        self.assertEqual(approved.returncode, 0, approved.stderr)
         refused = self.cli("promote", "--reason", "early")
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn("decisions is 0, and must be at least 4", refused.stderr)

@@ -196,6 +196,46 @@ class Guard(unittest.TestCase):
         self.assertEqual(self.device.ask("POST", "/v1/events", {"batch": b64(batch)}).status, 200)
         self.assertEqual(self.signals(), [FOUND, WORST, FOUND])
 
+    # ---- other versions ----
+
+    @staticmethod
+    def other(*without, **changed):
+        """Of version 9: what version 1 has, and more."""
+        said = {1: 9, 2: CAREFUL, 3: NOTHING, 4: 30, 5: os.urandom(32), 6: bytes(32), 7: [],
+                8: "new", 9: {1: [2]}}
+        said.update({int(k[1:]): v for k, v in changed.items()})
+        return cbor_encode({k: v for k, v in said.items() if k not in without})
+
+    def test_a_newer_version_that_says_all_we_know_is_no_signal(self):
+        for looks in (30, 31):
+            self.ask(self.other(k4=looks))
+        self.assertEqual(self.signals(), [])
+
+    def test_what_a_newer_version_says_counts(self):
+        self.ask(self.other(k7=[[9, 1, 1]]))
+        self.assertEqual(self.signals(), [FOUND])
+        self.enrol_another()
+        self.ask(self.other(k3=REFUSE), status=403)
+        self.assertEqual(self.signals(), [WORST])
+
+    def test_claiming_a_newer_version_hides_nothing(self):
+        for said in (cbor_encode({1: 9}), self.other(2, 3, 4, 5, 6, 7)):
+            self.enrol_another()
+            self.ask(summary(level=STRICT))
+            self.ticket(said)  # which the engine may refuse
+            self.assertEqual(self.signals(), [MISSING, LOWER])
+
+    def test_what_a_newer_version_says_otherwise_is_missing(self):
+        for changed in ({"k3": 9}, {"k4": "many"}, {"k5": b"short"}, {"k7": [[1, 9, 1]]}, {"k7": 0}):
+            self.enrol_another()
+            self.ask(self.other(**changed))
+            self.assertEqual(self.signals(), [MISSING], changed)
+
+    def test_a_newer_version_that_is_malformed_is_refused(self):
+        good = self.other()
+        for bad in (good[:-1], good + b"\0"):
+            self.assertEqual(self.ticket(bad).status, 422)
+
     def test_bad_summaries_are_refused(self):
         good = summary()
         for bad in (good[:-1], good + b"\0", b"x", cbor_encode({1: 1})):

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import socket
@@ -379,6 +380,38 @@ class Early(unittest.TestCase):
         self.assertEqual(answer.status, 429, answer.body)
         self.assertIn("retry-after", answer.headers)
 
+    def test_a_head_whose_body_never_comes_uses_up_nothing(self):
+        """Neither a rate, nor a place at work, nor anything of others who share the limit."""
+        server = Server({"limits": {"rates": [{"name": "all", "by": "all", "unit": "requests", "quota": 5,
+                                               "window": "24h"}]}})
+        self.addCleanup(server.close)
+        head = (b"POST /v1/challenges HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n")
+        open_ones = []
+        for i in range(40):
+            s = server.connect()
+            self.addCleanup(s.close)
+            s.sendall(head)
+            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 100 "))
+            if i % 2:
+                s.close()
+            else:
+                open_ones.append(s)
+        for s in open_ones[:4]:
+            s.sendall(b"{}")
+            self.assertEqual(read_answer(s).status, 201)
+        with server.connect() as s:
+            s.sendall(head)
+            self.assertTrue(s.recv(100).startswith(b"HTTP/1.1 100 "))
+            s.sendall(b"{}")
+            self.assertEqual(read_answer(s).status, 201)
+        with server.connect() as s:  # now the five are gone, which is said before the body is sent
+            s.sendall(head)
+            answer = read_answer(s)
+        self.assertEqual(answer.status, 429, answer.body)
+        open_ones[5].sendall(b"{}")  # was admitted, and is decided upon with its body
+        self.assertEqual(read_answer(open_ones[5]).status, 429)
+
     def test_the_answer_arrives_while_the_client_is_still_sending(self):
         """A close on unread bytes would make the client's side forget it."""
         for _ in range(20):
@@ -668,6 +701,19 @@ class Life(unittest.TestCase):
         time.sleep(0.7)
         self.assertIn("did you mean", self.server.log())
         self.assertEqual(self.server.ask("GET", "/.well-known/earmark").status, 200)
+
+    def test_reload_names_what_waits_for_a_restart(self):
+        wide = {"rates": [{"name": "test", "by": "all", "unit": "requests", "quota": 1000, "window": "1s"}]}
+        self.server = Server({"limits": wide})
+        wide["rates"][0]["quota"] = 2000
+        self.server.write_config({"server": {"log": "debug", "drain": "3s"}, "limits": wide,
+                                  "http": {"workers": 9, "streams": 8}})
+        self.server.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 60
+        while '"reloaded"' not in self.server.log() and time.monotonic() < end:
+            time.sleep(0.05)
+        named = re.findall(r'"reload: changed, needs a restart","detail":"([^"]*)"', self.server.log())
+        self.assertEqual(named, ["server.drain", "http.workers", "limits.rates"])
 
     def test_keyholder_killed_means_no_grants_and_not_ready(self):
         self.server = Server()

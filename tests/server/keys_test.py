@@ -69,8 +69,19 @@ class Case(unittest.TestCase):
         self.assertEqual(answer.status, status, (path, answer.body))
         return answer.json() if answer.body else None
 
+    def permit(self, *words):
+        """On the server's machine; --dev wants none."""
+        if self.config is not None:
+            subprocess.run([earmarkd.BINARY, "permit", *words, "--config", self.server.config_path()],
+                           check=True, capture_output=True)
+
     def rotate(self, which="issuer"):
+        self.permit("rotate", which, "--force")
         return self.ok("POST", f"signing-keys/{which}/rotate", {"reason": "a test"})
+
+    def retire(self, kid):
+        self.permit("retire", kid, "--force")
+        return self.ok("POST", f"signing-keys/{kid}/retire", {"reason": "stolen", "force": True})
 
     def keys(self, which="issuer"):
         return [k for k in self.ok("GET", "signing-keys")["items"] if k["key"] == which]
@@ -140,7 +151,7 @@ class Rotate(Case):
         self.rotate()
         self.assertEqual(self.ask("POST", f"signing-keys/{first}/retire", {"reason": "x"}).status, 409)
         self.assertEqual(self.ask("POST", "signing-keys/AAAAAAAAAAA/retire", {"reason": "x"}).status, 404)
-        self.ok("POST", f"signing-keys/{first}/retire", {"reason": "stolen", "force": True})
+        self.retire(first)
         self.assertEqual(self.keys()[0]["state"], "retired")
         self.assertEqual(device.ticket(use="u").status, 422)
         new = self.device("bob")
@@ -181,7 +192,7 @@ class Rotate(Case):
         # The oldest would be forgotten, and devices have certificates of it.
         answer = self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"})
         self.assertEqual(answer.status, 409, answer.body)
-        self.ok("POST", f"signing-keys/{self.keys()[0]['id']}/retire", {"reason": "x", "force": True})
+        self.retire(self.keys()[0]["id"])
         self.rotate()
         self.assertEqual(len(self.keys()), 8)
 
@@ -272,6 +283,249 @@ class Device_(Case):
         self.earmark("admin", "signing", "rotate", "moon", "--reason", "x", code=12)
 
 
+class Permits(Case):
+    """What the HTTP process asks for alone, the keyholder does not do."""
+
+    def folder(self):
+        return os.path.join(self.server.dir, "keys")
+
+    def record(self):
+        with open(os.path.join(self.folder(), "changes"), encoding="utf-8") as f:
+            return [line.split()[1:] for line in f]
+
+    def ask_rotation(self, which="issuer"):
+        return self.ask("POST", f"signing-keys/{which}/rotate", {"reason": "x"})
+
+    def test_an_operator_over_the_network_alone_changes_no_key(self):
+        before = self.ok("GET", "signing-keys")
+        for which in ("issuer", "sealing"):
+            answer = self.ask_rotation(which)
+            self.assertEqual(answer.status, 403, answer.body)
+            self.assertIn("earmarkd permit", answer.json()["detail"])
+        self.assertEqual(self.ok("GET", "signing-keys"), before)
+        self.rotate()
+        first = self.keys()[0]["id"]
+        body = {"reason": "x", "force": True}
+        self.assertEqual(self.ask("POST", f"signing-keys/{first}/retire", body).status, 403)
+        self.permit("retire", self.keys()[1]["id"], "--force")  # of another key
+        self.assertEqual(self.ask("POST", f"signing-keys/{first}/retire", body).status, 403)
+        self.permit("retire", first)  # not before its time
+        self.assertEqual(self.ask("POST", f"signing-keys/{first}/retire", body).status, 409)
+        self.retire(first)
+        self.assertEqual([k["state"] for k in self.keys()], ["retired", "signs"])
+
+    def test_a_permit_is_for_one_of_two_that_come_at_once(self):
+        for _ in range(5):
+            n = len(self.keys())
+            self.permit("rotate", "issuer", "--force")
+            answers, ready = [], threading.Barrier(2)
+
+            def work():
+                ready.wait()
+                answers.append(self.ask_rotation().status)
+            threads = [threading.Thread(target=work) for _ in range(2)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertEqual(sorted(answers), [200, 403])
+            self.assertEqual(len(self.keys()), n + 1)
+
+    def test_the_last_rotation_is_an_hour_ago_or_it_is_meant(self):
+        self.permit("rotate", "issuer")
+        self.assertEqual(self.ask_rotation().status, 200)
+        self.permit("rotate", "issuer")
+        self.assertEqual(self.ask_rotation().status, 409)
+        self.permit("rotate", "issuer", "--force")
+        self.assertEqual(self.ask_rotation().status, 200)
+
+    def test_what_happened_is_in_the_folder_of_the_keys(self):
+        first = self.keys()[0]["id"]
+        self.ask_rotation()
+        self.permit("rotate", "issuer")
+        self.ask_rotation()
+        second = self.keys()[1]["id"]
+        lines = [" ".join(line) for line in self.record()]
+        self.assertIn(f"start issuer key={first}", lines[0])
+        self.assertEqual(lines[2:], [f"refused rotate-issuer key={first} status=E_POLICY",
+                                     f"begins rotate-issuer key={first} by=permit",
+                                     f"done rotate-issuer key={first} now={second}"])
+        self.restart(signal.SIGKILL)
+        self.assertEqual(self.record()[-2], ["start", "issuer", f"key={second}"])
+
+    def test_the_command_takes_nothing_else(self):
+        for words in ((), ("rotate",), ("rotate", "audit"), ("retire", "abc"), ("destroy", "issuer"),
+                      ("rotate", "issuer", "--forever")):
+            run = subprocess.run([earmarkd.BINARY, "permit", *words, "--config",
+                                  self.server.config_path()], capture_output=True)
+            self.assertEqual(run.returncode, 2, words)
+        self.assertFalse(os.path.exists(os.path.join(self.folder(), "permit")))
+
+    def test_another_first_key_of_a_chain_is_not_overwritten(self):
+        """A log that begins anew beside the old keys: the old first key is moved away first."""
+        path = os.path.join(self.folder(), "journal-00000001.first")
+        with open(path, "rb") as f:
+            was = f.read()
+        self.server.stop()
+        shutil.rmtree(os.path.join(self.server.dir, "data"))
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+        self.server.start(wait=False)
+        self.assertNotEqual(self.server.process.wait(60), 0)
+        self.assertIn("another first key of this chain", self.server.log())
+        with open(path, "rb") as f:
+            self.assertEqual(f.read(), was)
+        os.rename(path, path + ".moved")
+        self.server.process.stdout.close()
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+        self.server.start()
+
+
+@unittest.skipUnless(EARMARK, "EARMARK is not set")
+class AuditKey(Case):
+    """The log goes on under another key, and who knows the first one can follow it."""
+
+    def setUp(self):
+        super().setUp()
+        self.keys_dir = os.path.join(self.server.dir, "keys")
+        self.log = os.path.join(self.server.dir, "data", "journal")
+        self.first = self.keep("first.vkey", os.path.join(self.server.dir, "data", "audit.vkey"))
+
+    def keep(self, name, path):
+        return shutil.copy(path, os.path.join(self.home, name))
+
+    def rotate_audit(self, code=0, kill_after=None):
+        run = subprocess.Popen([earmarkd.BINARY, "audit-key", "rotate", "--config",
+                                self.server.config_path()], stderr=subprocess.PIPE)
+        if kill_after is not None:
+            time.sleep(kill_after)
+            run.kill()
+        said = run.communicate(timeout=120)[1].decode()
+        if kill_after is None:
+            self.assertEqual(run.returncode, code, said)
+        return said
+
+    def start_again(self):
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+        self.server.start()
+        self.login()
+
+    def verify(self, vkey, code=0):
+        return json.loads(self.earmark("audit", "verify", self.log, "-k", vkey, "--json", code=code))
+
+    def test_a_log_is_verified_from_its_first_key_after_two_rotations(self):
+        for n in (1, 2):
+            self.server.stop()
+            old = self.keep(f"checkpoint{n}", os.path.join(self.log, "checkpoint"))
+            self.rotate_audit()
+            self.start_again()
+            self.ok("GET", "signing-keys")
+            self.server.stop()
+            self.assertEqual(self.verify(self.first)["handovers"], n)
+            self.earmark("audit", "verify", self.log, "-k", self.first, "-t", old)
+            self.start_again()
+        self.server.stop()
+        now = os.path.join(self.server.dir, "data", "audit.vkey")
+        with open(now, encoding="utf-8") as a, open(self.first, encoding="utf-8") as b:
+            self.assertNotEqual(a.read(), b.read())
+        self.assertEqual(self.verify(now)["log"], "intact")
+        for name in os.listdir(self.log):
+            if name.startswith("handover-"):
+                os.remove(os.path.join(self.log, name))
+        self.assertEqual(self.verify(self.first, code=1)["log"], "tampered")
+        with open(os.path.join(self.keys_dir, "changes"), encoding="utf-8") as f:
+            self.assertEqual(f.read().count("done rotate-audit"), 2)
+
+    def test_a_running_server_is_left_alone(self):
+        said = self.rotate_audit(code=1)
+        self.assertIn("stop it first", said)
+        self.assertFalse(os.path.exists(os.path.join(self.keys_dir, "next")))
+        self.restart()
+
+    def test_a_kill_is_no_end_until_the_command_is_given_again(self):
+        for delay in (0, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1):
+            self.server.stop()
+            self.rotate_audit(kill_after=delay)
+            if os.path.exists(os.path.join(self.keys_dir, "next", "audit.key")):
+                with open(self.server.log_path, "w", encoding="utf-8"):
+                    pass
+                self.server.start(wait=False)
+                self.assertNotEqual(self.server.process.wait(60), 0)
+                self.server.process.stdout.close()
+                self.assertIn("audit-key rotate", self.server.log())
+                self.rotate_audit()
+            self.start_again()
+            self.server.stop()
+            self.assertEqual(self.verify(self.first)["log"], "intact")
+            self.start_again()
+
+
+@unittest.skipUnless(os.geteuid() == 0, "not root")
+class Users(Case):
+    """Started as root, each process becomes a user of its own; keys that it replaced are read by the
+    next start."""
+    config = {**OPEN, "server": {"user": "daemon"}, "keys": {"user": "games"}}
+
+    def setUp(self):
+        import pwd
+        try:
+            for name in ("daemon", "games"):
+                pwd.getpwnam(name)
+        except KeyError:
+            self.skipTest("no such users")
+        os.umask(0o022)
+        made, self.made = tempfile.mkdtemp, []
+        tempfile.mkdtemp = lambda *a, **k: self.open_to_all(made(*a, **k))
+        self.addCleanup(setattr, tempfile, "mkdtemp", made)
+        super().setUp()
+
+    @staticmethod
+    def open_to_all(path):
+        os.chmod(path, 0o755)
+        return path
+
+    def owner(self, name):
+        import pwd
+        return pwd.getpwuid(os.stat(os.path.join(self.server.dir, name)).st_uid).pw_name
+
+    def test_keys_that_were_replaced_are_read_at_the_next_start(self):
+        self.rotate("issuer")
+        self.rotate("sealing")
+        issuer = self.issuer()
+        self.assertEqual(self.owner("keys/issuer.key"), "games")
+        self.restart()
+        self.assertEqual(self.issuer(), issuer)
+        self.rotate("issuer")
+        self.server.stop()
+        subprocess.run([earmarkd.BINARY, "audit-key", "rotate", "--config", self.server.config_path()],
+                       check=True, capture_output=True)
+        self.assertEqual(self.owner("keys/audit.key"), "games")
+        self.assertEqual(self.owner("data/journal/checkpoint"), "daemon")
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+        self.server.start()
+        self.rotate("issuer")
+
+    def test_root_gives_what_it_writes_to_whom_the_folder_belongs(self):
+        """Also where the supervisor chose the user, and no `keys.user` says so."""
+        config = os.path.join(self.home, "other.yaml")
+        with open(self.server.config_path(), encoding="utf-8") as f:
+            text = f.read()
+        with open(config, "w", encoding="utf-8") as f:
+            f.write("".join(line for line in text.splitlines(True) if "  user:" not in line))
+        subprocess.run([earmarkd.BINARY, "permit", "rotate", "issuer", "--config", config], check=True)
+        self.assertEqual(self.owner("keys/permit"), "games")
+        self.ok("POST", "signing-keys/issuer/rotate", {"reason": "x"})
+
+    def test_the_permit_is_the_keyholders_alone(self):
+        self.permit("rotate", "issuer")
+        self.assertEqual(self.owner("keys/permit"), "games")
+        self.assertEqual(os.stat(os.path.join(self.server.dir, "keys", "permit")).st_mode & 0o777, 0o600)
+        self.assertEqual(os.stat(os.path.join(self.server.dir, "keys")).st_mode & 0o777, 0o700)
+
+
 class Killed(Case):
     def test_a_kill_leaves_the_old_key_or_the_new_one(self):
         self.publish("m")
@@ -279,6 +533,7 @@ class Killed(Case):
         seen = {self.issuer()}
         for delay in (0, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016):
             known = [k["public_key"] for k in self.keys()]
+            self.permit("rotate", "issuer", "--force")
             s = self.server.connect()
             body = json.dumps({"reason": "x"}).encode()
             s.sendall(f"POST {ADMIN}signing-keys/issuer/rotate HTTP/1.1\r\nHost: x\r\n"
@@ -296,6 +551,26 @@ class Killed(Case):
             self.assertEqual(device.ticket(model="m").status, 201)
             seen.add(after[-1])
         self.assertGreaterEqual(len(seen), 1)
+
+    def test_the_keyholder_alone_is_killed(self):
+        """The server goes down after it, and finds one of the two keys at its next start."""
+        known = self.issuer()
+        self.permit("rotate", "issuer")
+        child = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(self.server.process.pid)],
+                               capture_output=True, text=True).stdout.split()
+        pid = int(child[child.index("earmark-keys") - 1])
+        answers = []
+        work = threading.Thread(target=lambda: answers.append(
+            self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"}).status))
+        work.start()
+        os.kill(pid, signal.SIGKILL)
+        work.join()
+        self.assertIn(answers[0], (200, 503))
+        self.restart(signal.SIGKILL)
+        keys = [k["public_key"] for k in self.keys()]
+        self.assertEqual(keys[0], known)
+        self.assertEqual(keys[-1], self.issuer())
+        self.assertLessEqual(len(keys), 2)
 
     def kill_all(self):
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.server.process.pid)],
@@ -404,7 +679,10 @@ class Token(Case):
         second = self.issuer()
         self.assertNotEqual(second, first)
         self.assertEqual(device.ticket(model="m").status, 201)
-        self.assertEqual(self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"}).status, 501)
+        self.permit("rotate", "issuer", "--force")
+        answer = self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"})
+        self.assertEqual(answer.status, 501)
+        self.assertIn("keys.next_uri", answer.json()["detail"])
         self.restart(signal.SIGKILL)
         self.assertEqual(self.issuer(), second)
         self.assertEqual(device.ticket(model="m").status, 201)
@@ -422,6 +700,7 @@ class Token(Case):
     def test_a_token_that_is_gone_leaves_the_sealing_key_its_certificate(self):
         was = self.keys("sealing")
         shutil.rmtree(os.path.join(self.hsm, "tokens"))
+        self.permit("rotate", "sealing")
         self.assertGreaterEqual(self.ask("POST", "signing-keys/sealing/rotate", {"reason": "x"}).status, 500)
         self.assertEqual(self.keys("sealing"), was)
         self.assertGreater(self.server.metric("earmark_sealing_certificate_seconds_left"), 0)
@@ -433,7 +712,7 @@ class Token(Case):
 
 @unittest.skipUnless(EARMARK and shutil.which("swtpm"), "swtpm is not here")
 class Tpm(Case):
-    """The issuer's key in a TPM: it signs, and cannot be rotated in place."""
+    """The issuer's key in a TPM: it signs, and is rotated to that of the next folder."""
 
     def make_config(self):
         import keystore_test
@@ -443,21 +722,72 @@ class Tpm(Case):
         if not doctor["device_keys"]["tpm2"]["usable"]:
             self.skipTest("no TPM holder in this build")
         self.earmark("issuer", "init", "--issuer", os.path.join(self.home, "anyone"))
-        self.earmark("device", "init", "--device", os.path.join(self.home, "keys"), "--issuer",
-                     os.path.join(self.home, "anyone"), "--keystore", "tpm2", "--tcti", self.tpm.tcti)
-        return {**OPEN, "keys": {"issuer": "tpm2", "tpm_dir": os.path.join(self.home, "keys", "keys"),
-                                 "tcti": self.tpm.tcti}}
+        return self.with_keys("first")
 
-    def test_a_tpm_signs_and_says_that_it_stays(self):
+    def with_keys(self, name, following=None):
+        def folder(which):
+            path = os.path.join(self.home, which)
+            if not os.path.exists(path):
+                self.earmark("device", "init", "--device", path, "--issuer",
+                             os.path.join(self.home, "anyone"), "--keystore", "tpm2", "--tcti",
+                             self.tpm.tcti)
+            return os.path.join(path, "keys")
+        keys = {"issuer": "tpm2", "tpm_dir": folder(name), "tcti": self.tpm.tcti}
+        if following:
+            keys["next_tpm_dir"] = folder(following)
+        return {**OPEN, "keys": keys}
+
+    def restart_with(self, config):
+        self.server.stop()
+        self.server.write_config(config)
+        with open(self.server.log_path, "w", encoding="utf-8"):
+            pass
+        self.server.start()
+
+    def refused(self):
+        self.permit("rotate", "issuer", "--force")
+        answer = self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"})
+        self.assertEqual(answer.status, 501, answer.body)
+        self.assertIn("keys.next_tpm_dir", answer.json()["detail"])
+
+    def test_a_tpm_signs_and_without_a_next_key_says_what_is_missing(self):
         self.publish("m", "?lease_s=600")
         first = self.issuer()
         self.assertEqual(len(unb64(first)), 65)
         self.assertEqual(self.device().ticket(model="m").status, 201)
-        self.assertEqual(self.ask("POST", "signing-keys/issuer/rotate", {"reason": "x"}).status, 501)
+        self.assertFalse(self.ok("GET", "signing-keys")["can_rotate_issuer"])
+        self.refused()
         self.rotate("sealing")
         self.assertEqual(self.device("bob").ticket(model="m").status, 201)
         self.restart()
         self.assertEqual(self.issuer(), first)
+
+    def test_a_tpm_is_rotated_to_its_next_key_and_not_back(self):
+        self.publish("m", "?lease_s=600")
+        device, first = self.device(), self.issuer()
+        device.wire.close()
+        self.restart_with(self.with_keys("first", "second"))
+        self.assertEqual(self.issuer(), first)
+        self.assertTrue(self.ok("GET", "signing-keys")["can_rotate_issuer"])
+        self.rotate()
+        second = self.issuer()
+        self.assertNotEqual(second, first)
+        self.assertEqual(device.ticket(model="m").status, 201)
+        self.restart(signal.SIGKILL)
+        self.assertEqual(self.issuer(), second)
+        self.assertEqual([k["state"] for k in self.keys()], ["taken", "signs"])
+        self.refused()
+        device.wire.close()
+        self.restart_with(self.with_keys("second", "third"))
+        self.assertEqual(self.issuer(), second)
+        self.rotate()
+        self.assertEqual(len(self.keys()), 3)
+        self.assertEqual(device.ticket(model="m").status, 201)
+        device.wire.close()
+        self.restart_with(self.with_keys("third", "first"))
+        third = self.issuer()
+        self.refused()
+        self.assertEqual(self.issuer(), third)
 
 
 if __name__ == "__main__":

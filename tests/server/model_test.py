@@ -141,7 +141,7 @@ class Publish(Models):
         model = bytearray(safetensors(1000))
         model[0] = 200  # its head is longer than it is
         answer = self.publish("bad/1", bytes(model), "?file=x.safetensors")
-        self.assert_problem(answer, 422, "invalid-object")
+        self.assert_problem(answer, 422, "invalid-model")
         self.assertEqual(len(self.files()), before)
         self.assertEqual(self.publish("bad/1", bytes(model), "?bytes=1").status, 201)
 
@@ -203,9 +203,9 @@ class Tree(Models):
                      b"2 /a\n\nxx", b"1 b\n1 a\n\nxx", b"1 a\n1 a\n\nxx", b"-2 a\n\nxx",
                      b"99999999999999999999 a\n\nxx", b"2 " + b"a" * 300 + b"\n\nxx",
                      b"999999999999999999 a\n\nxx", b"1 a/b\n1 a\n\nxx"):
-            self.assert_problem(self.publish("liar/1", body, "?tree=1"), 422, "invalid-object")
+            self.assert_problem(self.publish("liar/1", body, "?tree=1"), 422, "invalid-model")
         many = self.tree([(b"%06d" % i, b"x") for i in range(513)])
-        self.assert_problem(self.publish("liar/1", many, "?tree=1"), 422, "invalid-object")
+        self.assert_problem(self.publish("liar/1", many, "?tree=1"), 422, "invalid-model")
         self.assertEqual(len(self.files()), before)
         self.assertEqual(self.publish("liar/1", self.tree([good]), "?tree=1").status, 201)
 
@@ -314,7 +314,7 @@ class Seal(Models):
         ticket = self.tickets(1, "cats")[0]
         self.assert_problem(self.seal(ticket, b"x", "&file=../x"), 400, "invalid-query")
         self.assert_problem(self.seal(ticket, b"\x40" + b"\0" * 7 + b"x" * 50, "&file=a.safetensors"),
-                            422, "invalid-object")
+                            422, "invalid-model")
         self.assertEqual(self.seal(ticket).status, 201)
 
     def test_only_sealers_may(self):

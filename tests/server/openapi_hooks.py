@@ -1,6 +1,5 @@
 """What schemathesis sends to the real server: one role's credentials, names of things that are there
 where the document only knows a pattern, and signatures of a device.  Loaded by openapi_test.py."""
-import itertools
 import json
 import os
 import re
@@ -12,37 +11,13 @@ import requests
 import schemathesis
 from schemathesis.generation.modes import GenerationMode
 
-from device import Device, b64
+from openapi_stock import Caller
 
 ROLE = os.environ["EMK_ROLE"]
 with open(os.environ["EMK_STOCK"], encoding="utf-8") as _f:
-    STOCK = json.load(_f)
+    CALLER = Caller(json.load(_f), ROLE)
 SEEN = os.environ["EMK_SEEN"]
-COUNT = itertools.count()
 CONFIRMED = set()
-
-
-class Nowhere:
-    """A server of which a device only needs the challenges."""
-
-    def ask(self, method, path):
-        return requests.request(method, STOCK["url"] + path, timeout=20)
-
-
-def load_device(saved):
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    from device import raw_public, unb64
-    device = Device(Nowhere(), saved["user"])
-    for name in ("signing", "agreement"):
-        key = getattr(device, name)
-        key.private = load_pem_private_key(saved[name].encode(), None)
-        key.public = raw_public(key.private)
-    device.id, device.certificate = unb64(saved["id"]), unb64(saved["certificate"])
-    device.counter = saved["counter"]
-    return device
-
-
-DEVICE = load_device(STOCK["device"]) if ROLE == "device" else None
 
 
 def sign(request):
@@ -51,55 +26,8 @@ def sign(request):
     if isinstance(body, str):
         body = body.encode()
     path = request.path_url.partition("?")
-    DEVICE.nonce = NONCE.get("nonce")
-    fields = DEVICE.signed_headers(request.method, path[0], body, host=STOCK["host"],
-                                   query="?" + path[2])
-    request.headers.update(fields)
+    request.headers.update(CALLER.sign(request.method, path[0], path[2], body))
     return request
-
-
-NONCE = {}
-
-
-def fresh_ticket():
-    """Each is good for one use; the last one stays when they run out."""
-    left = STOCK["tickets"]
-    return left.pop() if len(left) > 1 else left[0]
-
-
-def safetensors():
-    head = b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'
-    return len(head).to_bytes(8, "little") + head + b"1234"
-
-
-MODEL = safetensors()
-
-
-def good_body(name):
-    """A body that the server takes, or None: what was generated stays."""
-    if name == "enrolDevice":
-        return {k: v for k, v in Device(Nowhere(), "jane").enrol_body().items() if k != "user"}
-    if name in STOCK["bodies"]:
-        return STOCK["bodies"][name]
-    if name == "addOperator":
-        return {"name": f"operator-{next(COUNT)}", "password": "correct horse", "scopes": ["read"]}
-    if name == "sendBackendEvents":
-        return json.dumps({"v": 1, "id": f"e-{os.urandom(6).hex()}", "src": "backend",
-                           "type": "pay.refund", "ts": STOCK["now"] * 1000,
-                           "subj": {"user": "u-1"}}, separators=(",", ":"))
-    if DEVICE is None:
-        return None
-    if name == "issueTicket":
-        return {"request": b64(DEVICE.request(use="u"))}
-    if name == "attestDevice":
-        return {"challenge": DEVICE.challenge(), "attestation": {"kind": "none"}}
-    from device import unb64
-    ticket = unb64(STOCK["ticket"])
-    if name == "renewLease":
-        return {"request": b64(DEVICE.lease_request(ticket))}
-    if name == "sendReceipt":
-        return {"receipt": b64(DEVICE.receipt(ticket))}
-    return None
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -112,33 +40,32 @@ def before_call(context, case, kwargs):
     name = case.operation.definition.raw.get("operationId")
     if ROLE == "device":
         kwargs["auth"] = sign
+    # Names that the tool found in answers: what destroys gets what is there for it.
+    own = CALLER.stock["path"].get(name, {})
+    for parameter, value in (case.path_parameters or {}).items():
+        if parameter in own and any(value in s.values() for s in CALLER.stock["sections"].values()):
+            case.path_parameters[parameter] = own[parameter]
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
-    section = next((s for s in STOCK["sections"] if s in case.operation.path), "")
-    for parameter, value in (STOCK["path"].get(name) or STOCK["sections"][section]).items():
+    if "Idempotency-Key" in (case.headers or {}):  # another request is another key
+        case.headers["Idempotency-Key"] = os.urandom(12).hex()
+    for parameter, value in CALLER.parameters(name, case.operation.path).items():
         if parameter in (case.path_parameters or {}):
             case.path_parameters[parameter] = value
-    if name == "redeemTicket":
-        case.path_parameters["id"] = fresh_ticket()
     if name == "sealModel":
-        case.query, case.body = {"ticket": fresh_ticket()}, MODEL
+        case.query = CALLER.query(name)
     if name == "publishModel":
-        case.path_parameters.update(name=f"fresh-{next(COUNT)}", version="1")
-        case.query = {"bytes": 1, **{k: v for k, v in case.query.items()
-                                     if k not in ("tree", "file", "bytes")}}
-    body = good_body(name)
+        case.query = {**CALLER.query(name), **{k: v for k, v in case.query.items()
+                                               if k not in ("tree", "file", "bytes")}}
+    body = CALLER.body(name) if name != "publishModel" else None
     if body is not None:
         case.body = body
 
 
 @schemathesis.hook
 def after_call(context, case, response):
-    nonce = response.headers.get("earmark-nonce") or [None]
-    counter = response.headers.get("earmark-counter") or [None]
-    if nonce[0]:
-        NONCE["nonce"] = nonce[0]
-    if DEVICE is not None and counter[0]:
-        DEVICE.counter = int(counter[0]) - 1
+    CALLER.saw((response.headers.get("earmark-nonce") or [None])[0],
+               (response.headers.get("earmark-counter") or [None])[0])
     if response.request.method != case.operation.method.upper():
         return  # of the check for other methods
     with open(SEEN, "a", encoding="utf-8") as f:

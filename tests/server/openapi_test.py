@@ -127,6 +127,8 @@ class Case(unittest.TestCase):
 
     def stock(self):
         """One thing of each kind; what an operation destroys has one of its own."""
+        subprocess.run([earmarkd.BINARY, "permit", "rotate", "issuer", "--config",
+                        self.server.config_path()], capture_output=True, check=True)
         keys = self.ask("POST", "/v1/admin/signing-keys/issuer/rotate", {"reason": "a test"}).json()
         main, erased, revoked, gone = (self.device(u) for u in ("main", "erased", "revoked", "gone"))
         self.ask("PUT", "/v1/models/kitten/1?bytes=1&lease_s=600", os.urandom(5000),
@@ -227,8 +229,10 @@ class Operator(Case):
     role = "operator"
     unseen = {**dict.fromkeys(("getCampaign", "approveCampaign", "refuseCampaign", "withdrawCampaign"),
                               "proposals come of a job; fraud_test.py decides them"),
-              **dict.fromkeys(("promoteFraudRules", "rollBackFraudRules"),
-                              "needs a draft; fraud_test.py promotes one")}
+              **dict.fromkeys(("approveFraudRules", "promoteFraudRules", "rollBackFraudRules"),
+                              "needs a draft; fraud_test.py promotes one"),
+              **dict.fromkeys(("rotateSigningKey", "retireSigningKey"),
+                              "a permit for each; keys_test.py gives them")}
 
     def test_the_document_is_true_for_operators(self):
         names = [n for n in self.operations() if n.startswith("/") or n not in OF_OTHERS]

@@ -17,6 +17,7 @@ import warnings
 import earmarkd
 from earmarkd import Server, read_answer
 
+MINT = os.environ.get("EARMARK_MINT", "")
 WIDE = {"rates": [{"name": "all", "by": "all", "unit": "requests", "quota": 1000000000, "window": "1s"}]}
 
 
@@ -86,10 +87,10 @@ class Case(unittest.TestCase):
             shutil.copy(source, os.path.join(self.folder, "new"))
             os.rename(os.path.join(self.folder, "new"), os.path.join(self.folder, target))
 
-    def start(self, **tls):
+    def start(self, drain="30s", **tls):
         config = {"tls": {"certificate": os.path.join(self.folder, "server.pem"),
                           "key": os.path.join(self.folder, "server.key"), **tls},
-                  "http": {"connections_per_net": 0}, "limits": WIDE}
+                  "http": {"connections_per_net": 0}, "limits": WIDE, "server": {"drain": drain}}
         self.server = TlsServer(config)
         self.addCleanup(self.server.close)
         self.server.ca = self.authority.pem
@@ -325,6 +326,89 @@ class Reload(Case):
         self.assertEqual(bad, [])
         self.assertGreater(len(good), 100)
         self.assertEqual(self.server.stop(seconds=60), 0)
+
+    def mint(self, *words):
+        made = subprocess.run([MINT, *words], check=True, capture_output=True, text=True)
+        return made.stdout.strip()
+
+    def blob(self, size):
+        """The path of a sealed model, and its bytes in all."""
+        data, keys = (os.path.join(self.server.dir, name) for name in ("data", "keys"))
+        ask = lambda key, method, path, body=None: self.server.ask(
+            method, path, body, {"Authorization": "Bearer " + key, "Content-Type": "application/octet-stream"})
+        answer = ask(self.mint("service", data, "publish read"), "PUT", "/v1/models/big/1", os.urandom(size))
+        self.assertEqual(answer.status, 201, answer.body)
+        ticket = self.mint("tickets", data, keys, "1", "big", "1")
+        answer = ask(self.mint("service", data, "seal"), "POST", "/v1/seals?ticket=" + ticket)
+        self.assertEqual(answer.status, 201, answer.body)
+        return answer.json()["url"].partition("/v1/")[2], answer.json()["size"]
+
+    def begin(self, path):
+        """A connection on which a download has begun, and its answer's first bytes."""
+        s = self.server.connect()
+        self.addCleanup(s.close)
+        s.sendall(f"GET /v1/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return s, s.recv(1000)
+
+    def finish(self, s, first, size):
+        text = first
+        while b"\r\n\r\n" not in text:
+            text += s.recv(65536)
+        n = len(text.partition(b"\r\n\r\n")[2])
+        while n < size:
+            more = s.recv(65536)
+            self.assertTrue(more, f"cut after {n} of {size} bytes")
+            n += len(more)
+        self.assertEqual(n, size)
+
+    @unittest.skipUnless(MINT, "EARMARK_MINT is not set")
+    def test_a_slow_download_goes_on_over_two_reloads(self):
+        self.start("10m")
+        path, size = self.blob(24 << 20)
+        s, first = self.begin(path)
+        for name in ("second", "third"):
+            self.install(name)
+            self.reload()
+        with self.server.connect() as new:
+            self.assertNotEqual(self.certificate_of(s), self.certificate_of(new))
+        self.finish(s, first, size)
+
+    @unittest.skipUnless(MINT, "EARMARK_MINT is not set")
+    def test_a_reload_waits_for_a_place_when_many_listeners_end(self):
+        self.start("10m")
+        path, size = self.blob(24 << 20)
+        slow, waits = [], "the certificate waits for connections"
+        while waits not in self.server.log():
+            self.assertLess(len(slow), 10)
+            slow.append(self.begin(path))
+            self.install(f"g{len(slow)}")
+            self.reload()
+        self.assertEqual(len(slow), 5)
+        with self.server.connect() as s:
+            last = self.certificate_of(s)
+        self.install("the-one")  # and once more: both become one
+        self.reload()
+        for s, first in slow:
+            self.finish(s, first, size)
+            s.close()
+        end = time.monotonic() + 60
+        while True:
+            with self.server.connect() as s:
+                now = self.certificate_of(s)
+            if now != last:
+                break
+            self.assertLess(time.monotonic(), end, "the new certificate never came")
+            time.sleep(0.05)
+        with open(os.path.join(self.folder, "server.pem"), encoding="ascii") as f:
+            self.assertEqual(now.split(), f.read().split())
+
+    def test_a_reload_without_a_new_certificate_disturbs_nobody(self):
+        self.start()
+        with self.server.connect() as s:
+            self.assertEqual(self.request(s).status, 200)
+            self.reload()
+            answer = self.request(s)
+            self.assertEqual((answer.status, answer.headers.get("connection")), (200, None))
 
     def test_a_bad_certificate_changes_nothing(self):
         self.start()

@@ -123,10 +123,12 @@ class Hooked(unittest.TestCase):
     def target(self, url, name="one", **more):
         return {"name": name, "url": url, "secret_file": self.secret, **more}
 
-    def start(self, *targets, **more):
+    def config(self, *targets, **more):
         hooks = {"targets": list(targets), "retry": "50ms", "per_minute": 60000, **more}
-        self.server = Server({"api": {"attestation_none": True, "ticket_without_token": True},
-                              "webhooks": hooks})
+        return {"api": {"attestation_none": True, "ticket_without_token": True}, "webhooks": hooks}
+
+    def start(self, *targets, **more):
+        self.server = Server(self.config(*targets, **more))
         made = subprocess.run([earmarkd.BINARY, "operator", "add", "ann", "--config",
                                self.server.config_path(), "--generate"], stdout=subprocess.PIPE, check=True)
         self.password = made.stdout.decode().strip()
@@ -365,6 +367,134 @@ class Kinds(Hooked):
         for _ in range(3):
             self.assertNotEqual(device.ticket(model="decoy").status, 401)
         device.wire.close()
+
+
+class Reload(Hooked):
+    """What a reload takes over: targets, sources and their secrets."""
+    TAKEN = "webhooks go to the targets of the configuration"
+
+    def reload(self, *words):
+        """Until the log has as many more of the words as are given."""
+        before = {w: self.server.log().count(w) for w in words}
+        self.server.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + PATIENCE
+        while any(self.server.log().count(w) == n for w, n in before.items()):
+            self.assertLess(time.monotonic(), end, self.server.log())
+            time.sleep(0.02)
+
+    def change(self, *targets, **more):
+        self.server.write_config(self.config(*targets, **more))
+        self.reload('"reloaded"', self.TAKEN)
+
+    def names(self):
+        return [t["name"] for t in self.ask("GET", "/v1/admin/webhooks").json()["items"]]
+
+    def test_targets_change_and_nothing_that_waits_is_lost(self):
+        first, second, late = self.receiver(), self.receiver(), self.receiver()
+        nobody = f"http://127.0.0.1:{unused_port()}/"
+        self.start(self.target(first.url), self.target(nobody, "two"), self.target(nobody, "three"))
+        self.poke()
+        first.wait(1)
+        for name in ("two", "three"):
+            for _ in range(3):
+                self.poke(name)
+        self.change(self.target(late.url, "four"), self.target(nobody, "three"), self.target(second.url))
+        self.assertEqual(self.names(), ["four", "three", "one"])
+        self.assertEqual(self.state("three")["waiting"], 3)
+        self.assertEqual(self.ask("POST", "/v1/admin/webhooks/two/test", {"reason": "a test"}).status, 404)
+        self.poke()
+        self.check(second.wait(1)[0])
+        self.poke("four")
+        self.check(late.wait(1)[0])
+        self.change(self.target(second.url, "two"), self.target(late.url, "three"))
+        self.assertEqual(self.names(), ["two", "three"])
+        for r in (second, late):
+            got = r.wait(4)
+            self.assertEqual(len({g[0]["webhook-id"] for g in got}), 4)
+        self.assertEqual(len(first.got), 1)
+
+    def test_secrets_change_and_sign_from_then_on(self):
+        r, new = self.receiver(), os.urandom(32)
+        self.start(self.target(r.url))
+        self.write("secret", secret(new, KEY))
+        self.reload(self.TAKEN)
+        self.poke()
+        got = r.wait(1)[0]
+        self.check(got, new)
+        self.check(got, KEY)
+        self.assertTrue(got[0]["webhook-signature"].startswith(
+            signature(new, got[0]["webhook-id"], int(got[0]["webhook-timestamp"]), got[1])))
+        self.write("secret", secret(new))
+        self.reload(self.TAKEN)
+        self.poke()
+        got = r.wait(2)[1]
+        self.check(got, new)
+        self.assertEqual(len(got[0]["webhook-signature"].split(" ")), 1)
+
+    def test_what_is_not_good_changes_nothing(self):
+        r, elsewhere = self.receiver(), self.receiver()
+        self.start(self.target(r.url))
+        self.write("secret", "nonsense\n")
+        self.server.write_config(self.config(self.target(elsewhere.url)))
+        self.reload("the webhooks' targets stay as they were")
+        self.poke()
+        self.check(r.wait(1)[0])
+        files = self.ask("GET", "/v1/admin/reload").json()["files"]
+        self.assertTrue(files["webhook_targets"]["failed"])
+        self.write("secret", secret(KEY))
+        self.reload(self.TAKEN)
+        self.poke()
+        self.check(elsewhere.wait(1)[0])
+        self.assertFalse(self.ask("GET", "/v1/admin/reload").json()["files"]["webhook_targets"]["failed"])
+
+    def test_what_is_on_its_way_arrives_once_and_what_comes_meanwhile_after_it(self):
+        free = threading.Event()
+        slow, second = self.receiver(lambda handler: free.wait(PATIENCE)), self.receiver()
+        self.start(self.target(slow.url), self.target(second.url, "two"))
+        self.poke()
+        slow.wait(1)
+        self.server.write_config(self.config(self.target(second.url, "two"), self.target(slow.url)))
+        self.reload('"reloaded"')
+        self.poke("two")
+        self.assertNotIn(self.TAKEN, self.server.log())
+        free.set()  # an answer without a word: a failure, which is tried again
+        second.wait(1)
+        got = slow.wait(2)
+        self.assertEqual(got[0][0]["webhook-id"], got[1][0]["webhook-id"])
+        self.wait_state(waiting=0, sent=1)
+        self.wait_state("two", waiting=0, sent=1)
+
+    def test_the_first_target_waits_for_a_restart_and_the_log_says_so(self):
+        self.start()
+        self.server.write_config(self.config(self.target("https://example.com/")))
+        self.reload('"reload: changed, needs a restart","detail":"webhooks.targets"')
+
+    def send(self, key, source, message_id):
+        body, now = b'{"outcome":"chargeback","user":"mallory"}', int(time.time())
+        return self.server.ask("POST", f"/v1/webhooks/{source}", body, {
+            "webhook-id": message_id, "webhook-timestamp": str(now), "Content-Type": "application/json",
+            "webhook-signature": signature(key, message_id, now, body)}).status
+
+    def test_sources_and_their_secrets_change(self):
+        source = {"name": "pay", "secret_file": self.secret, "tenant": "t1"}
+        other = {"name": "desk", "secret_file": self.secret, "tenant": "t2"}
+        new = os.urandom(32)
+        self.start(sources=[source])
+        self.assertEqual((self.send(KEY, "pay", "m1"), self.send(new, "pay", "m2")), (200, 403))
+        self.write("secret", secret(new, KEY))
+        self.reload('"reloaded"')
+        self.assertEqual((self.send(KEY, "pay", "m3"), self.send(new, "pay", "m4")), (200, 200))
+        self.write("secret", secret(new))
+        self.server.write_config(self.config(sources=[source, other]))
+        self.reload('"reloaded"')
+        self.assertEqual((self.send(KEY, "pay", "m5"), self.send(new, "pay", "m6")), (403, 200))
+        self.assertEqual(self.send(new, "desk", "m7"), 200)
+        self.server.write_config(self.config(sources=[other]))
+        self.reload('"reloaded"')
+        self.assertEqual((self.send(new, "pay", "m8"), self.send(new, "desk", "m9")), (403, 200))
+        self.write("secret", "nonsense\n")
+        self.reload("the webhooks' sources stay as they were")
+        self.assertEqual(self.send(new, "desk", "m10"), 200)
 
 
 class In(Hooked):

@@ -65,6 +65,40 @@ static void assert_content(const char *of, const char *want)
     emk_buf_done(&b);
 }
 
+static void a_new_file_is_written_over_nothing(void **state)
+{
+    size_t before;
+    emk_error e = {0};
+
+    (void)state;
+    assert_ok(emk_os_write_file_new(path, emk_span_str("first"), &e), &e);
+    before = n_entries();
+    assert_status(emk_os_write_file_new(path, emk_span_str("second"), &e), EMK_E_USED, &e);
+    assert_content(path, "first");
+    assert_int_equal(n_entries(), before); /* nothing is left beside it */
+}
+
+static void a_private_file_is_the_folders_owners_or_ours(void **state)
+{
+    emk_error e = {0};
+    int fd;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    write_text(path, "secret");
+    assert_ok(emk_os_open_read(path, &fd, &e), &e);
+    assert_ok(emk_os_check_private_in(fd, dir, &e), &e);
+    assert_int_equal(chown(path, 4711, 4711), 0);
+    assert_status(emk_os_check_private_in(fd, dir, &e), EMK_E_USAGE, &e);
+    assert_int_equal(chown(dir, 4711, 4711), 0);
+    assert_ok(emk_os_check_private_in(fd, dir, &e), &e);
+    assert_status(emk_os_check_private(fd, &e), EMK_E_USAGE, &e);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_status(emk_os_check_private_in(fd, dir, &e), EMK_E_USAGE, &e);
+    emk_os_close(fd);
+}
+
 static void what_is_written_is_read(void **state)
 {
     (void)state;
@@ -533,17 +567,18 @@ static void every_call_can_fail(void **state)
 
 int main(void)
 {
-    return EMK_RUN(in_dir(what_is_written_is_read), in_dir(written_files_are_for_the_owner_only),
-                   in_dir(create_new_refuses_what_exists), in_dir(missing_files_are_not_found),
-                   in_dir(opens_regular_files_only), in_dir(reads_and_writes_at_offsets),
-                   in_dir(reserve_sets_the_length_and_keeps_content),
-                   emk_rule(reserve_in_memory_lengthens_and_never_cuts),
-                   in_dir(stamp_changes_with_the_content),
-                   in_dir(reading_whole_files_meets_the_limit),
-                   in_dir(secrets_are_read_into_secret_memory), in_dir(replace_and_remove),
-                   in_dir(files_beside_have_names_of_their_own), in_dir(directories_are_made_once),
-                   in_dir(listing_stops_when_told_to), in_dir(lock_keeps_others_out_until_closed),
-                   in_dir(memory_files_are_files), in_dir(join_refuses_what_does_not_fit),
-                   in_dir(failed_write_leaves_the_old_or_the_new),
-                   in_dir(killed_process_leaves_the_old_or_the_new), in_dir(every_call_can_fail));
+    return EMK_RUN(
+        in_dir(what_is_written_is_read), in_dir(a_new_file_is_written_over_nothing),
+        in_dir(a_private_file_is_the_folders_owners_or_ours),
+        in_dir(written_files_are_for_the_owner_only), in_dir(create_new_refuses_what_exists),
+        in_dir(missing_files_are_not_found), in_dir(opens_regular_files_only),
+        in_dir(reads_and_writes_at_offsets), in_dir(reserve_sets_the_length_and_keeps_content),
+        emk_rule(reserve_in_memory_lengthens_and_never_cuts),
+        in_dir(stamp_changes_with_the_content), in_dir(reading_whole_files_meets_the_limit),
+        in_dir(secrets_are_read_into_secret_memory), in_dir(replace_and_remove),
+        in_dir(files_beside_have_names_of_their_own), in_dir(directories_are_made_once),
+        in_dir(listing_stops_when_told_to), in_dir(lock_keeps_others_out_until_closed),
+        in_dir(memory_files_are_files), in_dir(join_refuses_what_does_not_fit),
+        in_dir(failed_write_leaves_the_old_or_the_new),
+        in_dir(killed_process_leaves_the_old_or_the_new), in_dir(every_call_can_fail));
 }

@@ -2,6 +2,9 @@
 
 #include "tests/support/test.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #define HEAD "server: {origin: 'https://a.example', data: /d}\nkeys: {dir: /k}\n"
 
 static void takes_defaults_for_what_is_not_said(void **state)
@@ -72,6 +75,8 @@ static void complaints_name_place_and_fix(void **state)
     refuses(HEAD "http: {head_timeout: 1h}\n", "f:3:22", "between 1s and 10m");
     refuses(HEAD "http: {least_rate: 1}\n", "f:3:20", "between 256 and 1GiB");
     refuses(HEAD "http: {workers: 4, streams: 4}\n", "f:3:7", "below http.workers");
+    refuses(HEAD "places: {hosting_asns: /h}\n", "f:3:9", "needs places.asn");
+    refuses(HEAD "places: {stale: 1000d, city: [/c]}\n", "f:3:30", "");
     refuses(HEAD "api: {attestation_none: yes}\n", "f:3:25", "");
     refuses(HEAD "keys2: {}\n", "f:3:1", "");
     refuses(HEAD "tls: {certificate: /c}\n", "f:1:1", "come together");
@@ -116,8 +121,63 @@ static void what_is_printed_reads_back(void **state)
     emk_buf_done(&second);
 }
 
+typedef struct names {
+    char text[1000];
+} names;
+
+static void add_name(void *self, const char *name)
+{
+    names *n = self;
+    size_t len = strlen(n->text);
+
+    snprintf(n->text + len, sizeof n->text - len, "%s%s", len ? " " : "", name);
+}
+
+/* What a reload of `after` over `before` cannot take over. */
+static void waits(const char *before, const char *after, const char *want)
+{
+    emk_yaml_diag d = {.line = 0};
+    emk_error e = {0};
+    emk_config was, is;
+    names n = {{0}};
+
+    assert_ok(emk_config_parse("f", emk_span_str(before), &was, &d, &e), &e);
+    assert_ok(emk_config_parse("f", emk_span_str(after), &is, &d, &e), &e);
+    assert_ok(emk_config_waiting(&was, &is, add_name, &n, &e), &e);
+    assert_string_equal(n.text, want);
+    emk_config_done(&was);
+    emk_config_done(&is);
+}
+
+#define LIMIT(quota)                                                                        \
+    "limits: {rates: [{name: a, by: all, unit: requests, quota: 1, window: 1s}, {name: b, " \
+    "by: user, unit: cost, quota: " quota ", window: 1s}]}\n"
+#define HOOKS(name, source)                                                                  \
+    "webhooks:\n  targets: [{name: " name ", url: 'https://a.example/', secret_file: /s}]\n" \
+    "  sources: [{name: " source ", secret_file: /s, tenant: t}]\n"
+
+static void what_a_reload_cannot_take_over_is_named(void **state)
+{
+    (void)state;
+    waits(HEAD, HEAD, "");
+    waits(HEAD, HEAD "http: {workers: 32, least_rate: 16384}\n", ""); /* the defaults, said */
+    waits(HEAD, HEAD "http: {workers: 33, threads: 1}\napi: {attestation_none: true}\n",
+          "http.threads http.workers api.attestation_none");
+    waits(HEAD LIMIT("5"), HEAD LIMIT("6"), "limits.rates");
+    waits(HEAD LIMIT("5"), HEAD, "limits.rates");
+    waits(HEAD, HEAD "firewall: {file: /f}\n",
+          "firewall.file"); /* another file, not another text */
+    waits(HEAD "attestation: {stale: warn}\n", HEAD "attestation: {stale: refuse}\n",
+          "attestation.stale");
+    waits(HEAD "proxies: {trusted: [10.0.0.0/8], field: x-forwarded-for}\n",
+          HEAD "proxies: {trusted: [10.0.0.0/9], field: forwarded}\n",
+          "proxies.trusted proxies.field");
+    waits(HEAD HOOKS("a", "x"), HEAD HOOKS("b", "y") "  queue: 5\n", "webhooks.queue");
+}
+
 int main(void)
 {
     return EMK_RUN(emk_rule(takes_defaults_for_what_is_not_said), emk_rule(reads_lists),
-                   emk_rule(complaints_name_place_and_fix), emk_rule(what_is_printed_reads_back));
+                   emk_rule(complaints_name_place_and_fix), emk_rule(what_is_printed_reads_back),
+                   emk_rule(what_a_reload_cannot_take_over_is_named));
 }

@@ -3,6 +3,7 @@
 #include "server/fraud/engine.h"
 #include "server/fraud/explore.h"
 #include "server/fraud/replay.h"
+#include "server/fraud/score.h"
 #include "tests/support/test.h"
 
 #include <stdio.h>
@@ -147,6 +148,78 @@ static void a_rule_that_burns_its_budget_demotes_itself_and_says_so(void **state
     assert_int_equal(d.action, EMK_FRAUD_THROTTLE);
 }
 
+/* Of a hundred challenges sixty may be passed; one more, and the rule was wrong too often. */
+static void a_rule_whose_challenges_are_mostly_passed_demotes_itself(void **state)
+{
+    emk_fraud_decision d = {.news = 0};
+
+    (void)state;
+    use("ruleset: {name: t, version: 1}\n" FAMILIES
+        "rules:\n" RULE("C6", "a", "model.open", "6", ""));
+    for (unsigned i = 0; i < 50; i++) {
+        d = act(EMK_FRAUD_OPEN, T0 + i * 1000, name(i));
+        assert_int_equal(d.action, EMK_FRAUD_CHALLENGE);
+        assert_int_equal(d.news, 0);
+        if (i < 30)
+            act(EMK_FRAUD_CHALLENGE_PASS, T0 + i * 1000, name(i));
+    }
+    act(EMK_FRAUD_CHALLENGE_PASS, T0 + 50000, name(40));
+    d = act(EMK_FRAUD_OPEN, T0 + 51000, "next");
+    assert_int_equal(d.news, EMK_FRAUD_NEWS_DEMOTED);
+    assert_int_equal(act(EMK_FRAUD_OPEN, T0 + 52000, "after").action, EMK_FRAUD_ALLOW);
+}
+
+static void a_budget_begins_anew_after_28_days(void **state)
+{
+    const uint64_t period = 28 * DAY, edge = (T0 / period + 1) * period;
+    emk_fraud_rule_stats st;
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t t = i < 4 ? edge - HOUR + i * 1000 : edge + HOUR + i * 1000;
+
+        act(EMK_FRAUD_OPEN, t, name(i));
+        act(EMK_FRAUD_CHALLENGE_PASS, t, name(i));
+    }
+    assert_int_equal(act(EMK_FRAUD_OPEN, edge + 2 * HOUR, "next").action, EMK_FRAUD_CHALLENGE);
+    emk_fraud_engine_rule(engine, 0, &st);
+    assert_false(st.demoted);
+    assert_int_equal(st.passed, 4);
+}
+
+/* ---- what is still served ---- */
+
+static uint32_t pace_with(const char *more, int64_t an_hour)
+{
+    char text[2048];
+    emk_fraud_event ev;
+
+    snprintf(text, sizeof text,
+             "ruleset: {name: t, version: 1}\n" FAMILIES
+             "%srules:\n" RULE("C6", "a", "model.open", "6", ""),
+             more);
+    use(text);
+    emk_fraud_event_init(&ev, EMK_FRAUD_GRANT, T0);
+    if (an_hour)
+        emk_fraud_event_number(&ev, EMK_FRAUD_F_PLAN_ARTIFACTS_HOUR, an_hour * EMK_FRAUD_MILLI);
+    return emk_fraud_pace_s(rules, &ev);
+}
+
+static void a_throttle_leaves_its_share_of_the_plan(void **state)
+{
+    (void)state;
+    assert_int_equal(pace_with("", 0), 480); /* a quarter of 30 an hour */
+    assert_int_equal(pace_with("plan: {artifacts_hour: 60}\n", 0), 240);
+    assert_int_equal(pace_with("plan: {artifacts_hour: 60}\n", 6), 2400); /* the event's own */
+    assert_int_equal(pace_with("actions: {throttle: {factor: 0.5}}\n", 0), 240);
+    assert_int_equal(pace_with("actions: {throttle: {factor: 7}}\n", 0),
+                     120); /* never more than it */
+    assert_int_equal(pace_with("actions: {throttle: {factor: 0}}\n", 0), 0);
+    assert_int_equal(pace_with("plan: {artifacts_hour: 0}\n", 0), 0);
+    assert_int_equal(pace_with("actions: {throttle: {factor: 0.001}}\n", 1), 2592000);
+    assert_int_equal(pace_with("actions: {throttle: {factor: 1}}\n", 1000000), 1);
+}
+
 /* ---- circuit breaker ---- */
 
 static void fill_a_day(void)
@@ -179,7 +252,40 @@ static void a_spike_of_soft_denials_opens_the_breaker_for_an_hour(void **state)
     emk_fraud_engine_stats(engine, &st);
     assert_true(st.breaker);
     assert_int_equal(act(EMK_FRAUD_REPLAY, t + 2000, "hard").action, EMK_FRAUD_DENY);
+    assert_int_equal(deny(t + HOUR + 1000, "still").action, EMK_FRAUD_THROTTLE);
+    assert_int_equal(deny(t + HOUR + 600000, "after").action, EMK_FRAUD_DENY);
     assert_int_equal(deny(t + 3 * HOUR, "later").action, EMK_FRAUD_DENY);
+}
+
+/* An hour in which nobody is active: what is compared is the same hour a week ago. */
+static void tick(uint64_t ts)
+{
+    emk_fraud_decision d;
+    emk_fraud_event ev;
+    emk_error e;
+
+    emk_fraud_event_init(&ev, EMK_FRAUD_GRANT, ts);
+    assert_ok(emk_fraud_decide(engine, &ev, &d, &e), &e);
+}
+
+static void five_times_last_weeks_denials_open_the_breaker(void **state)
+{
+    unsigned denied = 0, told = 0;
+
+    (void)state;
+    for (unsigned h = 0; h < 170; h++) {
+        tick(T0 + h * HOUR);
+        for (unsigned i = 0; h == 2 && i < 11; i++)
+            assert_int_equal(deny(T0 + h * HOUR + i, name(i)).action, EMK_FRAUD_DENY);
+    }
+    for (unsigned i = 1000; i < 1100; i++) {
+        emk_fraud_decision d = deny(T0 + 170 * HOUR + i, name(i));
+
+        denied += d.action == EMK_FRAUD_DENY;
+        told += (d.news & EMK_FRAUD_NEWS_BREAKER) != 0;
+    }
+    assert_int_equal(told, 1);
+    assert_int_equal(denied, 55);
 }
 
 static void few_denials_or_a_first_day_open_no_breaker(void **state)
@@ -276,6 +382,8 @@ static void a_share_of_entities_only_grows(void **state)
             assert_true(!before[i] || in);
             before[i] = in;
         }
+        /* And it is that share, more or less. */
+        assert_in_range(count(before) + 25, 2 * percent, 2 * percent + 50);
     }
     assert_int_equal(count(before), 200);
 }
@@ -454,7 +562,10 @@ static const emk_fraud_case *labelled(const char *text, uint64_t until)
 
     emk_fraud_labels_done(&labels);
     memset(&labels, 0, sizeof labels);
-    assert_ok(emk_fraud_labels_read(emk_span_str(text), until, &labels, &e), &e);
+    assert_ok(
+        emk_fraud_labels_read(
+            &(emk_fraud_label_sources){.file = emk_span_str(text), .until_ms = until}, &labels, &e),
+        &e);
     return emk_fraud_case_find(&labels, emk_fraud_case_key("user", emk_span_str("u")));
 }
 
@@ -538,6 +649,10 @@ int main(void)
     if (emk_crypto_new(NULL, NULL, &crypto, &e) != EMK_OK)
         return 1;
     r = EMK_RUN(rule_(a_rule_that_burns_its_budget_demotes_itself_and_says_so),
+                rule_(a_rule_whose_challenges_are_mostly_passed_demotes_itself),
+                rule_(a_budget_begins_anew_after_28_days),
+                rule_(a_throttle_leaves_its_share_of_the_plan),
+                rule_(five_times_last_weeks_denials_open_the_breaker),
                 rule_(a_spike_of_soft_denials_opens_the_breaker_for_an_hour),
                 rule_(few_denials_or_a_first_day_open_no_breaker),
                 rule_(who_is_in_at_ten_per_cent_is_in_at_twenty),

@@ -3,6 +3,7 @@
 #include "tests/support/test.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define T0   UINT64_C(1767225600000)
 #define WEEK UINT64_C(604800)
@@ -218,6 +219,135 @@ static void counts_for_one_pair_of_sets_only(void **state)
     assert_int_equal(shadow.user_days, 7);
 }
 
+/* ---- second persons ---- */
+
+#define HEAD      "ruleset: {name: t, version: 1, sample_salt: s, blocking_paranoia: 1}\n"
+#define FAMILIES_ "families: {a: {cap: 10}, h: {cap: 30}}\n"
+#define FEATURES_                                                          \
+    "features:\n"                                                          \
+    "  n: {kind: count, key: subj.user, window: 12h, on: [model.grant]}\n" \
+    "  m: {kind: count, key: subj.user, window: 12h, on: [model.lease]}\n"
+#define LISTS_                                                                                  \
+    "lists: {known: {of: subj.device, entries: [{value: d-1, until: 2027-01-01}, {value: d-2, " \
+    "until: 2027-01-01}]}}\n"
+#define SOFT                                                                                 \
+    "- {id: S, name: s, family: a, entity: subj.user, on: [model.grant], when: \"n >= 9\", " \
+    "score: "                                                                                \
+    "6, half_life: 1h, reason: r}\n"
+#define HARD                                                                                      \
+    "- {id: H, name: h, family: h, entity: subj.user, on: [model.grant], when: \"n >= "           \
+    "plan.devices and m < 3\", score: 14, half_life: 1h, hard: true, reason: r, except: [{list: " \
+    "known, field: subj.device}]}\n"
+#define SET HEAD FAMILIES_ FEATURES_ LISTS_ "plan: {devices: 5}\nallow: known\nrules:\n" SOFT HARD
+
+static emk_fraud_ruleset *compiled(const char *text)
+{
+    emk_fraud_ruleset *rs = NULL;
+    emk_yaml_diag d = {.line = 0};
+    emk_error e;
+    emk_status st = emk_fraud_ruleset_new(crypto, "t.yaml", emk_span_str(text), &rs, &d, &e);
+
+    if (st != EMK_OK)
+        print_error("%s\n%s\n", text, d.text);
+    assert_ok(st, &e);
+    return rs;
+}
+
+/* SET with `was` replaced by `is`. */
+static bool denies_more(const char *was, const char *is)
+{
+    const char *at = strstr(SET, was);
+    emk_fraud_ruleset *a = compiled(SET), *b;
+    char text[4096], why[160] = "";
+    bool more;
+
+    assert_non_null(at);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - SET), SET, is, at + strlen(was));
+    b = compiled(text);
+    more = emk_fraud_denies_more(a, b, why, sizeof why);
+    assert_int_equal(more, why[0] != 0);
+    emk_fraud_ruleset_free(a);
+    emk_fraud_ruleset_free(b);
+    return more;
+}
+
+static void what_denies_nobody_else_needs_no_second_person(void **state)
+{
+    (void)state;
+    assert_false(denies_more("version: 1", "version: 2"));
+    assert_false(denies_more("n >= 9", "n >= 2")); /* a challenge */
+    assert_false(denies_more(SOFT, ""));
+    assert_false(denies_more(HARD, ""));
+    assert_false(denies_more("score: 14", "score: 13"));
+    assert_false(denies_more("hard: true, ", "hard: true, mode: shadow, "));
+    assert_false(denies_more("d-2, until: 2027-01-01}]",
+                             "d-2, until: 2027-01-01}, {value: d-3, until: 2027-01-01}]"));
+    assert_false(denies_more("h: {cap: 30}", "h: {cap: 20}"));
+    assert_false(denies_more("allow:", "actions: {deny: {enter: 15, leave: 10}}\nallow:"));
+    assert_false(denies_more("  n: {", "  k: {kind: age, key: subj.user}\n  n: {")); /* moved */
+}
+
+static void what_can_deny_more_needs_a_second_person(void **state)
+{
+    static const char *const changes[][2] = {
+        {"rules:\n",
+         "rules:\n- {id: N, name: n, family: h, entity: subj.user, on: [model.use], when: "
+         "\"true\", score: 3, half_life: 1h, hard: true, reason: r}\n"},
+        {"rules:\n",
+         "rules:\n- {id: N, name: n, family: h, entity: subj.user, on: [model.use], when: "
+         "\"true\", score: 14, half_life: 1h, reason: r}\n"},
+        {"rules:\n",
+         "rules:\n- {id: N, name: n, family: h, entity: subj.user, on: [model.use], when: "
+         "\"true\", score: 2, half_life: 1h, accumulate: true, reason: r}\n"},
+        {"score: 6,", "score: 6, hard: true,"},
+        {"score: 14", "score: 15"},
+        {"score: 14, half_life: 1h", "score: 14, half_life: 2h"},
+        {"m < 3", "m < 4"},
+        {"m < 3", "n < 3"},
+        {"on: [model.grant], when: \"n >= plan", "on: [model.grant, model.use], when: \"n >= plan"},
+        {"window: 12h, on: [model.lease]", "window: 6h, on: [model.lease]"},
+        {"{devices: 5}", "{devices: 4}"},
+        {"{value: d-1, until: 2027-01-01}, ", ""},
+        {"d-2, until: 2027-01-01", "d-2, until: 2026-12-01"},
+        {", except: [{list: known, field: subj.device}]", ""},
+        {"allow: known\n", ""},
+        {"h: {cap: 30}", "h: {cap: 31}"},
+        {"plan:", "links: {net: 1}\nplan:"},
+        {"plan:", "actions: {deny: {enter: 13}}\nplan:"},
+        {"plan:", "actions: {deny: {leave: 8}}\nplan:"},
+        {"plan:", "actions: {deny: {ttl: 48h}}\nplan:"},
+        {"plan:", "actions: {ban: {escalate: {factor: 5}}}\nplan:"},
+        {"blocking_paranoia: 1", "blocking_paranoia: 1, detection_paranoia: 2, rollout: 100"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i + 1 < sizeof changes / sizeof changes[0]; i++) {
+        if (!denies_more(changes[i][0], changes[i][1]))
+            fail_msg("%s -> %s", changes[i][0], changes[i][1]);
+    }
+    assert_false(denies_more(changes[21][0], changes[21][1]));
+}
+
+static void a_rule_that_becomes_live_is_a_new_one(void **state)
+{
+    emk_fraud_ruleset *b = compiled(SET), *a;
+    const char *at = strstr(SET, "hard: true");
+    char text[4096], why[160];
+
+    (void)state;
+    snprintf(text, sizeof text, "%.*smode: shadow, %s", (int)(at - SET), SET, at);
+    a = compiled(text);
+    assert_true(emk_fraud_denies_more(a, b, why, sizeof why));
+    assert_string_equal(why, "rule H can deny and was changed");
+    emk_fraud_ruleset_free(a);
+    snprintf(text, sizeof text, "%.*smode: \"live@10%%\", %s", (int)(at - SET), SET, at);
+    a = compiled(text);
+    assert_true(emk_fraud_denies_more(a, b, why, sizeof why));
+    assert_false(emk_fraud_denies_more(b, a, why, sizeof why));
+    emk_fraud_ruleset_free(a);
+    emk_fraud_ruleset_free(b);
+}
+
 #define rule_(f) cmocka_unit_test_setup(f, begin)
 
 int main(void)
@@ -237,7 +367,10 @@ int main(void)
         rule_(takes_the_last_label_and_forgets_the_erased),
         rule_(counts_users_for_whom_there_is_no_room),
         rule_(refuses_demoted_rules_an_open_breaker_a_changed_and_a_broken_file),
-        rule_(counts_for_one_pair_of_sets_only));
+        rule_(counts_for_one_pair_of_sets_only),
+        emk_rule(what_denies_nobody_else_needs_no_second_person),
+        emk_rule(what_can_deny_more_needs_a_second_person),
+        emk_rule(a_rule_that_becomes_live_is_a_new_one));
     emk_fraud_ruleset_free(live);
     emk_fraud_ruleset_free(draft);
     emk_crypto_free(crypto);
