@@ -80,7 +80,9 @@ typedef struct drift_state {
 
 static uint32_t days_of_window(const feature *f)
 {
-    return (uint32_t)(f->window_ms / 1000 / DAY_S);
+    uint32_t days = (uint32_t)(f->window_ms / 1000 / DAY_S);
+
+    return days ? days : 1;
 }
 
 /* Rounded up to whole words. */
@@ -720,6 +722,27 @@ static void take_by_time(const feature *f, void *state, const touch *t, value *a
     }
 }
 
+/* What shows in the course of days. */
+static void take_behaviour(const feature *f, void *state, const touch *t, value *at)
+{
+    switch (f->kind) {
+    case FK_KNOWN:
+        known_take(f, state, t, at);
+        break;
+    case FK_SINCE:
+        *(uint32_t *)state = (uint32_t)(t->now / 1000);
+        break;
+    case FK_HOURS:
+        hours_take(f, state, t->now);
+        break;
+    case FK_DRIFT:
+        drift_take(f, state, t);
+        break;
+    default:
+        break;
+    }
+}
+
 void emk_fraud_feature_update(const feature *f, void *state, const touch *t, value *at)
 {
     if (f->has_of && !emk_fraud_has(t->ev, f->of))
@@ -768,20 +791,8 @@ void emk_fraud_feature_update(const feature *f, void *state, const touch *t, val
     case FK_SEEN:
         seen_take(f, state, t, at);
         break;
-    case FK_KNOWN:
-        known_take(f, state, t, at);
-        break;
-    case FK_SINCE:
-        *(uint32_t *)state = (uint32_t)(t->now / 1000);
-        break;
-    case FK_HOURS:
-        hours_take(f, state, t->now);
-        break;
-    case FK_DRIFT:
-        drift_take(f, state, t);
-        break;
     default:
-        break;
+        take_behaviour(f, state, t, at);
     }
 }
 

@@ -129,12 +129,6 @@ def artifacts_too_fast_for_anybody(log):
         fetch(log, T0 + i * 20000, i)
 
 
-def a_week_at_the_limit(log):
-    for i in range(7 * 24):
-        for k in range(4):
-            log.add("model.grant", T0 + i * HOUR + k * 13 * MINUTE, obj={"artifact": f"a{i}-{k}"})
-
-
 def an_account_that_never_sleeps(log):
     for day in range(4):
         for i in range(8):
@@ -186,7 +180,7 @@ def a_trial_on_a_fresh_phone_of_an_old_account(log):
     log.add("auth.ok", T0)
     log.add("device.enroll", T0 + 4 * DAY, device="new")
     log.add("pay.trial", T0 + 4 * DAY + HOUR, device="new")
-    for i in range(7):
+    for i in range(9):
         fetch(log, T0 + 4 * DAY + 2 * HOUR + i * 10 * MINUTE, i, device="new")
 
 
