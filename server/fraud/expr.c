@@ -178,6 +178,14 @@ int emk_fraud_feature_part(feature_kind kind, const char *name)
         return 1;
     if (kind == FK_DISTINCT && strcmp(name, "saturated") == 0)
         return 1;
+    if (kind == FK_DISTINCT && strcmp(name, "recent") == 0)
+        return 2;
+    if (kind == FK_HOURS && strcmp(name, "rest") == 0)
+        return 0;
+    if (kind == FK_HOURS && strcmp(name, "n") == 0)
+        return 1;
+    if (kind == FK_HOURS && strcmp(name, "days") == 0)
+        return 2;
     return -1;
 }
 
@@ -196,8 +204,10 @@ static part use_feature(parser *ps, uint16_t i, const char *sub)
     int place = sub ? emk_fraud_feature_part(f->kind, sub) : 0;
 
     if (place < 0) {
-        refuse(ps, "this feature has no such part",
-               "gap_cv has .cv .n .mean_ms, ratio has .n, distinct has .saturated");
+        refuse(
+            ps, "this feature has no such part",
+            "gap_cv has .cv .n .mean_ms, ratio has .n, distinct has .saturated .recent, hours has "
+            ".rest .n .days");
         return nothing();
     }
     emit(ps, OP_FEATURE, i, (unsigned)place, 0);

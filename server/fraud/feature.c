@@ -5,12 +5,14 @@
  * so it covers at most the window and at least 11/12 of it. */
 #include "server/fraud/internal.h"
 
-#define HLL_CELLS 64u
-#define LEASES    6u
-#define SEEN      4u
-#define EWMA      3u    /* an average moves by 1/8 */
-#define CV_MAX    10000 /* thousandths */
-#define KMH_MAX   INT64_C(1000000000)
+#define HLL_CELLS   64u
+#define LEASES      6u
+#define SEEN        4u
+#define DAY_S       86400u
+#define HOURS_A_DAY 24u
+#define EWMA        3u    /* an average moves by 1/8 */
+#define CV_MAX      10000 /* thousandths */
+#define KMH_MAX     INT64_C(1000000000)
 
 typedef struct count_state {
     uint32_t last;      /* bucket */
@@ -61,6 +63,34 @@ typedef struct timed_hash {
     uint32_t hash, time_s;
 } timed_hash;
 
+/* Those of the window's days, a bit an hour; day d is at place d modulo their number. */
+typedef struct hours_state {
+    uint32_t last; /* day */
+    uint8_t of_day[][3];
+} hours_state;
+
+/* A visit lasts ttl from its first word, so that talking on and on is not one visit.  What it
+ * showed is known when it is over: late events of a queue show more than the clock is behind, and
+ * its least is of those that were sent at once. */
+typedef struct drift_state {
+    uint32_t begin_s;       /* of the visit in hand; 0: none yet */
+    int32_t highest, least; /* seconds behind: of visits before, and of this one */
+    uint16_t rises, based;
+} drift_state;
+
+static uint32_t days_of_window(const feature *f)
+{
+    uint32_t days = (uint32_t)(f->window_ms / 1000 / DAY_S);
+
+    return days ? days : 1;
+}
+
+/* Rounded up to whole words. */
+static uint32_t hours_size(const feature *f)
+{
+    return ((uint32_t)sizeof(hours_state) + 3 * days_of_window(f) + 3) & ~UINT32_C(3);
+}
+
 uint32_t emk_fraud_feature_size(const feature *f)
 {
     switch (f->kind) {
@@ -91,7 +121,14 @@ uint32_t emk_fraud_feature_size(const feature *f)
     case FK_INFLIGHT:
         return LEASES * sizeof(timed_hash);
     case FK_SEEN:
+    case FK_KNOWN:
         return SEEN * sizeof(timed_hash);
+    case FK_SINCE:
+        return sizeof(uint32_t);
+    case FK_HOURS:
+        return hours_size(f);
+    case FK_DRIFT:
+        return sizeof(drift_state);
     default:
         return 0;
     }
@@ -105,6 +142,10 @@ bool emk_fraud_feature_is_wide(const feature *f)
     case FK_DISTINCT:
     case FK_INFLIGHT:
     case FK_SEEN:
+    case FK_SINCE:
+    case FK_KNOWN:
+    case FK_HOURS:
+    case FK_DRIFT:
         return false;
     default:
         return true;
@@ -225,7 +266,8 @@ static value sum_read(const feature *f, const sum_state *s, uint64_t now)
 
 /* ---- distinct ---- */
 
-#define AGE_MASK 15u
+#define AGE_MASK       15u
+#define RECENT_BUCKETS 2u
 
 static uint8_t *cells_of(const feature *f, distinct_state *s)
 {
@@ -326,7 +368,9 @@ static value distinct_read(const feature *f, const distinct_state *cs, unsigned 
     if (sub == 1)
         return whole(full && !f->approx);
     for (uint32_t i = 0; i < s->n; i++)
-        n += age_of(s, s->place[i]) + gap < BUCKETS;
+        n += age_of(s, s->place[i]) + gap < (sub == 2 ? RECENT_BUCKETS : BUCKETS);
+    if (sub == 2)
+        return whole(n);
     if (full && f->approx) {
         uint64_t many = hll_read(s, cells_of(f, s), gap);
 
@@ -525,6 +569,109 @@ static void seen_take(const feature *f, timed_hash *s, const touch *t, value *at
     *at = whole(was);
 }
 
+/* Values in the order of their last use, the latest in front; the last one goes. */
+static void known_take(const feature *f, timed_hash *s, const touch *t, value *at)
+{
+    uint32_t h = (uint32_t)t->hash[f->of], now = (uint32_t)(t->now / 1000), i = 0;
+    timed_hash one = {h, now};
+
+    while (i < SEEN - 1 && s[i].time_s && s[i].hash != h)
+        i++;
+    if (s[i].time_s && s[i].hash == h)
+        one = s[i];
+    memmove(s + 1, s, i * sizeof *s);
+    s[0] = one;
+    *at = whole(now - one.time_s);
+}
+
+/* ---- hours of rest, a clock that falls behind ---- */
+
+static void hours_take(const feature *f, hours_state *s, uint64_t now)
+{
+    uint32_t n = days_of_window(f), day = (uint32_t)(now / 1000 / DAY_S), gap = day - s->last;
+    uint32_t hour = (uint32_t)(now / 1000 % DAY_S / (DAY_S / HOURS_A_DAY));
+
+    for (uint32_t i = 1; i <= gap && i <= n; i++)
+        memset(s->of_day[(s->last + i) % n], 0, sizeof s->of_day[0]);
+    s->last = day;
+    s->of_day[day % n][hour / 8] |= (uint8_t)(1u << hour % 8);
+}
+
+/* The longest time without an hour of these, over midnight as well. */
+static uint32_t rest_of(uint32_t hours)
+{
+    uint32_t run = 0, longest = 0;
+
+    for (uint32_t i = 0; i < 2 * HOURS_A_DAY; i++) {
+        run = hours >> i % HOURS_A_DAY & 1 ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    return longest < HOURS_A_DAY ? longest : HOURS_A_DAY;
+}
+
+static value hours_read(const feature *f, const hours_state *s, unsigned sub, uint64_t now)
+{
+    uint32_t n = days_of_window(f), gap = (uint32_t)(now / 1000 / DAY_S) - s->last;
+    uint32_t all = 0, days = 0;
+
+    for (uint32_t age = 0; age + gap < n && age <= s->last; age++) {
+        const uint8_t *p = s->of_day[(s->last - age) % n];
+        uint32_t hours = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+
+        all |= hours;
+        days += hours != 0;
+    }
+    if (sub == 1)
+        return whole((uint64_t)__builtin_popcount(all));
+    return whole(sub == 2 ? days : rest_of(all));
+}
+
+static int32_t behind_s(const touch *t)
+{
+    int64_t s = ((int64_t)t->now - t->ev->f[EMK_FRAUD_F_TS_CLIENT].number / 1000) / 1000;
+
+    return (int32_t)(s > INT32_MAX ? INT32_MAX : s < INT32_MIN ? INT32_MIN : s);
+}
+
+/* Claims can only add: a visit counts when even its least is behind all visits before. */
+static void end_visit(const feature *f, drift_state *s)
+{
+    int64_t step = (int64_t)(f->step_ms / 1000);
+
+    if (s->based && s->least >= s->highest + step)
+        s->rises = (uint16_t)(s->rises + (s->rises < UINT16_MAX));
+    if (!s->based || s->least > s->highest)
+        s->highest = s->least;
+    s->based = 1;
+}
+
+static void drift_take(const feature *f, drift_state *s, const touch *t)
+{
+    uint32_t now = (uint32_t)(t->now / 1000);
+    int32_t behind;
+
+    if (!emk_fraud_has(t->ev, EMK_FRAUD_F_TS_CLIENT))
+        return;
+    behind = behind_s(t);
+    if (s->begin_s && now - s->begin_s > f->window_ms / 1000)
+        *s = (drift_state){0};
+    if (s->begin_s && now - s->begin_s <= f->ttl_ms / 1000) {
+        s->least = behind < s->least ? behind : s->least;
+        return;
+    }
+    if (s->begin_s)
+        end_visit(f, s);
+    s->begin_s = now;
+    s->least = behind;
+}
+
+static value drift_read(const feature *f, const drift_state *s, uint64_t now)
+{
+    if (s->begin_s == 0 || now / 1000 - s->begin_s > f->window_ms / 1000)
+        return unknown();
+    return whole(s->rises);
+}
+
 static void clock_take(const feature *f, max_state *s, const touch *t)
 {
     int64_t back = emk_fraud_sub((int64_t)t->now * 1000, t->ev->f[EMK_FRAUD_F_TS_CLIENT].number);
@@ -558,6 +705,11 @@ static value max_read(const feature *f, const max_state *s, uint64_t now)
 
 /* ---- all kinds ---- */
 
+static value since_read(const uint32_t *at, uint64_t now)
+{
+    return *at ? whole(now / 1000 - *at) : unknown();
+}
+
 static void take_by_time(const feature *f, void *state, const touch *t, value *at)
 {
     uint64_t *ms = state;
@@ -567,6 +719,27 @@ static void take_by_time(const feature *f, void *state, const touch *t, value *a
         *ms = t->now;
     } else if (*ms == 0) {
         *ms = t->now;
+    }
+}
+
+/* What shows in the course of days. */
+static void take_behaviour(const feature *f, void *state, const touch *t, value *at)
+{
+    switch (f->kind) {
+    case FK_KNOWN:
+        known_take(f, state, t, at);
+        break;
+    case FK_SINCE:
+        *(uint32_t *)state = (uint32_t)(t->now / 1000);
+        break;
+    case FK_HOURS:
+        hours_take(f, state, t->now);
+        break;
+    case FK_DRIFT:
+        drift_take(f, state, t);
+        break;
+    default:
+        break;
     }
 }
 
@@ -619,7 +792,7 @@ void emk_fraud_feature_update(const feature *f, void *state, const touch *t, val
         seen_take(f, state, t, at);
         break;
     default:
-        break;
+        take_behaviour(f, state, t, at);
     }
 }
 
@@ -649,6 +822,12 @@ value emk_fraud_feature_read(const feature *f, const void *state, unsigned sub, 
         return ratio_read(f, state, sub, now);
     case FK_INFLIGHT:
         return inflight_read(state, now);
+    case FK_SINCE:
+        return since_read(state, now);
+    case FK_HOURS:
+        return hours_read(f, state, sub, now);
+    case FK_DRIFT:
+        return drift_read(f, state, now);
     default:
         return unknown(); /* has a value at its events only */
     }

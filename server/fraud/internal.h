@@ -32,6 +32,10 @@ typedef enum feature_kind {
     FK_SKETCH,
     FK_CLOCK, /* largest server_ts - client_ts */
     FK_SEEN,
+    FK_SINCE, /* seconds since the last one */
+    FK_KNOWN, /* seconds since a value was first met */
+    FK_HOURS, /* hours of the day in which something happened */
+    FK_DRIFT, /* how often a client's clock fell further behind */
     FK_KINDS
 } feature_kind;
 
@@ -53,7 +57,8 @@ typedef struct feature {
     uint8_t add_field[EMK_FRAUD_TYPES];     /* times this field's value; EMK_FRAUD_FIELDS: none */
     int64_t max_add;                        /* 0: no limit */
     uint64_t window_ms, bucket_ms, half_ms; /* half_ms: FK_DECAY, FK_RATIO */
-    uint64_t ttl_ms;                        /* FK_INFLIGHT */
+    uint64_t ttl_ms;                        /* FK_INFLIGHT; FK_DRIFT: a pause that ends a visit */
+    uint64_t step_ms;                       /* FK_DRIFT: less is no fall */
     int64_t limit;                          /* FK_RATE: so much a window, thousandths */
     uint64_t min_m;                         /* FK_GEO */
     unsigned places;                        /* FK_DISTINCT: of the exact set */

@@ -332,6 +332,7 @@ static uint64_t hashes_of(const feature *f)
     case FK_DISTINCT:
     case FK_INFLIGHT:
     case FK_SEEN:
+    case FK_KNOWN:
         return UINT64_C(1) << f->of;
     case FK_GEO:
         return UINT64_C(1) << EMK_FRAUD_F_NET;

@@ -6,17 +6,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WINDOW_MIN  UINT64_C(12000) /* ms: buckets of a second */
-#define WINDOW_MAX  (UINT64_C(400) * 86400000)
-#define PLACES      32u
-#define PLACES_MAX  64u
-#define SEEN_PREFIX "seen("
+#define WINDOW_MIN     UINT64_C(12000) /* ms: buckets of a second */
+#define DAY_MS         UINT64_C(86400000)
+#define WINDOW_MAX     (UINT64_C(400) * DAY_MS)
+#define HOURS_DAYS_MAX 14u
+#define PLACES         32u
+#define PLACES_MAX     64u
+#define SEEN_PREFIX    "seen("
 
 static const char *const KIND[FK_KINDS + 1] = {
-    "count",        "sum",    "distinct", "decay",  "rate",
-    "age",          "last",   "max",      "gap_cv", "ratio",
-    "geo_velocity", "replay", "inflight", "sketch", "server_minus_client_max",
-    "seen",         NULL};
+    "count",    "sum",          "distinct",
+    "decay",    "rate",         "age",
+    "last",     "max",          "gap_cv",
+    "ratio",    "geo_velocity", "replay",
+    "inflight", "sketch",       "server_minus_client_max",
+    "seen",     "since",        "known",
+    "hours",    "drift",        NULL};
 static const char *const FROM[] = {"any", "attested", "server", NULL};
 
 emk_status emk_fraud_load_field(loader *l, const emk_yaml_node *n, emk_fraud_field *out)
@@ -158,6 +163,7 @@ static emk_status judge_claims(loader *l, feature *f, const emk_yaml_node *n)
                                f->name);
     switch (f->kind) {
     case FK_CLOCK:
+    case FK_DRIFT:
         f->claims = CLAIMS_UP;
         break;
     case FK_AGE:
@@ -168,6 +174,9 @@ static emk_status judge_claims(loader *l, feature *f, const emk_yaml_node *n)
     case FK_RATIO:
     case FK_INFLIGHT:
     case FK_GEO:
+    case FK_SINCE:
+    case FK_KNOWN:
+    case FK_HOURS:
         f->claims = claimed ? CLAIMS_UP | CLAIMS_DOWN : 0;
         break;
     default:
@@ -181,11 +190,14 @@ static emk_status load_window(loader *l, feature *f, const emk_yaml_node *m)
     const emk_yaml_node *n = emk_yaml_get(m, "window");
     emk_status st = EMK_OK;
 
-    f->window_ms = f->kind == FK_CLOCK ? UINT64_C(30) * 86400000 : 0;
+    f->window_ms = f->kind == FK_CLOCK || f->kind == FK_DRIFT ? UINT64_C(30) * DAY_MS : 0;
     if (n)
         st = emk_yaml_duration_ms(n, &f->window_ms, l->d, l->e);
     if (st == EMK_OK && n && (f->window_ms < WINDOW_MIN || f->window_ms > WINDOW_MAX))
         st = emk_yaml_refuse(n, l->d, l->e, "rules: window", "a window is from 12s to 400d");
+    if (st == EMK_OK && n && f->kind == FK_HOURS &&
+        (f->window_ms % DAY_MS != 0 || f->window_ms == 0 || f->window_ms > HOURS_DAYS_MAX * DAY_MS))
+        st = emk_yaml_refuse(n, l->d, l->e, "rules: window", "hours are of 1d to 14d, whole days");
     f->bucket_ms = f->window_ms / BUCKETS;
     return st;
 }
@@ -201,6 +213,8 @@ static emk_status load_numbers(loader *l, feature *f, const emk_yaml_node *m)
         st = emk_yaml_duration_ms(n, &f->half_ms, l->d, l->e);
     if (st == EMK_OK && (n = emk_yaml_get(m, "ttl")) != NULL)
         st = emk_yaml_duration_ms(n, &f->ttl_ms, l->d, l->e);
+    if (st == EMK_OK && (n = emk_yaml_get(m, "step")) != NULL)
+        st = emk_yaml_duration_ms(n, &f->step_ms, l->d, l->e);
     if (st == EMK_OK && (n = emk_yaml_get(m, "limit")) != NULL)
         st = emk_yaml_milli(n, &f->limit, l->d, l->e);
     if (st == EMK_OK && (n = emk_yaml_get(m, "max_add")) != NULL)
@@ -227,16 +241,18 @@ static emk_status check_complete(loader *l, const feature *f, const emk_yaml_nod
         const char *key;
         unsigned kinds;
     } NEED[] = {{"window", 1u << FK_COUNT | 1u << FK_SUM | 1u << FK_DISTINCT | 1u << FK_RATE |
-                               1u << FK_SKETCH},
+                               1u << FK_SKETCH | 1u << FK_HOURS},
                 {"of", 1u << FK_SUM | 1u << FK_DISTINCT | 1u << FK_MAX | 1u << FK_REPLAY |
-                           1u << FK_INFLIGHT},
+                           1u << FK_INFLIGHT | 1u << FK_KNOWN},
                 {"on", 1u << FK_COUNT | 1u << FK_SUM | 1u << FK_DISTINCT | 1u << FK_RATE |
                            1u << FK_LAST | 1u << FK_MAX | 1u << FK_GAP_CV | 1u << FK_RATIO |
-                           1u << FK_REPLAY | 1u << FK_INFLIGHT | 1u << FK_SKETCH},
+                           1u << FK_REPLAY | 1u << FK_INFLIGHT | 1u << FK_SKETCH | 1u << FK_SINCE |
+                           1u << FK_HOURS | 1u << FK_DRIFT},
                 {"half_life", 1u << FK_DECAY | 1u << FK_RATIO},
                 {"add", 1u << FK_DECAY},
                 {"part", 1u << FK_RATIO},
-                {"ttl", 1u << FK_INFLIGHT},
+                {"ttl", 1u << FK_INFLIGHT | 1u << FK_DRIFT},
+                {"step", 1u << FK_DRIFT},
                 {"limit", 1u << FK_RATE}};
     static const emk_fraud_kind of_kind[FK_KINDS] = {[FK_SUM] = EMK_FRAUD_NUMBER,
                                                      [FK_MAX] = EMK_FRAUD_NUMBER,
@@ -256,6 +272,8 @@ static emk_status check_complete(loader *l, const feature *f, const emk_yaml_nod
                                EMK_FRAUD_FIELD[f->of].name);
     if ((f->kind == FK_DECAY || f->kind == FK_RATIO) && f->half_ms < 1000)
         return emk_yaml_refuse(m, l->d, l->e, "rules: feature", "half_life is at least 1s");
+    if (f->kind == FK_DRIFT && f->step_ms < 1000)
+        return emk_yaml_refuse(m, l->d, l->e, "rules: feature", "step is at least 1s");
     if (f->kind == FK_RATE && (f->limit <= 0 || f->limit > 1000000000))
         return emk_yaml_refuse(m, l->d, l->e, "rules: feature", "limit is above 0, up to 10^6");
     return EMK_OK;
@@ -301,10 +319,10 @@ static emk_status load_events(loader *l, feature *f, const emk_yaml_node *m)
 
 static emk_status load_feature(loader *l, const emk_yaml_node *v)
 {
-    static const char *const keys[] = {"kind",      "of",           "key",     "window", "on",
-                                       "half_life", "add",          "max_add", "limit",  "from",
-                                       "min_km",    "use_accuracy", "since",   "off",    "part",
-                                       "ttl",       "size",         "approx",  "floor",  NULL};
+    static const char *const keys[] = {
+        "kind",    "of",    "key",  "window", "on",           "half_life", "add",
+        "max_add", "limit", "from", "min_km", "use_accuracy", "since",     "off",
+        "part",    "ttl",   "size", "approx", "floor",        "step",      NULL};
     emk_fraud_ruleset *rs = l->rs;
     const emk_yaml_node *kind;
     feature *f = &rs->features[rs->n_features];

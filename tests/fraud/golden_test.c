@@ -4,7 +4,7 @@
 #include "server/fraud/trace.h"
 #include "tests/support/test.h"
 
-#define GOLDEN "e284de08c1d0ffbf38f760b59d508d3e72b261b24ff514aef922648b29b3b6bd"
+#define GOLDEN "c372e03c2fffbf63487f4e22538eb14972984101d830d51f4c14e0334aeaac02"
 
 static emk_crypto *crypto;
 static emk_fraud_ruleset *rules;

@@ -93,7 +93,7 @@ class Fraud(Case):
         got = self.scrape(device, 45)
         self.assertEqual(got[:8], [201] * 8, got)
         first = got.index(403)
-        self.assertLess(first, 40)
+        self.assertLess(first, 20)
         self.assertEqual(set(got[first:]), {403}, got)
         self.assert_throttled(device.ticket(model="m0"))
         self.assertEqual(other.ticket(model="m0").status, 201)

@@ -123,7 +123,7 @@ static void throttles_a_scraping_device_and_then_denies_it(void **state)
     unsigned throttled = scrape(EMK_FRAUD_THROTTLE), denied;
 
     (void)state;
-    assert_in_range(throttled, 10, 40);
+    assert_in_range(throttled, 8, 20);
     denied = scrape(EMK_FRAUD_DENY);
     assert_in_range(denied, 1, 200);
 }

@@ -102,6 +102,48 @@ static void refuses_a_debt_that_claims_can_pay(void **state)
                     "attested, add: {model.grant: 1, model.open: -1}}\n" RULE("1", "d > 1", ""));
 }
 
+#define OF_KIND(text) HEAD "features:\n  x: {" text "}\n" RULE("1", "x >= 1", "")
+
+static void behaviour_over_time_has_its_own_limits(void **state)
+{
+    (void)state;
+    assert_compiles(OF_KIND("kind: hours, key: subj.user, window: 14d, on: [model.grant]"));
+    assert_refused(OF_KIND("kind: hours, key: subj.user, on: [model.grant]"), "needs \"window\"");
+    assert_refused(OF_KIND("kind: hours, key: subj.user, window: 36h, on: [model.grant]"),
+                   "whole days");
+    assert_refused(OF_KIND("kind: hours, key: subj.user, window: 15d, on: [model.grant]"),
+                   "whole days");
+    assert_compiles(OF_KIND("kind: known, key: subj.user, of: subj.net, on: [model.grant]"));
+    assert_refused(OF_KIND("kind: known, key: subj.user"), "needs \"of\"");
+    assert_compiles(OF_KIND("kind: since, key: subj.user, on: [pay.trial]"));
+    assert_refused(OF_KIND("kind: since, key: subj.user"), "needs \"on\"");
+    assert_compiles(OF_KIND("kind: drift, key: subj.user, ttl: 1h, step: 30s, on: [sdk.clock]"));
+    assert_refused(OF_KIND("kind: drift, key: subj.user, ttl: 1h, on: [sdk.clock]"),
+                   "needs \"step\"");
+    assert_refused(OF_KIND("kind: drift, key: subj.user, step: 30s, on: [sdk.clock]"),
+                   "needs \"ttl\"");
+    assert_refused(OF_KIND("kind: drift, key: subj.user, ttl: 1h, step: 10ms, on: [sdk.clock]"),
+                   "at least 1s");
+}
+
+/* A clock's drift is a claim: it may only raise.  Rest and "since" go both ways. */
+static void behaviour_over_time_is_no_better_than_who_told_it(void **state)
+{
+    (void)state;
+    assert_refused(HEAD "features: {x: {kind: drift, key: subj.user, ttl: 1h, step: 30s, on: "
+                        "[sdk.clock]}}\n" RULE("1", "x < 3", ""),
+                   "keep this rule");
+    assert_refused(HEAD "features: {x: {kind: hours, key: subj.user, window: 4d, on: "
+                        "[model.use]}}\n" RULE("1", "x.n >= 3", ""),
+                   "keep this rule");
+    assert_refused(HEAD "features: {x: {kind: since, key: subj.user, on: [model.open]}}\n" RULE(
+                       "1", "x < 3", ""),
+                   "keep this rule");
+    assert_compiles(HEAD
+                    "features: {x: {kind: hours, key: subj.user, window: 4d, on: "
+                    "[model.grant]}}\n" RULE("1", "x.rest <= 3 and x.n > 2 and x.days > 1", ""));
+}
+
 static void refuses_what_is_unknown_and_names_what_is_near(void **state)
 {
     (void)state;
@@ -282,6 +324,8 @@ int main(void)
                 emk_rule(refuses_a_claim_that_keeps_a_rule_from_firing),
                 emk_rule(refuses_a_claimed_field_in_an_exception),
                 emk_rule(refuses_a_debt_that_claims_can_pay),
+                emk_rule(behaviour_over_time_has_its_own_limits),
+                emk_rule(behaviour_over_time_is_no_better_than_who_told_it),
                 emk_rule(refuses_what_is_unknown_and_names_what_is_near),
                 emk_rule(refuses_expressions_that_make_no_sense),
                 emk_rule(refuses_more_than_64_operations), emk_rule(refuses_enormous_and_deep_sets),

@@ -6,6 +6,7 @@
 #define KEYS   600u
 #define STEPS  60000u
 #define HOUR   UINT64_C(3600000)
+#define DAY    (24 * HOUR)
 #define T0     UINT64_C(1767225600000)
 
 static const emk_fraud_ruleset NO_RULES;
@@ -303,6 +304,172 @@ static void gaps_stop_counting_at_their_end(void **state)
     assert_int_equal(emk_fraud_feature_read(&f, memory, 0, T0).v, 0);
 }
 
+static int64_t part_of(const feature *f, unsigned sub, uint64_t now)
+{
+    return emk_fraud_feature_read(f, memory, sub, now).v / 1000;
+}
+
+static void the_recent_part_of_a_set_is_its_last_two_buckets(void **state)
+{
+    feature f = {.kind = FK_DISTINCT,
+                 .has_of = true,
+                 .of = EMK_FRAUD_F_ARTIFACT,
+                 .window_ms = 12 * 60000,
+                 .bucket_ms = 60000,
+                 .places = 8};
+    uint64_t begin = T0 / 60000 * 60000;
+
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    for (int64_t i = 0; i < 4; i++)
+        step(&f, i, begin + (uint64_t)i * 60000);
+    assert_int_equal(part_of(&f, 0, begin + 3 * 60000), 4);
+    assert_int_equal(part_of(&f, 2, begin + 3 * 60000), 2);
+    step(&f, 0, begin + 4 * 60000); /* again: it is recent again */
+    assert_int_equal(part_of(&f, 2, begin + 4 * 60000), 2);
+    assert_int_equal(part_of(&f, 2, begin + 6 * 60000), 0);
+    assert_int_equal(part_of(&f, 0, begin + 6 * 60000), 4);
+}
+
+static void since_is_of_the_last_event_and_unknown_before_it(void **state)
+{
+    feature f = {.kind = FK_SINCE};
+
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    assert_false(emk_fraud_feature_read(&f, memory, 0, T0).known);
+    step(&f, 1, T0);
+    assert_int_equal(step(&f, 1, T0 + 5000), 0);
+    assert_int_equal(step(&f, -1, T0 + DAY), 86395);
+}
+
+/* What `known` says at the event itself; v: the value. */
+static int64_t known_for(const feature *f, uint64_t v, uint64_t now)
+{
+    uint64_t hash[EMK_FRAUD_FIELDS] = {0};
+    emk_fraud_event ev = {.type = EMK_FRAUD_GRANT, .ts = now};
+    touch t = {&ev, now, hash};
+    value at = {0, false};
+
+    emk_fraud_event_text(&ev, EMK_FRAUD_F_NET, emk_span_str("n"));
+    hash[EMK_FRAUD_F_NET] = v;
+    emk_fraud_feature_update(f, memory, &t, &at);
+    assert_true(at.known);
+    assert_false(emk_fraud_feature_read(f, memory, 0, now).known);
+    return at.v / 1000;
+}
+
+static void a_value_is_known_from_its_first_time_among_the_last_four(void **state)
+{
+    feature f = {.kind = FK_KNOWN, .has_of = true, .of = EMK_FRAUD_F_NET};
+
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    assert_int_equal(known_for(&f, 1, T0), 0);
+    assert_int_equal(known_for(&f, 1, T0 + 60000), 60);
+    for (uint64_t v = 2; v <= 4; v++)
+        assert_int_equal(known_for(&f, v, T0 + v * 60000), 0);
+    assert_int_equal(known_for(&f, 1, T0 + 10 * 60000), 600); /* in front again: 2 is the last */
+    assert_int_equal(known_for(&f, 5, T0 + 11 * 60000), 0);
+    assert_int_equal(known_for(&f, 1, T0 + 12 * 60000), 720);
+    assert_int_equal(known_for(&f, 3, T0 + 13 * 60000), 600);
+    assert_int_equal(known_for(&f, 2, T0 + 14 * 60000), 0);
+}
+
+static void hours_of_rest_are_those_of_all_days_together(void **state)
+{
+    feature f = {.kind = FK_HOURS, .window_ms = 3 * DAY};
+    uint64_t day = T0 / DAY * DAY;
+
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    assert_int_equal(step(&f, -1, day), 24);
+    assert_int_equal(step(&f, 1, day + 8 * HOUR), 23);
+    step(&f, 1, day + 23 * HOUR);
+    assert_int_equal(part_of(&f, 0, day + 23 * HOUR), 14); /* 9 to 22 */
+    step(&f, 1, day + DAY + 15 * HOUR);
+    assert_int_equal(part_of(&f, 0, day + DAY + 15 * HOUR), 8); /* over midnight: 0 to 7 */
+    assert_int_equal(part_of(&f, 1, day + DAY + 15 * HOUR), 3);
+    assert_int_equal(part_of(&f, 2, day + DAY + 15 * HOUR), 2);
+    /* The first day goes out of the window, then all of them. */
+    assert_int_equal(part_of(&f, 1, day + 3 * DAY), 1);
+    assert_int_equal(part_of(&f, 2, day + 3 * DAY), 1);
+    assert_int_equal(part_of(&f, 0, day + 4 * DAY), 24);
+    step(&f, 1, day + 3 * DAY + HOUR);
+    assert_int_equal(part_of(&f, 1, day + 3 * DAY + HOUR), 2);
+}
+
+static void hours_that_go_round_leave_no_rest(void **state)
+{
+    feature f = {.kind = FK_HOURS, .window_ms = 8 * DAY};
+    uint64_t day = T0 / DAY * DAY, end = day + 23 * 7 * HOUR;
+
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    for (uint64_t i = 0; i < 24; i++)
+        step(&f, 1, day + i * 7 * HOUR);
+    assert_int_equal(part_of(&f, 0, end), 0);
+    assert_int_equal(part_of(&f, 1, end), 24);
+    assert_int_equal(part_of(&f, 2, end), 7);
+}
+
+static int64_t rises_after(const feature *f, uint64_t now, int64_t behind_s)
+{
+    uint64_t hash[EMK_FRAUD_FIELDS] = {0};
+    emk_fraud_event ev = {.type = EMK_FRAUD_HEARTBEAT, .ts = now};
+    touch t = {&ev, now, hash};
+    value at = {0, false};
+
+    emk_fraud_event_number(&ev, EMK_FRAUD_F_TS_CLIENT,
+                           ((int64_t)now - behind_s * 1000) * EMK_FRAUD_MILLI);
+    emk_fraud_feature_update(f, memory, &t, &at);
+    return emk_fraud_feature_read(f, memory, 0, now).v / 1000;
+}
+
+static const feature DRIFT = {
+    .kind = FK_DRIFT, .window_ms = 30 * DAY, .ttl_ms = HOUR, .step_ms = 30000};
+
+static void a_clock_that_falls_back_rises_once_a_visit(void **state)
+{
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    assert_false(emk_fraud_feature_read(&DRIFT, memory, 0, T0).known);
+    for (int64_t i = 0; i < 5; i++) {
+        uint64_t at = T0 + (uint64_t)i * DAY;
+
+        /* The visit in hand does not count yet, nor does the first one: it is what others are
+         * held against. */
+        assert_int_equal(rises_after(&DRIFT, at, i * 60), i > 1 ? i - 1 : 0);
+        assert_int_equal(rises_after(&DRIFT, at + 60000, i * 60), i > 1 ? i - 1 : 0);
+    }
+    assert_false(emk_fraud_feature_read(&DRIFT, memory, 0, T0 + 40 * DAY).known);
+    assert_int_equal(rises_after(&DRIFT, T0 + 40 * DAY, 9000), 0);
+}
+
+static void a_wrong_clock_and_a_queue_that_comes_late_are_no_drift(void **state)
+{
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    for (uint64_t i = 0; i < 10; i++) /* three hours behind, and a second a day slow */
+        assert_int_equal(rises_after(&DRIFT, T0 + i * DAY, 10800 + (int64_t)i), 0);
+    memset(memory, 0, sizeof memory);
+    for (uint64_t i = 0; i < 10; i++) {
+        rises_after(&DRIFT, T0 + i * DAY, 3600 * (int64_t)i); /* from before the network was back */
+        assert_int_equal(rises_after(&DRIFT, T0 + i * DAY + 1000, 2), 0);
+    }
+}
+
+static void a_client_that_talks_on_and_on_has_visits_too(void **state)
+{
+    int64_t rises = 0;
+
+    (void)state;
+    memset(memory, 0, sizeof memory);
+    for (uint64_t i = 0; i < 24; i++)
+        rises = rises_after(&DRIFT, T0 + i * HOUR / 2, 60 * (int64_t)i);
+    assert_true(rises >= 5);
+}
+
 /* ---- code that skips what cannot matter any more ---- */
 
 static value feature_of(void *self, unsigned i, unsigned sub)
@@ -399,5 +566,12 @@ int main(void)
         rule_(nobody_goes_when_all_are_banned), rule_(refuses_tables_beyond_the_limit),
         rule_(a_set_is_exact_up_to_its_size), rule_(beyond_its_size_a_set_is_estimated_or_stays),
         rule_(counts_and_sums_agree_with_a_list), rule_(gaps_stop_counting_at_their_end),
+        rule_(the_recent_part_of_a_set_is_its_last_two_buckets),
+        rule_(since_is_of_the_last_event_and_unknown_before_it),
+        rule_(a_value_is_known_from_its_first_time_among_the_last_four),
+        rule_(hours_of_rest_are_those_of_all_days_together),
+        rule_(hours_that_go_round_leave_no_rest), rule_(a_clock_that_falls_back_rises_once_a_visit),
+        rule_(a_wrong_clock_and_a_queue_that_comes_late_are_no_drift),
+        rule_(a_client_that_talks_on_and_on_has_visits_too),
         rule_(skipping_changes_no_result_and_no_reason));
 }
