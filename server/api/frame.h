@@ -22,9 +22,9 @@ typedef enum emk_frame_step {
 /* call->request and content_length are filled; sets id, method, traceparent, route, params. */
 emk_frame_step emk_frame_open(emk_call *call, const emk_router *router) EMK_MUST_CHECK;
 
-/* Asks the gate what the head alone decides, before the body is here: a refusal costs nobody a body,
- * and an admission costs nothing and grants nothing (emk_gate_admit).  False: it answered.  May wait
- * for the directory. */
+/* Asks the gate what the head alone decides, before the body is here: a refusal costs nobody a
+ * body, and an admission costs nothing and grants nothing (emk_gate_admit).  False: it answered.
+ * May wait for the directory. */
 bool emk_frame_admit(emk_call *call) EMK_MUST_CHECK;
 
 /* Asks the gate and runs the handler; of a streamed call before its body, which is work from the

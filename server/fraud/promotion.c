@@ -217,7 +217,8 @@ static bool same_adds(const feature *a, const feature *b)
 
 static bool same_times(const feature *a, const feature *b)
 {
-    return a->window_ms == b->window_ms && a->half_ms == b->half_ms && a->ttl_ms == b->ttl_ms;
+    return a->window_ms == b->window_ms && a->half_ms == b->half_ms && a->ttl_ms == b->ttl_ms &&
+           a->step_ms == b->step_ms;
 }
 
 /* Names may differ, and places in memory. */

@@ -214,6 +214,7 @@ ROUTES = [
     ("GET", "fraud", None, "read", False),
     ("POST", "fraud/switch", {"to": "none", "reason": "x"}, "rules", True),
     ("POST", "fraud/promote", {"reason": "x"}, "rules", True),
+    ("POST", "fraud/approve", {"reason": "x"}, "rules", True),
     ("POST", "fraud/rollback", {"reason": "x"}, "rules", True),
     ("GET", "signing-keys", None, "read", False),
     ("POST", "signing-keys/nothing/rotate", {"reason": "x"}, "operators", True),
