@@ -179,6 +179,15 @@ uint64_t trace_use_model(trace *t, const actor *a, uint64_t ts, unsigned artifac
     return ts + 5000;
 }
 
+void trace_hold_model(trace *t, const actor *a, uint64_t ts, unsigned artifact, unsigned renewals)
+{
+    ts = trace_use_model(t, a, ts, artifact, true);
+    for (unsigned i = 0; i < renewals; i++) {
+        ts += 10 * MINUTE + trace_between(t, 0, 1500);
+        trace_event_cost(t, a, EMK_FRAUD_LEASE, ts, artifact, 0);
+    }
+}
+
 static void put_label(trace *t, const char *entity, bool fraud, const char *by, uint64_t at)
 {
     char line[256];

@@ -1,6 +1,11 @@
 /* People who mean well, and look strange in their own ways. */
 #include "server/fraud/trace_internal.h"
 
+#include <stdio.h>
+
+#define CATALOGUE 5000u
+#define HELD      3u /* models that an app renews the leases of */
+
 typedef struct person {
     actor a;
     const char *by;
@@ -12,11 +17,50 @@ typedef struct person {
     int64_t clock_ms;  /* the device's clock minus the truth */
     bool offline;      /* events come in late, and some not at all */
     unsigned joins;    /* per cent: begins on a later day of the log */
+    unsigned starts;   /* that day, where it is given */
+    uint64_t begins;   /* the hour of day in which all of a place begin; 0: any */
+    unsigned held[HELD], n_held;
+    const unsigned *list; /* of models that all of a course work through; NULL: any */
+    unsigned n_list, at_list;
+    bool opens_few; /* tries much and keeps little */
 } person;
 
-static uint64_t day_time(trace *t, unsigned day)
+static uint64_t day_time(trace *t, const person *p, unsigned day)
 {
-    return t->o->start_ms + day * DAY + trace_between(t, 7 * HOUR_MS, 22 * HOUR_MS);
+    uint64_t from = t->o->start_ms + day * DAY;
+
+    if (p->begins)
+        return from + p->begins * HOUR_MS + trace_between(t, 0, 15 * MINUTE);
+    return from + trace_between(t, 7 * HOUR_MS, 22 * HOUR_MS);
+}
+
+static unsigned next_model(trace *t, person *p)
+{
+    if (p->at_list < p->n_list)
+        return p->list[p->at_list++];
+    return (unsigned)trace_between(t, 1, CATALOGUE);
+}
+
+/* An app renews what it holds as it starts. */
+static uint64_t renew_all(trace *t, const person *p, uint64_t ts)
+{
+    unsigned n = p->n_held < HELD ? p->n_held : HELD;
+
+    for (unsigned i = 0; i < n; i++)
+        trace_event_cost(t, &p->a, EMK_FRAUD_LEASE, ts += trace_between(t, 200, 1500), p->held[i],
+                         0);
+    return ts;
+}
+
+/* And by a timer, while a model is in use. */
+static uint64_t renew_by_timer(trace *t, const person *p, uint64_t ts, unsigned artifact)
+{
+    uint64_t n = trace_chance(t, 30) ? trace_between(t, 1, 4) : 0;
+
+    for (uint64_t i = 0; i < n; i++)
+        trace_event_cost(t, &p->a, EMK_FRAUD_LEASE, ts += 10 * MINUTE + trace_between(t, 0, 1500),
+                         artifact, 0);
+    return ts;
 }
 
 static void heartbeat(trace *t, const person *p, uint64_t ts)
@@ -33,7 +77,8 @@ static void heartbeat(trace *t, const person *p, uint64_t ts)
 
 static void live_day(trace *t, person *p, unsigned day)
 {
-    uint64_t ts = day_time(t, day), n = trace_between(t, 1, p->per_day * 2u - 1u);
+    uint64_t ts = day_time(t, p, day), n = trace_between(t, 1, p->per_day * 2u - 1u);
+    unsigned opens = p->opens_few ? 40 : p->offline ? 60 : 100;
     actor home = p->a;
     unsigned artifact;
 
@@ -45,10 +90,13 @@ static void live_day(trace *t, person *p, unsigned day)
     }
     trace_event(t, &p->a, EMK_FRAUD_AUTH_OK, ts);
     heartbeat(t, p, ts + 1000);
+    ts = renew_all(t, p, ts + 1000);
     for (uint64_t i = 0; i < n; i++) {
         ts += trace_between(t, 20000, 20 * MINUTE);
-        artifact = (unsigned)trace_between(t, 1, 5000);
-        ts = trace_use_model(t, &p->a, ts, artifact, !p->offline || trace_chance(t, 60));
+        artifact = next_model(t, p);
+        ts = trace_use_model(t, &p->a, ts, artifact, opens == 100 || trace_chance(t, opens));
+        ts = renew_by_timer(t, p, ts, artifact);
+        p->held[p->n_held++ % HELD] = artifact;
     }
     heartbeat(t, p, ts + 30000);
     p->a = home;
@@ -58,7 +106,9 @@ static void live(trace *t, person *p)
 {
     unsigned first = (unsigned)trace_between(t, 0, 1), move = 0;
 
-    if (trace_chance(t, p->joins))
+    if (p->starts)
+        first = p->starts;
+    else if (trace_chance(t, p->joins))
         first = (unsigned)trace_between(t, 2, t->o->days - 2);
     if (trace_chance(t, p->restores))
         move = (unsigned)trace_between(t, 3, t->o->days);
@@ -72,6 +122,25 @@ static void live(trace *t, person *p)
             live_day(t, p, day);
     }
     trace_label(t, &p->a, false, p->by, t->o->start_ms);
+}
+
+/* By a backend, in office hours. */
+static void grant_by_key(trace *t, const person *p, const char *key, uint64_t day)
+{
+    uint64_t ts = day + trace_between(t, 8 * HOUR_MS, 18 * HOUR_MS);
+    unsigned artifact = (unsigned)trace_between(t, 1, CATALOGUE);
+    emk_fraud_event ev;
+    char text[24];
+
+    trace_begin(t, &p->a, EMK_FRAUD_GRANT, ts, &ev);
+    ev.src = EMK_FRAUD_SRC_BACKEND;
+    snprintf(text, sizeof text, "a-%u", artifact);
+    emk_fraud_event_text(&ev, EMK_FRAUD_F_ARTIFACT, emk_span_str(text));
+    emk_fraud_event_text(&ev, EMK_FRAUD_F_KEY, emk_span_str(key));
+    trace_put(t, &ev);
+    trace_event_cost(t, &p->a, EMK_FRAUD_DOWNLOAD_START, ts + 20000, artifact, 0);
+    trace_event_cost(t, &p->a, EMK_FRAUD_DOWNLOAD_END, ts + 40000, artifact, 0);
+    trace_event_cost(t, &p->a, EMK_FRAUD_OPEN, ts + 60000, artifact, 0);
 }
 
 static person usual(trace *t, const char *by)
@@ -189,14 +258,120 @@ static void custom_rom(trace *t)
     live(t, &p);
 }
 
+/* A firm: shared tablets, three shifts, and all sign in as theirs begins. */
+static void office(trace *t)
+{
+    person first = usual(t, "office");
+    uint64_t tablets = trace_between(t, 6, 12), shifts = 3;
+
+    for (uint64_t i = 0; i < tablets; i++) {
+        trace_new_device(t, &first.a);
+        for (uint64_t s = 0; s < shifts; s++) {
+            person p = first;
+
+            trace_new_user(t, &p.a);
+            p.restores = p.travels = 0;
+            p.active = 70;
+            p.joins = 5;
+            p.begins = 6 + 8 * s < 22 ? 6 + 8 * s : 21;
+            live(t, &p);
+        }
+    }
+}
+
+/* A course: people at home, on phones of their own, who work through one list in their own time. */
+static void course(trace *t)
+{
+    unsigned list[12], first_day = (unsigned)trace_between(t, 2, t->o->days / 2);
+    uint64_t people = trace_between(t, 10, 25);
+
+    for (unsigned i = 0; i < 12; i++)
+        list[i] = (unsigned)trace_between(t, 1, CATALOGUE);
+    for (uint64_t i = 0; i < people; i++) {
+        person p = usual(t, "course");
+
+        p.list = list;
+        p.n_list = 12;
+        p.starts = first_day;
+        live(t, &p);
+    }
+}
+
+/* A fair: whoever comes by takes a trial in the hall's network, tries some models, and most of
+ * them open what they took; at home some go on. */
+static void fair(trace *t)
+{
+    actor hall = trace_actor(t, "hall");
+    unsigned day = (unsigned)trace_between(t, 2, t->o->days - 2);
+    uint64_t people = trace_between(t, 15, 30);
+
+    for (uint64_t i = 0; i < people; i++) {
+        person p = usual(t, "fair");
+        actor home = p.a;
+        uint64_t ts = t->o->start_ms + day * DAY + trace_between(t, 9 * HOUR_MS, 17 * HOUR_MS);
+
+        memcpy(p.a.net, hall.net, sizeof p.a.net);
+        p.a.asn = hall.asn;
+        p.a.net_kind = hall.net_kind;
+        trace_sign_up(t, &p.a, ts);
+        trace_event(t, &p.a, EMK_FRAUD_TRIAL, ts + MINUTE);
+        for (uint64_t n = trace_between(t, 2, 6); n > 0; n--) {
+            unsigned artifact = next_model(t, &p);
+
+            ts += trace_between(t, MINUTE, 5 * MINUTE);
+            ts = trace_use_model(t, &p.a, ts, artifact, trace_chance(t, 85));
+        }
+        memcpy(p.a.net, home.net, sizeof p.a.net);
+        p.a.asn = home.asn;
+        for (unsigned later = day + 1; later < t->o->days; later++) {
+            if (trace_chance(t, 25))
+                live_day(t, &p, later);
+        }
+        trace_label(t, &p.a, false, p.by, t->o->start_ms);
+    }
+}
+
+/* Who has models from a backend: most a few, some a lot, and some begin later. */
+static void key_customers(trace *t)
+{
+    uint64_t people = trace_between(t, 20, 40);
+    char key[32];
+
+    snprintf(key, sizeof key, "kb-%08llx", (unsigned long long)(trace_random(t) & UINT32_MAX));
+    for (uint64_t i = 0; i < people; i++) {
+        person p = usual(t, "key_customer");
+        unsigned first = trace_chance(t, 20) ? (unsigned)trace_between(t, 1, t->o->days - 2) : 0;
+        uint64_t most = trace_chance(t, 10) ? trace_between(t, 6, 15) : 2;
+
+        trace_sign_up(t, &p.a, t->o->start_ms + trace_between(t, 0, 7 * HOUR_MS));
+        for (unsigned day = first; day < t->o->days; day++) {
+            for (uint64_t n = trace_between(t, 0, most); n > 0; n--)
+                grant_by_key(t, &p, key, t->o->start_ms + day * DAY);
+        }
+        trace_label(t, &p.a, false, p.by, t->o->start_ms);
+    }
+}
+
+/* Who tries a lot of models and opens some: everywhere, so not a sign of anything alone. */
+static void browser(trace *t)
+{
+    person p = usual(t, "browser");
+
+    p.per_day = 4;
+    p.opens_few = true;
+    p.joins = 50;
+    live(t, &p);
+}
+
 void trace_benign(trace *t)
 {
     static const struct {
         void (*fn)(trace *t);
         unsigned share, people;
-    } WHO[] = {{casual, 60, 1},   {power, 10, 1},    {family, 8, 2},  {school_cart, 1, 10},
-               {traveller, 4, 1}, {cgnat, 1, 30},    {offline, 5, 1}, {wrong_clock, 3, 1},
-               {reinstall, 4, 1}, {custom_rom, 4, 1}};
+    } WHO[] = {{casual, 120, 1},  {power, 20, 1},     {family, 16, 2},       {school_cart, 2, 10},
+               {traveller, 8, 1}, {cgnat, 2, 30},     {offline, 10, 1},      {wrong_clock, 6, 1},
+               {reinstall, 8, 1}, {custom_rom, 8, 1}, {browser, 4, 1},       {office, 1, 27},
+               {course, 1, 17},   {fair, 1, 22},      {key_customers, 1, 30}};
     unsigned all = 0;
     uint64_t made = 0;
 

@@ -62,8 +62,8 @@ static void sharing(trace *t, uint64_t ts)
     }
     for (unsigned round = 0; round < 20; round++) {
         for (uint64_t i = 0; i < n; i++)
-            trace_use_model(t, &a[i], ts + 9 * HOUR_MS + (uint64_t)round * 40 * MINUTE + i * 90000,
-                            (unsigned)trace_between(t, 1, 900), true);
+            trace_hold_model(t, &a[i], ts + 9 * HOUR_MS + (uint64_t)round * 40 * MINUTE + i * 90000,
+                             (unsigned)trace_between(t, 1, 900), 2);
     }
     trace_label(t, &a[0], true, "06_sharing", ts);
 }

@@ -40,7 +40,7 @@ static void resold_account(trace *t, uint64_t ts)
         trace_new_session(t, &a);
         trace_sign_up(t, &a, ts);
         for (unsigned k = 0; k < 4; k++)
-            trace_use_model(t, &a, ts + (k + 1) * HOUR_MS, k, true);
+            trace_hold_model(t, &a, ts + (k + 1) * HOUR_MS, k, 3);
         ts += trace_between(t, 5, 14) * HOUR_MS;
     }
     trace_label(t, &a, true, "h02_resold_account", ts);
@@ -84,9 +84,9 @@ static void three_friends(trace *t, uint64_t ts)
     ts += DAY;
     for (unsigned round = 0; round < 24; round++) {
         for (unsigned i = 0; i < 3; i++)
-            trace_use_model(
+            trace_hold_model(
                 t, &a[i], ts + i * (t->o->adaptive ? 25 * MINUTE : trace_between(t, 1, 5) * MINUTE),
-                round, true);
+                round, 2);
         ts += trace_between(t, 20, 90) * MINUTE;
     }
     trace_label(t, &a[0], true, "h06_three_friends", ts);

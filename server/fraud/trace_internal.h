@@ -53,6 +53,9 @@ void trace_sign_up(trace *t, const actor *a, uint64_t ts);
 /* A model generated, fetched and opened, as the app does it; returns when it ends. */
 uint64_t trace_use_model(trace *t, const actor *a, uint64_t ts, unsigned artifact, bool opens);
 
+/* The same, opened, and its lease renewed so many times by the app. */
+void trace_hold_model(trace *t, const actor *a, uint64_t ts, unsigned artifact, unsigned renewals);
+
 /* "user:..." is fraud or ok; by: the family's name. */
 void trace_label(trace *t, const actor *a, bool fraud, const char *by, uint64_t at);
 void trace_label_device(trace *t, const actor *a, bool fraud, const char *by, uint64_t at);
