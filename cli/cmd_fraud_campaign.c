@@ -43,12 +43,10 @@ static emk_status read_options(emk_cli *cli, emk_fraud_campaign_options *o)
     return EMK_OK;
 }
 
-static void put_group(emk_cli *cli, const emk_fraud_campaigns *c, size_t from, size_t to)
+static void put_users(emk_cli *cli, const emk_fraud_campaigns *c, const emk_fraud_group_found *g)
 {
-    emk_cli_begin(&cli->out, NULL);
-    emk_cli_put_number(&cli->out, "members", to - from);
     emk_cli_begin_list(&cli->out, "users");
-    for (size_t i = from; i < to; i++) {
+    for (size_t i = g->first; i < g->first + g->n; i++) {
         emk_cli_begin(&cli->out, NULL);
         emk_cli_put_string(&cli->out, "user", c->member[i].user);
         if (c->member[i].tenant[0])
@@ -57,6 +55,23 @@ static void put_group(emk_cli *cli, const emk_fraud_campaigns *c, size_t from, s
         emk_cli_end(&cli->out);
     }
     emk_cli_end(&cli->out);
+}
+
+static void put_group(emk_cli *cli, const emk_fraud_campaigns *c, const emk_fraud_group_found *g)
+{
+    const emk_fraud_campaign_row *row = &EMK_FRAUD_CAMPAIGN[g->kind];
+
+    emk_cli_begin(&cli->out, NULL);
+    emk_cli_put_string(&cli->out, "kind", row->name);
+    emk_cli_put_string(&cli->out, "they", row->says);
+    emk_cli_put_number(&cli->out, "members", g->n);
+    emk_cli_begin(&cli->out, "evidence");
+    for (size_t i = 0; i < EMK_FRAUD_EVIDENCE && row->number[i]; i++)
+        emk_cli_put_number(&cli->out, row->number[i], g->number[i]);
+    if (g->chance_bits > 0)
+        emk_cli_put_number(&cli->out, "by_chance_once_in_2_to_the", g->chance_bits);
+    emk_cli_end(&cli->out);
+    put_users(cli, c, g);
     emk_cli_end(&cli->out);
 }
 
@@ -71,11 +86,8 @@ static void put_campaigns(emk_cli *cli, const emk_fraud_campaigns *c)
                                  : "none");
     emk_cli_put_number(&cli->out, "proposal_expires_ms", c->last_ms + EXPIRES_MS);
     emk_cli_begin_list(&cli->out, "groups");
-    for (size_t i = 0, next; i < c->n; i = next) {
-        for (next = i; next < c->n && c->member[next].group == c->member[i].group; next++)
-            ;
-        put_group(cli, c, i, next);
-    }
+    for (size_t i = 0; i < c->groups; i++)
+        put_group(cli, c, &c->group[i]);
     emk_cli_end(&cli->out);
 }
 
@@ -100,19 +112,24 @@ static emk_status run(emk_cli *cli)
 }
 
 static const char *const paragraphs[] = {
-    "Finds users who again and again took the same artifact within the same ten minutes, joins "
-    "those that are linked, and shows groups. Each member may stay below every limit; together "
-    "they are one who takes everything.",
-    "Meant to be run every hour over the log of the last day. It changes nothing: what it finds "
-    "is for a person to look at. The same log gives the same groups.",
+    "Finds groups of accounts that are one thief's. Each member may stay below every limit; "
+    "together they are one who takes everything. Kinds: lockstep (the same artifacts within the "
+    "same ten minutes, again and again), shared_list (made in one day, one list shared out), "
+    "rhythm (the same sequence of pauses), hoard (made in one day at one place or on one kind of "
+    "device, and open little), burst (of one network, fetch much at the same times and open none), "
+    "key_few (a service key's few who wake on one day), trials (by one payment instrument, or "
+    "several in one network).",
+    "Meant to be run every hour over the log of the last week. It changes nothing: what it finds "
+    "is for a person to look at. The same log gives the same groups. Each has its evidence, and "
+    "how improbable it is by chance where that can be computed.",
     NULL};
 static const emk_cli_option options[] = {
     {"events", 0, EMK_CLI_FILE, "FILE", "the events, JSON lines; - is standard input", true},
     {"since", 0, EMK_CLI_WORD, "MS", "leave out what is earlier (ms since 1970)", false},
     {"until", 0, EMK_CLI_WORD, "MS", "leave out what is later (ms since 1970)", false},
-    {"bucket", 0, EMK_CLI_WORD, "S", "seconds that count as together (600)", false},
-    {"times", 0, EMK_CLI_WORD, "N", "different artifacts that two must share (3)", false},
-    {"group", 0, EMK_CLI_WORD, "N", "members that make a group (5)", false},
+    {"bucket", 0, EMK_CLI_WORD, "S", "lockstep: seconds that count as together (600)", false},
+    {"times", 0, EMK_CLI_WORD, "N", "lockstep: different artifacts that two must share (3)", false},
+    {"group", 0, EMK_CLI_WORD, "N", "members that make a group (5; 3 or 4 by kind)", false},
     {0},
 };
 static const emk_cli_example examples[] = {
@@ -121,7 +138,7 @@ static const emk_cli_example examples[] = {
 };
 const emk_cli_command EMK_CLI_FRAUD_CAMPAIGN = {
     .name = "fraud campaign",
-    .summary = "finds groups of users that act in lockstep",
+    .summary = "finds groups of accounts that act as one",
     .synopsis = "--events FILE [--since MS] [--until MS]",
     .paragraphs = paragraphs,
     .options = options,

@@ -1,0 +1,349 @@
+/* One list of artifacts, shared out: accounts made within a day that take from one narrow range of
+ * the catalogue, and hardly ever the same one.
+ *
+ * Artifacts stand in the order of their names, numbers by value.  Accounts that keep to a window
+ * of that order are taken together.  How many artifacts two of them have in common by chance comes
+ * from what everybody else took in that window: where others overlap as little, nothing is shown,
+ * and where hardly anybody else is, nothing is known. */
+#include "server/fraud/campaign_internal.h"
+
+#include "core/base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TAKEN_LEAST   6u /* artifacts of an account, before its range says something */
+#define MEMBERS_LEAST 5u
+#define CATALOGUE_MIN 256u
+#define COMMON_LEAST  20u /* in common, that others have: else there is no background */
+#define SCALES        5u  /* windows of all to a sixteenth of the catalogue */
+#define LISTS_MOST    64u /* of a day */
+#define HALF_DAY      (12 * CAMPAIGN_HOUR)
+#define NANO          UINT64_C(1000000000)
+#define MILLI         UINT64_C(1000)
+#define WIDE          2u   /* scales from which a window holds whoever there is … */
+#define FEW_OF_WIDE   250u /* … so that a quarter of the expected is not few enough of them */
+#define FEW_OF_NARROW 600u
+
+/* An account that takes enough: the range of its artifacts. */
+typedef struct hand {
+    uint64_t born;
+    uint32_t user, low, high;
+    bool listed;
+} hand;
+
+/* Accounts whose artifacts are all in a window. */
+typedef struct window {
+    uint32_t low, width; /* in ranks */
+    uint64_t takes, squares, common;
+    uint32_t members, bits;
+    uint64_t expected_nano;
+} window;
+
+typedef struct lists {
+    campaign *w;
+    uint32_t *by_rank;  /* owned; users of an artifact: all */
+    uint32_t *here;     /* owned; users of an artifact: those of the window in hand */
+    hand *hands;        /* owned */
+    hand **low, **high; /* owned; of a day, in order of low, of high */
+    uint32_t *users;    /* owned */
+    size_t n;
+} lists;
+
+/* ---- the order of artifacts ---- */
+
+static size_t digits(emk_span s, size_t at)
+{
+    size_t n = 0;
+
+    while (at + n < s.len && s.p[at + n] >= '0' && s.p[at + n] <= '9')
+        n++;
+    return n;
+}
+
+/* Numbers in names by value: a-9 before a-10. */
+static int compare_names(emk_span a, emk_span b)
+{
+    size_t i = 0, k = 0;
+
+    while (i < a.len && k < b.len) {
+        size_t n = digits(a, i), m = digits(b, k);
+
+        if (n != m)
+            return n && m ? campaign_compare(n, m) : campaign_compare(a.p[i], b.p[k]);
+        n += n == 0;
+        m = (size_t)0;
+        for (; m < n && a.p[i + m] == b.p[k + m]; m++)
+            ;
+        if (m < n)
+            return campaign_compare(a.p[i + m], b.p[k + m]);
+        i += n;
+        k += n;
+    }
+    return campaign_compare(a.len - i, b.len - k);
+}
+
+typedef struct named {
+    emk_span name;
+    campaign_thing *thing;
+} named;
+
+static int by_name(const void *x, const void *y)
+{
+    const named *a = x, *b = y;
+
+    return compare_names(a->name, b->name);
+}
+
+static emk_status rank_artifacts(const campaign *w, emk_error *e)
+{
+    named *all = emk_alloc((size_t)w->n_artifacts + 1, sizeof *all);
+    size_t n = 0;
+
+    if (!all)
+        return emk_fail(e, EMK_E_NO_MEMORY, "campaign: no memory", w->n_artifacts);
+    for (uint32_t i = 1; i <= w->n_things; i++) {
+        campaign_thing *t = campaign_thing_at(w, i);
+
+        if (t->len > 0)
+            all[n++] = (named){emk_span_of(w->names.p + t->name, t->len), t};
+    }
+    if (n > 1)
+        qsort(all, n, sizeof *all, by_name);
+    for (size_t i = 0; i < n; i++)
+        all[i].thing->rank = (uint32_t)i;
+    emk_free(all);
+    return EMK_OK;
+}
+
+/* ---- windows ---- */
+
+static uint32_t rank_of(const campaign *w, const campaign_take *t)
+{
+    return campaign_thing_at(w, t->thing)->rank;
+}
+
+/* Puts an account's artifacts into the window, or takes them out. */
+static void move_hand(lists *l, window *v, const hand *h, bool in)
+{
+    const campaign_person *p = campaign_person_at(l->w, h->user);
+    uint64_t n = p->taken;
+
+    for (uint32_t i = 0; i < p->taken; i++) {
+        uint32_t *users = &l->here[rank_of(l->w, campaign_takes(l->w) + p->first_take + i)];
+
+        *users -= !in;
+        v->common = in ? v->common + *users : v->common - *users;
+        *users += in;
+    }
+    v->takes = in ? v->takes + n : v->takes - n;
+    v->squares = in ? v->squares + n * n : v->squares - n * n;
+    v->members = in ? v->members + 1 : v->members - 1;
+}
+
+/* In common by chance, by what all others did in the window; 0: too little is known. */
+static uint64_t by_chance(const lists *l, const window *v)
+{
+    uint64_t others = 0, common = 0, pairs = (v->takes * v->takes - v->squares) / 2, nano;
+    uint32_t end = v->low + v->width;
+
+    for (uint32_t i = v->low; i < end && i < l->w->n_artifacts; i++) {
+        uint64_t n = l->by_rank[i] - l->here[i];
+
+        others += n;
+        common += n * (n - (n > 0)) / 2;
+    }
+    if (common < COMMON_LEAST || others < 2)
+        return 0;
+    /* pairs * common / (others^2 / 2), and never more than if all of the window were alike */
+    nano = pairs * NANO / v->width;
+    return common * v->width >= others * others / 2
+               ? nano
+               : nano / (others * others / 2) * common * v->width;
+}
+
+/* A bound on its bits before others are counted, which takes longer. */
+static bool may_be_list(const window *v, uint32_t least)
+{
+    uint64_t pairs = (v->takes * v->takes - v->squares) / 2;
+
+    return v->members >= MEMBERS_LEAST && pairs < NANO &&
+           campaign_bits_few(v->common, pairs * NANO / v->width) > least;
+}
+
+static void judge_window(const lists *l, window *v, unsigned scale, window *best)
+{
+    uint64_t most = scale < WIDE ? FEW_OF_WIDE : FEW_OF_NARROW;
+
+    if (!may_be_list(v, best->bits > CHANCE_BITS ? best->bits : CHANCE_BITS))
+        return;
+    v->expected_nano = by_chance(l, v);
+    if (v->common * MILLI > v->expected_nano / NANO * most)
+        return;
+    v->bits = campaign_bits_few(v->common, v->expected_nano);
+    if (v->bits > best->bits)
+        *best = *v;
+}
+
+/* Slides a window of one width over the day's n accounts. */
+static void slide(lists *l, size_t n, unsigned scale, window *best)
+{
+    window v = {.width = l->w->n_artifacts >> scale};
+    size_t in = 0;
+
+    memset(l->here, 0, (size_t)l->w->n_artifacts * sizeof *l->here);
+    for (size_t i = 0; i < n; i++) {
+        v.low = l->low[i]->low;
+        for (; in < n && l->high[in]->high < v.low + v.width; in++) {
+            if (l->high[in]->low >= v.low && !l->high[in]->listed)
+                move_hand(l, &v, l->high[in], true);
+        }
+        judge_window(l, &v, scale, best);
+        if (l->low[i]->high < v.low + v.width && !l->low[i]->listed)
+            move_hand(l, &v, l->low[i], false);
+    }
+}
+
+static emk_status note_list(lists *l, size_t n, const window *best, emk_error *e)
+{
+    campaign_evidence why = {
+        .number = {best->takes, best->common, best->expected_nano / NANO, best->width},
+        .bits = best->bits};
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        hand *h = l->low[i];
+
+        if (h->listed || h->low < best->low || h->high >= best->low + best->width)
+            continue;
+        h->listed = true;
+        l->users[k++] = h->user;
+    }
+    return campaign_note(l->w, l->users, k, &why, e);
+}
+
+static int by_low(const void *x, const void *y)
+{
+    const hand *a = *(hand *const *)x, *b = *(hand *const *)y;
+    int c = campaign_compare(a->low, b->low);
+
+    c = c ? c : campaign_compare(a->high, b->high);
+    return c ? c : campaign_compare(a->user, b->user);
+}
+
+static int by_high(const void *x, const void *y)
+{
+    const hand *a = *(hand *const *)x, *b = *(hand *const *)y;
+    int c = campaign_compare(a->high, b->high);
+
+    return c ? c : campaign_compare(a->user, b->user);
+}
+
+/* Of the accounts of one day: list after list, the most improbable first. */
+static emk_status judge_day(lists *l, hand *h, size_t n, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    for (size_t i = 0; i < n; i++) {
+        l->low[i] = l->high[i] = &h[i];
+        h[i].listed = false;
+    }
+    if (n < MEMBERS_LEAST)
+        return EMK_OK;
+    qsort(l->low, n, sizeof *l->low, by_low);
+    qsort(l->high, n, sizeof *l->high, by_high);
+    for (unsigned k = 0; st == EMK_OK && k < LISTS_MOST; k++) {
+        window best = {.bits = 0};
+
+        for (unsigned scale = 0; scale < SCALES; scale++)
+            slide(l, n, scale, &best);
+        if (best.bits < CHANCE_BITS)
+            break;
+        st = note_list(l, n, &best, e);
+    }
+    return st;
+}
+
+/* ---- all days ---- */
+
+static int by_birth(const void *x, const void *y)
+{
+    const hand *a = x, *b = y;
+    int c = campaign_compare(a->born, b->born);
+
+    return c ? c : campaign_compare(a->user, b->user);
+}
+
+static void list_hands(lists *l)
+{
+    const campaign *w = l->w;
+
+    for (size_t i = 0; i < w->n_takes; i++)
+        l->by_rank[rank_of(w, campaign_takes(w) + i)]++;
+    for (uint32_t i = 0; i < w->n_people; i++) {
+        const campaign_person *p = campaign_person_at(w, i);
+        hand h = {.born = p->born, .user = i, .low = UINT32_MAX};
+
+        if (!campaign_is_new(p) || p->taken < TAKEN_LEAST)
+            continue;
+        for (uint32_t k = 0; k < p->taken; k++) {
+            uint32_t rank = rank_of(w, campaign_takes(w) + p->first_take + k);
+
+            h.low = rank < h.low ? rank : h.low;
+            h.high = rank > h.high ? rank : h.high;
+        }
+        l->hands[l->n++] = h;
+    }
+    if (l->n > 1)
+        qsort(l->hands, l->n, sizeof *l->hands, by_birth);
+}
+
+static emk_status lists_new(campaign *w, lists *l, emk_error *e)
+{
+    *l = (lists){.w = w,
+                 .by_rank = emk_alloc((size_t)w->n_artifacts + 1, sizeof *l->by_rank),
+                 .here = emk_alloc((size_t)w->n_artifacts + 1, sizeof *l->here),
+                 .hands = emk_alloc((size_t)w->n_people + 1, sizeof *l->hands),
+                 .low = emk_alloc((size_t)w->n_people + 1, sizeof *l->low),
+                 .high = emk_alloc((size_t)w->n_people + 1, sizeof *l->high),
+                 .users = emk_alloc((size_t)w->n_people + 1, sizeof *l->users)};
+    return l->by_rank && l->here && l->hands && l->low && l->high && l->users
+               ? EMK_OK
+               : emk_fail(e, EMK_E_NO_MEMORY, "campaign: no memory", w->n_people);
+}
+
+static void lists_done(lists *l)
+{
+    emk_free(l->by_rank);
+    emk_free(l->here);
+    emk_free(l->hands);
+    emk_free(l->low);
+    emk_free(l->high);
+    emk_free(l->users);
+}
+
+emk_status campaign_list(campaign *w, emk_error *e)
+{
+    lists l;
+    emk_status st;
+
+    if (w->n_artifacts < CATALOGUE_MIN)
+        return EMK_OK;
+    st = lists_new(w, &l, e);
+    if (st == EMK_OK)
+        st = rank_artifacts(w, e);
+    if (st == EMK_OK)
+        list_hands(&l);
+    for (size_t i = 0, next; st == EMK_OK && i < l.n; i = next) {
+        uint64_t half = l.hands[i].born / HALF_DAY;
+        size_t end;
+
+        for (next = i; next < l.n && l.hands[next].born / HALF_DAY == half; next++)
+            ;
+        for (end = next; end < l.n && l.hands[end].born / HALF_DAY == half + 1; end++)
+            ;
+        st = judge_day(&l, l.hands + i, end - i, e);
+    }
+    lists_done(&l);
+    return st;
+}
