@@ -424,7 +424,7 @@ static const verb CAMPAIGNS[] = {
      "/v1/admin/campaigns",
      {{0}},
      {PAGE},
-     {"id", "state", "members", "created", "by", "reason"},
+     {"id", "kind", "state", "members", "evidence", "created", "due", "reason"},
      0,
      NULL},
     {"show", 1, "GET", "/v1/admin/campaigns/%p", {{0}}, {0}, {0}, 0, NULL},
@@ -433,11 +433,11 @@ static const verb CAMPAIGNS[] = {
      1,
      "POST",
      "/v1/admin/campaigns/%p/approve",
-     {REASON, {"seen", TEXT, 0, "seen", true}},
+     {REASON, {"seen", TEXT, 0, "seen", true}, {"within", NUMBER, 0, "within", false}},
      {0},
      {0},
      0,
-     "banned"},
+     "approved"},
     {"refuse", 1, "POST", "/v1/admin/campaigns/%p/refuse", {REASON}, {0}, {0}, 0, "refused"},
     {"withdraw", 1, "POST", "/v1/admin/campaigns/%p/withdraw", {REASON}, {0}, {0}, 0, "lifted"},
     {0},
@@ -1073,13 +1073,15 @@ COMMAND(WEBHOOKS, webhooks, "shows where webhooks go, tests and stops them", "li
         "list; test NAME, disable NAME, enable NAME --reason TEXT. Targets are configured in "
         "earmarkd.yaml; a disabled one gets nothing, and what waits for it goes on waiting.",
         O_REASON);
-COMMAND(CAMPAIGNS, campaigns, "decides upon groups that act in lockstep", "list",
+COMMAND(CAMPAIGNS, campaigns, "decides upon groups of accounts that act as one", "list",
         "list; show ID: its members; run --reason TEXT: look for groups now; approve ID --seen "
-        "WORD --reason TEXT bans each member of the group that show named with that word, withdraw "
+        "WORD --reason TEXT bans all members of the group that show named with that word at once, "
+        "at some time in six hours (--within 0: now), withdraw "
         "ID --reason TEXT lifts that again; refuse ID --reason "
         "TEXT leaves them alone.",
         O_REASON, {"seen", 0, EMK_CLI_WORD, "WORD", "which members you saw: of show", false},
-        O_LIMIT, O_CURSOR);
+        O_LIMIT, O_CURSOR,
+        {"within", 0, EMK_CLI_WORD, "S", "approve: seconds in which it acts (21600)", false});
 COMMAND(RELOAD, reload, "reads the server's files again", "show",
         "show: how old roots, token keys, firewall, rules and certificates are; now --reason TEXT: "
         "reads them again, as SIGHUP does. What is not good stays as it was.",

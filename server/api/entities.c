@@ -237,6 +237,9 @@ static const emk_entity_field PROPOSAL[] = {
     UINT(6, emk_proposal_entity, members, "members"),
     TEXT(7, emk_proposal_entity, tenant, "tenant"),
     BYTES(8, emk_proposal_entity, users, "users"),
+    TEXT(9, emk_proposal_entity, kind, "kind"),
+    TEXT(10, emk_proposal_entity, evidence, "evidence"),
+    TIME(11, emk_proposal_entity, due_s, "due"),
 };
 const emk_entity_shape emk_proposal_shape = {EMK_KIND_PROPOSAL, "proposal", PROPOSAL,
                                              sizeof PROPOSAL / sizeof PROPOSAL[0],

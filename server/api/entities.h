@@ -178,14 +178,18 @@ typedef struct emk_webhook_entity {
 
 /* A group of users that the campaign job found, for a person to decide upon. */
 typedef struct emk_proposal_entity {
-    char state[EMK_WORD_CAP]; /* "proposed", "approved", "refused", "withdrawn"; while members get
-                               * their events "approving", "withdrawing" */
+    char state[EMK_WORD_CAP]; /* "proposed", "waiting" (approved, and acts later), "approved",
+                               * "refused", "withdrawn"; while members get their events
+                               * "approving", "withdrawing" */
     char reason[EMK_REASON_CAP];
     char by[EMK_NAME_CAP]; /* who decided */
     uint64_t created_s, decided_s;
     uint64_t members; /* of the group; `users` names as many as fit */
     char tenant[EMK_NAME_CAP];
     EMK_ENTITY_BYTES_OF(12288) users; /* as events name them, by spaces */
+    char kind[EMK_WORD_CAP];          /* of the group: EMK_FRAUD_CAMPAIGN's names */
+    char evidence[EMK_REASON_CAP];    /* "name=number …" */
+    uint64_t due_s;                   /* of one that is "waiting": when it acts; 0: none */
 } emk_proposal_entity;
 
 /* What a device's guard said last; id = the device's. */

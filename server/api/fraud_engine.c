@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GRANTS_MAX    (256u << 20)
 #define USERS_DEFAULT 65536u
 #define PIECE_DEFAULT (UINT64_C(64) << 20)
 #define KEEP_DEFAULT  8u
@@ -893,13 +892,13 @@ emk_status emk_fraud_host_erase(emk_fraud_host *h, const emk_fraud_name *names, 
 
 /* ---- groups ---- */
 
-typedef struct young_grants {
+typedef struct young_events {
     uint64_t from_ms;
-    emk_buf lines;
-} young_grants;
+    emk_fraud_campaign_job *job;
+} young_events;
 
 /* Texts of events have no quotes in them. */
-static bool is_young(const young_grants *y, emk_span line)
+static bool is_young(const young_events *y, emk_span line)
 {
     static const char TS[] = "\"ts\":";
     const uint8_t *end = line.p + line.len;
@@ -911,38 +910,33 @@ static bool is_young(const young_grants *y, emk_span line)
     return ms >= y->from_ms;
 }
 
-/* Only what the job looks at has to be in memory, however long the log is kept. */
-static emk_status keep_grant(void *self, emk_span line, uint64_t end, emk_error *e)
+/* However long the log is kept, only what is looked at is read as an event. */
+static emk_status take_young(void *self, emk_span line, uint64_t end, emk_error *e)
 {
-    static const char TYPE[] = "\"type\":\"model.grant\"";
-    young_grants *y = self;
-    emk_status st;
+    young_events *y = self;
 
     (void)end;
-    if (!memmem(line.p, line.len, TYPE, sizeof TYPE - 1) || !is_young(y, line))
-        return EMK_OK;
-    st = emk_buf_append(&y->lines, line, e);
-    return st == EMK_OK ? emk_buf_append(&y->lines, emk_span_str("\n"), e) : st;
+    return is_young(y, line) ? emk_fraud_campaign_line(y->job, line, e) : EMK_OK;
 }
 
-emk_status emk_fraud_host_campaign(emk_fraud_host *h, uint64_t from_ms, emk_fraud_campaigns *out,
-                                   emk_error *e)
+emk_status emk_fraud_host_campaign(emk_fraud_host *h, const emk_fraud_campaign_options *o,
+                                   emk_fraud_campaigns *out, emk_error *e)
 {
-    emk_fraud_campaign_options o = {.from_ms = from_ms};
-    young_grants grants = {.from_ms = from_ms};
+    young_events young = {.from_ms = o->from_ms};
     uint64_t end;
-    emk_status st;
+    emk_status st = emk_fraud_campaign_new(o, &young.job, e);
 
-    emk_buf_init(&grants.lines, GRANTS_MAX);
+    if (st != EMK_OK)
+        return st;
     emk_lock_take(h->lock);
     end = emk_fraud_log_end(h->log);
     emk_lock_give(h->lock);
     emk_lock_take(h->files);
-    st = emk_fraud_log_read(h->dir, 0, end, keep_grant, &grants, e);
+    st = emk_fraud_log_read(h->dir, 0, end, take_young, &young, e);
     emk_lock_give(h->files);
     if (st == EMK_OK)
-        st = emk_fraud_campaign(emk_buf_span(&grants.lines), &o, out, e);
-    emk_buf_done(&grants.lines);
+        st = emk_fraud_campaign_find(young.job, out, e);
+    emk_fraud_campaign_free(young.job);
     return st;
 }
 

@@ -132,11 +132,10 @@ typedef struct emk_fraud_name {
 emk_status emk_fraud_host_erase(emk_fraud_host *h, const emk_fraud_name *names, size_t n_names,
                                 uint64_t *n, emk_error *e) EMK_MUST_CHECK;
 
-/* Looks for groups in the log from from_ms on; gives, end with emk_fraud_campaigns_done.  Takes a
- * while, during which decisions go on.  EMK_E_LIMIT beyond 256 MiB of events; EMK_E_IO,
- * EMK_E_NO_MEMORY. */
-emk_status emk_fraud_host_campaign(emk_fraud_host *h, uint64_t from_ms, emk_fraud_campaigns *out,
-                                   emk_error *e) EMK_MUST_CHECK;
+/* Looks for groups in the log; gives, end with emk_fraud_campaigns_done.  Takes a while, during
+ * which decisions go on.  EMK_E_LIMIT as the job says; EMK_E_IO, EMK_E_NO_MEMORY. */
+emk_status emk_fraud_host_campaign(emk_fraud_host *h, const emk_fraud_campaign_options *o,
+                                   emk_fraud_campaigns *out, emk_error *e) EMK_MUST_CHECK;
 
 /* Explains a stored decision: members "rules" (id, name, when, adds, value, limit) and
  * "would_change" into the object in hand. */

@@ -196,7 +196,7 @@ static const option OPTIONS[] = {
     {"fraud", "snapshot", SECONDS, AT(fraud_snapshot_s), "5m", 10, DAY_S, NULL, false,
      "How often the engine's state is written, so that a restart is short."},
     {"fraud", "campaigns", SECONDS, AT(fraud_campaigns_s), "1h", 0, DAY_S, NULL, false,
-     "How often groups of users that act in lockstep are looked for, to be decided upon by an "
+     "How often groups of accounts that act as one are looked for, to be decided upon by an "
      "operator; 0: only when one asks."},
     {"fraud", "shadow_time", SECONDS, AT(fraud_shadow_s), "7d", 0, YEAR_S, NULL, false,
      "How long a draft must have run beside before it is promoted."},

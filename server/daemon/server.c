@@ -465,7 +465,8 @@ emk_status emk_server_start(const emk_server_options *o, emk_server *s, emk_erro
     emk_status st;
 
     *s = (emk_server){.options = *o, .fd_api = -1, .fd_internal = -1};
-    s->started_ns = s->last_campaigns_ns = s->watch.last_ns = emk_os_monotonic_ns();
+    s->started_ns = s->last_campaigns_ns = s->last_due_ns = s->watch.last_ns =
+        emk_os_monotonic_ns();
     emk_buf_init(&s->tls_certificate, FILE_MAX);
     emk_buf_init(&s->tls_key, FILE_MAX);
     emk_buf_init(&s->tls_clients, FILE_MAX);

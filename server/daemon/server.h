@@ -118,7 +118,8 @@ typedef struct emk_server {
     emk_overload overload;
     emk_thread *campaigns; /* the job at work; NULL: none */
     atomic_bool campaigns_over;
-    uint64_t last_campaigns_ns;
+    uint64_t last_campaigns_ns, last_due_ns;
+    bool campaigns_look; /* for groups, not only after approved ones; of the job at work */
     emk_buf tls_certificate, tls_key, tls_clients, issuer_certificate;
 
     emk_router router, internal_router;

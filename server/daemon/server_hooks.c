@@ -195,16 +195,20 @@ void emk_server_fraud_news(void *self, const emk_fraud_host_news *n)
     }
 }
 
+#define DUE_S 60u /* how often approved groups are looked at */
+
 static void look_for_groups(void *self)
 {
     emk_server *s = self;
     emk_error e = {0};
     size_t n = 0;
 
-    if (emk_campaigns_run(&s->api, emk_os_now_s(), &n, &e) != EMK_OK)
+    if (emk_campaigns_due(&s->api, emk_os_now_s(), &e) != EMK_OK)
+        emk_log_write(EMK_LOG_WARNING, "approved groups could not be banned", NULL, &e);
+    if (s->campaigns_look && emk_campaigns_run(&s->api, emk_os_now_s(), &n, &e) != EMK_OK)
         emk_log_write(EMK_LOG_WARNING, "the campaign job failed", NULL, &e);
     else if (n > 0)
-        emk_log_write(EMK_LOG_INFO, "groups that act in lockstep wait for a decision",
+        emk_log_write(EMK_LOG_INFO, "groups that act as one wait for a decision",
                       "/v1/admin/campaigns", NULL);
     atomic_store(&s->campaigns_over, true);
 }
@@ -217,10 +221,13 @@ void emk_server_campaigns_tick(emk_server *s, uint64_t now_ns)
         emk_thread_join(s->campaigns);
         s->campaigns = NULL;
     }
-    if (s->campaigns || s->config.fraud_campaigns_s == 0 ||
-        now_ns - s->last_campaigns_ns < s->config.fraud_campaigns_s * NS_PER_S)
+    if (s->campaigns || !s->api.fraud || now_ns - s->last_due_ns < DUE_S * NS_PER_S)
         return;
-    s->last_campaigns_ns = now_ns;
+    s->last_due_ns = now_ns;
+    s->campaigns_look = s->config.fraud_campaigns_s > 0 &&
+                        now_ns - s->last_campaigns_ns >= s->config.fraud_campaigns_s * NS_PER_S;
+    if (s->campaigns_look)
+        s->last_campaigns_ns = now_ns;
     atomic_store(&s->campaigns_over, false);
     if (emk_thread_start(look_for_groups, s, &s->campaigns, &e) != EMK_OK)
         emk_log_write(EMK_LOG_WARNING, "the campaign job does not start", NULL, &e);

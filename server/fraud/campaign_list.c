@@ -16,14 +16,17 @@
 #define MEMBERS_LEAST 5u
 #define CATALOGUE_MIN 256u
 #define COMMON_LEAST  20u /* in common, that others have: else there is no background */
-#define SCALES        5u  /* windows of all to a sixteenth of the catalogue */
+#define SCALES        (sizeof PARTS / sizeof PARTS[0])
 #define LISTS_MOST    64u /* of a day */
 #define HALF_DAY      (12 * CAMPAIGN_HOUR)
 #define NANO          UINT64_C(1000000000)
 #define MILLI         UINT64_C(1000)
 #define WIDE          2u   /* scales from which a window holds whoever there is … */
 #define FEW_OF_WIDE   250u /* … so that a quarter of the expected is not few enough of them */
-#define FEW_OF_NARROW 600u
+#define FEW_OF_NARROW 700u
+
+/* Windows: of the whole catalogue, half of it … */
+static const uint32_t PARTS[] = {1, 2, 3, 4, 5, 6, 8, 12, 16};
 
 /* An account that takes enough: the range of its artifacts. */
 typedef struct hand {
@@ -171,7 +174,7 @@ static bool may_be_list(const window *v, uint32_t least)
            campaign_bits_few(v->common, pairs * NANO / v->width) > least;
 }
 
-static void judge_window(const lists *l, window *v, unsigned scale, window *best)
+static void judge_window(const lists *l, window *v, size_t scale, window *best)
 {
     uint64_t most = scale < WIDE ? FEW_OF_WIDE : FEW_OF_NARROW;
 
@@ -186,9 +189,9 @@ static void judge_window(const lists *l, window *v, unsigned scale, window *best
 }
 
 /* Slides a window of one width over the day's n accounts. */
-static void slide(lists *l, size_t n, unsigned scale, window *best)
+static void slide(lists *l, size_t n, size_t scale, window *best)
 {
-    window v = {.width = l->w->n_artifacts >> scale};
+    window v = {.width = l->w->n_artifacts / PARTS[scale]};
     size_t in = 0;
 
     memset(l->here, 0, (size_t)l->w->n_artifacts * sizeof *l->here);
@@ -255,7 +258,7 @@ static emk_status judge_day(lists *l, hand *h, size_t n, emk_error *e)
     for (unsigned k = 0; st == EMK_OK && k < LISTS_MOST; k++) {
         window best = {.bits = 0};
 
-        for (unsigned scale = 0; scale < SCALES; scale++)
+        for (size_t scale = 0; scale < SCALES; scale++)
             slide(l, n, scale, &best);
         if (best.bits < CHANCE_BITS)
             break;

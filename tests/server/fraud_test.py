@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The fraud engine inside the real server: what it stops, and that it remembers after a restart.
 EARMARKD=bin/earmarkd fraud_test.py"""
+import datetime
 import json
 import os
 import shutil
@@ -275,7 +276,8 @@ class Groups(unittest.TestCase):
         self.assertEqual(self.ask("POST", "campaigns", {"reason": "now"}), {"proposed": 1})
         self.assertEqual(self.ask("POST", "campaigns", {"reason": "again"}), {"proposed": 0})
         found = self.ask("GET", "campaigns")["items"]
-        self.assertEqual([(f["state"], f["members"]) for f in found], [("proposed", 6)])
+        self.assertEqual([(f["state"], f["members"], f["kind"]) for f in found], [("proposed", 6, "lockstep")])
+        self.assertEqual(found[0]["evidence"], "artifacts_together=4")
         one = "campaigns/" + found[0]["id"]
         self.assertEqual(len(self.ask("GET", one)["users"]), 6)
         self.assertEqual(ring[0].ticket(model="m0").status, 201)  # nothing happened yet
@@ -283,7 +285,7 @@ class Groups(unittest.TestCase):
         self.ask("POST", one + "/approve", {"reason": "blindly"}, status=400)
         seen = self.ask("GET", one)["seen"]
         self.ask("POST", one + "/approve", {"reason": "other ones", "seen": "A" * 12}, status=409)
-        self.ask("POST", one + "/approve", {"reason": "they are one", "seen": seen}, status=204)
+        self.ask("POST", one + "/approve", {"reason": "they are one", "seen": seen, "within": 0}, status=204)
         self.assertEqual([d.ticket(model="m1").status for d in ring], [403] * 6)
         self.ask("POST", one + "/approve", {"reason": "twice", "seen": seen}, status=409)
         self.assertEqual(self.ask("GET", one)["state"], "approved")
@@ -314,7 +316,7 @@ class Groups(unittest.TestCase):
             self.ask("POST", f"{one}/{act}", {"reason": "they are four", "members": 4}, status=409)
         self.assertEqual(self.ask("GET", one)["state"], "proposed")
         self.assertEqual(ring[0].ticket(model="m0").status, 201)
-        self.ask("POST", one + "/approve", {"reason": "they are five", "members": 5}, status=204)
+        self.ask("POST", one + "/approve", {"reason": "they are five", "members": 5, "within": 0}, status=204)
         self.assertIn(one.replace("campaigns/", "campaign:"), json.dumps(self.ask("GET", "audit?limit=50")))
         for d in ring:
             d.wire.close()
@@ -327,7 +329,8 @@ class Groups(unittest.TestCase):
 
         def decide(act):
             start.wait(60)
-            got[act] = self.server.ask("POST", f"/v1/admin/{one}/{act}", {"reason": "at once", "members": 5},
+            body = {"reason": "at once", "members": 5, **({"within": 0} if act == "approve" else {})}
+            got[act] = self.server.ask("POST", f"/v1/admin/{one}/{act}", body,
                                        {"Authorization": "Bearer " + self.token}).status
 
         both = [threading.Thread(target=decide, args=(act,)) for act in ("approve", "refuse")]
@@ -339,6 +342,40 @@ class Groups(unittest.TestCase):
         banned = len([line for line in self.log() if line["type"] == "admin.ban"])
         self.assertEqual((self.ask("GET", one)["state"], banned),
                          ("approved", 5) if got["approve"] == 204 else ("refused", 0))
+        for d in ring:
+            d.wire.close()
+
+    def test_an_approval_acts_on_all_members_at_a_later_time(self):
+        ring = self.ring(5)
+        self.ask("POST", "campaigns", {"reason": "now"})
+        one = "campaigns/" + self.ask("GET", "campaigns")["items"][0]["id"]
+        self.ask("POST", one + "/approve", {"reason": "too late", "members": 5, "within": 21601}, status=400)
+        began = int(time.time())
+        self.ask("POST", one + "/approve", {"reason": "they are one", "members": 5}, status=204)
+        waits = self.ask("GET", one)
+        self.assertEqual(waits["state"], "waiting")
+        due = datetime.datetime.fromisoformat(waits["due"].replace("Z", "+00:00")).timestamp()
+        self.assertTrue(began <= due <= time.time() + 21600, due)
+        self.assertEqual([line for line in self.log() if line["type"] == "admin.ban"], [])
+        self.ask("POST", one + "/approve", {"reason": "again", "members": 5}, status=409)
+        self.ask("POST", one + "/withdraw", {"reason": "a school class"}, status=204)
+        self.assertEqual(self.ask("GET", one)["state"], "withdrawn")
+        self.assertEqual([line for line in self.log() if line["type"].startswith("admin.")], [])
+        for d in ring:
+            d.wire.close()
+
+    def test_what_waits_acts_when_its_time_has_come(self):
+        ring = self.ring(5)
+        self.ask("POST", "campaigns", {"reason": "now"})
+        one = "campaigns/" + self.ask("GET", "campaigns")["items"][0]["id"]
+        self.ask("POST", one + "/approve", {"reason": "they are one", "members": 5, "within": 1}, status=204)
+        give_up = time.monotonic() + 60
+        while self.ask("GET", one)["state"] != "approved":
+            self.assertLess(time.monotonic(), give_up)
+            self.ask("POST", "campaigns", {"reason": "look again"})
+            time.sleep(0.2)
+        self.assertEqual([d.ticket(model="m1").status for d in ring], [403] * 5)
+        self.assertEqual(len({line["ts"] for line in self.log() if line["type"] == "admin.ban"}), 1)
         for d in ring:
             d.wire.close()
 
@@ -354,7 +391,7 @@ class Groups(unittest.TestCase):
         self.ask("POST", one + "/approve", {"reason": "all six", "seen": seen}, status=409)
         self.assertEqual([u["user"] for u in left["users"]], users[:2] + users[3:])
         self.assertEqual((left["members"], left["state"]), (5, "proposed"))
-        self.ask("POST", one + "/approve", {"reason": "they are one", "members": 5}, status=204)
+        self.ask("POST", one + "/approve", {"reason": "they are one", "members": 5, "within": 0}, status=204)
         self.assertNotIn(users[2], json.dumps(self.log()))
         for d in ring:
             d.wire.close()
