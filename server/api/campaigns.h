@@ -7,9 +7,9 @@
 
 #include "server/api/api.h"
 
-#define EMK_CAMPAIGN_SINCE_S (7u * 86400u) /* events of so long are looked at */
-#define EMK_CAMPAIGN_STEPS_S 86400u        /* of so long for lockstep */
-#define EMK_CAMPAIGN_DELAY_S 21600u        /* an approval acts within so long, unless said */
+#define EMK_CAMPAIGN_SINCE_S (UINT64_C(7) * 86400) /* events of so long are looked at */
+#define EMK_CAMPAIGN_STEPS_S UINT64_C(86400)       /* of so long for lockstep */
+#define EMK_CAMPAIGN_DELAY_S 21600u /* an approval acts within so long, unless said */
 #define EMK_CAMPAIGN_KEEP_S  (UINT64_C(30) * 86400) /* a proposal, and what was decided of it */
 
 /* Runs the job and stores what is new, or has grown.  *n_new: proposals that were not there.

@@ -10,8 +10,8 @@
 #define USERS_MAX   (1u << 20)
 #define THINGS_MAX  (1u << 21)
 #define NAMES_MAX   (256u << 20)
-#define USER_SLOTS  (2u * USERS_MAX)
-#define THING_SLOTS (2u * THINGS_MAX)
+#define USER_SLOTS  ((size_t)2 * USERS_MAX)
+#define THING_SLOTS ((size_t)2 * THINGS_MAX)
 /* What was taken so shortly before the end may still be opened. */
 #define TIME_TO_OPEN (30 * CAMPAIGN_MINUTE)
 
@@ -88,7 +88,7 @@ static emk_status person_of(campaign *w, const emk_fraud_event *ev, uint32_t *ou
     emk_span who[2] = {text_of(ev, EMK_FRAUD_F_USER), text_of(ev, EMK_FRAUD_F_TENANT)};
     uint64_t h =
         emk_fraud_siphash(KEY, who[0]) ^ (who[1].len ? emk_fraud_siphash(KEY, who[1]) >> 1 : 0);
-    uint32_t s = (uint32_t)h & (USER_SLOTS - 1);
+    size_t s = h & (USER_SLOTS - 1);
     emk_status st;
 
     for (; w->people_slots[s]; s = (s + 1) & (USER_SLOTS - 1)) {
@@ -113,7 +113,7 @@ static emk_status person_of(campaign *w, const emk_fraud_event *ev, uint32_t *ou
 static emk_status thing_of(campaign *w, thing_kind kind, emk_span name, uint32_t *out, emk_error *e)
 {
     uint64_t key[2] = {KEY[0] + kind, KEY[1]}, h = emk_fraud_siphash(key, name);
-    uint32_t s = (uint32_t)h & (THING_SLOTS - 1);
+    size_t s = h & (THING_SLOTS - 1);
     campaign_thing t = {.hash = h};
     emk_status st = EMK_OK;
 

@@ -35,6 +35,11 @@ typedef struct hand {
     bool listed;
 } hand;
 
+/* One's place in an order of the day's. */
+typedef struct turn {
+    hand *h;
+} turn;
+
 /* Accounts whose artifacts are all in a window. */
 typedef struct window {
     uint32_t low, width; /* in ranks */
@@ -45,11 +50,11 @@ typedef struct window {
 
 typedef struct lists {
     campaign *w;
-    uint32_t *by_rank;  /* owned; users of an artifact: all */
-    uint32_t *here;     /* owned; users of an artifact: those of the window in hand */
-    hand *hands;        /* owned */
-    hand **low, **high; /* owned; of a day, in order of low, of high */
-    uint32_t *users;    /* owned */
+    uint32_t *by_rank; /* owned; users of an artifact: all */
+    uint32_t *here;    /* owned; users of an artifact: those of the window in hand */
+    hand *hands;       /* owned */
+    turn *low, *high;  /* owned; of a day, in order of low, of high */
+    uint32_t *users;   /* owned */
     size_t n;
 } lists;
 
@@ -196,14 +201,14 @@ static void slide(lists *l, size_t n, size_t scale, window *best)
 
     memset(l->here, 0, (size_t)l->w->n_artifacts * sizeof *l->here);
     for (size_t i = 0; i < n; i++) {
-        v.low = l->low[i]->low;
-        for (; in < n && l->high[in]->high < v.low + v.width; in++) {
-            if (l->high[in]->low >= v.low && !l->high[in]->listed)
-                move_hand(l, &v, l->high[in], true);
+        v.low = l->low[i].h->low;
+        for (; in < n && l->high[in].h->high < v.low + v.width; in++) {
+            if (l->high[in].h->low >= v.low && !l->high[in].h->listed)
+                move_hand(l, &v, l->high[in].h, true);
         }
         judge_window(l, &v, scale, best);
-        if (l->low[i]->high < v.low + v.width && !l->low[i]->listed)
-            move_hand(l, &v, l->low[i], false);
+        if (l->low[i].h->high < v.low + v.width && !l->low[i].h->listed)
+            move_hand(l, &v, l->low[i].h, false);
     }
 }
 
@@ -215,7 +220,7 @@ static emk_status note_list(lists *l, size_t n, const window *best, emk_error *e
     size_t k = 0;
 
     for (size_t i = 0; i < n; i++) {
-        hand *h = l->low[i];
+        hand *h = l->low[i].h;
 
         if (h->listed || h->low < best->low || h->high >= best->low + best->width)
             continue;
@@ -227,7 +232,7 @@ static emk_status note_list(lists *l, size_t n, const window *best, emk_error *e
 
 static int by_low(const void *x, const void *y)
 {
-    const hand *a = *(hand *const *)x, *b = *(hand *const *)y;
+    const hand *a = ((const turn *)x)->h, *b = ((const turn *)y)->h;
     int c = campaign_compare(a->low, b->low);
 
     c = c ? c : campaign_compare(a->high, b->high);
@@ -236,7 +241,7 @@ static int by_low(const void *x, const void *y)
 
 static int by_high(const void *x, const void *y)
 {
-    const hand *a = *(hand *const *)x, *b = *(hand *const *)y;
+    const hand *a = ((const turn *)x)->h, *b = ((const turn *)y)->h;
     int c = campaign_compare(a->high, b->high);
 
     return c ? c : campaign_compare(a->user, b->user);
@@ -248,7 +253,7 @@ static emk_status judge_day(lists *l, hand *h, size_t n, emk_error *e)
     emk_status st = EMK_OK;
 
     for (size_t i = 0; i < n; i++) {
-        l->low[i] = l->high[i] = &h[i];
+        l->low[i].h = l->high[i].h = &h[i];
         h[i].listed = false;
     }
     if (n < MEMBERS_LEAST)
