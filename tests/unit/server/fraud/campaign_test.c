@@ -3,10 +3,11 @@
 
 #include <stdio.h>
 
-#define T0      UINT64_C(1767225600000)
-#define BUCKET  UINT64_C(600000)
-#define HOUR_MS 3600000u
-#define DAY_MS  86400000u
+#define T0        UINT64_C(1767225600000)
+#define BUCKET    UINT64_C(600000)
+#define MINUTE_MS 60000u
+#define HOUR_MS   3600000u
+#define DAY_MS    86400000u
 
 static emk_buf events;
 static uint64_t drawn;
@@ -277,6 +278,20 @@ static void takes_no_meaning_from_lists_where_nobody_shares(void **state)
         sign_up(i, "x", T0 + i * HOUR_MS);
         for (unsigned k = 0; k < 10; k++)
             take(i, 1000 + 10 * i + k, "x", true, T0 + 5 * DAY_MS + draw(2 * DAY_MS));
+    }
+    expect(EMK_FRAUD_SHARED_LIST, 0);
+}
+
+/* The same beside artifacts that all know: each has ten made for it, and one of those. */
+static void takes_no_meaning_from_artifacts_made_for_one(void **state)
+{
+    (void)state;
+    crowd(200, 12);
+    for (unsigned i = 0; i < 100; i++) {
+        sign_up(i, "x", T0 + 3 * DAY_MS + i * MINUTE_MS);
+        for (unsigned k = 0; k < 11; k++)
+            take(i, k < 10 ? 700 + 10 * i + k : 1 + draw(600), "x", true,
+                 T0 + 5 * DAY_MS + draw(2 * DAY_MS));
     }
     expect(EMK_FRAUD_SHARED_LIST, 0);
 }
@@ -558,6 +573,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(finds_nothing_in_nothing, begin, end),
         cmocka_unit_test_setup_teardown(finds_a_list_that_is_shared_out, begin, end),
         cmocka_unit_test_setup_teardown(leaves_those_alone_who_like_the_same_things, begin, end),
+        cmocka_unit_test_setup_teardown(takes_no_meaning_from_artifacts_made_for_one, begin, end),
         cmocka_unit_test_setup_teardown(takes_no_meaning_from_lists_where_nobody_shares, begin,
                                         end),
         cmocka_unit_test_setup_teardown(finds_a_session_that_is_played_on_several_accounts, begin,
