@@ -148,9 +148,11 @@ def a_clock_set_back_for_each_visit(log):
 
 
 def a_new_account_on_a_device_that_had_many(log):
-    for day in range(6):
-        log.add("auth.ok", T0 + day * DAY, user=f"u{day}")
-        log.add("model.generate", T0 + day * DAY + HOUR, user=f"u{day}", obj={"artifact": f"a{day}", "cost": 20})
+    for i in range(8):
+        at = T0 + i * 13 * HOUR
+        log.add("auth.ok", at, user=f"u{i}")
+        log.add("device.enroll", at + 1000, user=f"u{i}")
+        log.add("model.generate", at + HOUR, user=f"u{i}", obj={"artifact": f"a{i}", "cost": 20})
 
 
 def one_device_spends_for_many(log):

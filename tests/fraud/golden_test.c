@@ -4,7 +4,7 @@
 #include "server/fraud/trace.h"
 #include "tests/support/test.h"
 
-#define GOLDEN "c372e03c2fffbf63487f4e22538eb14972984101d830d51f4c14e0334aeaac02"
+#define GOLDEN "f6e709e85b5296bc7d2ff42903500d2edd8bfa0b83f1f2a62699cc3264e72d6e"
 
 static emk_crypto *crypto;
 static emk_fraud_ruleset *rules;
