@@ -40,10 +40,12 @@ static emk_status read_options(emk_cli *cli, emk_fraud_trace_options *o)
         o->sets = EMK_FRAUD_TRACE_HELD_OUT;
     else if (set && strcmp(set, "blind") == 0)
         o->sets = EMK_FRAUD_TRACE_BLIND;
+    else if (set && strcmp(set, "blind2") == 0)
+        o->sets = EMK_FRAUD_TRACE_BLIND2;
     else if (set && strcmp(set, "none") == 0)
         o->sets = 0;
     else if (set && strcmp(set, "all") != 0)
-        return emk_cli_usage(cli, "--attacks is develop, held-out, blind, all or none");
+        return emk_cli_usage(cli, "--attacks is develop, held-out, blind, blind2, all or none");
     o->users = (uint32_t)users;
     o->days = (uint32_t)days;
     o->attacks = (uint32_t)each;
@@ -80,7 +82,8 @@ static const char *const paragraphs[] = {
     "Writes a log of events and the truth about it: ten kinds of people who mean well, and attacks "
     "of the catalogue, with parameters drawn from ranges. The same seed gives the same bytes. "
     "Attacks come in sets: those the shipped rules were written with, those held out (all: both), "
-    "and, only by its name, those of somebody who had not read the rules.",
+    "and, only by their names, two (blind, blind2) of people who had not read the rules; with the "
+    "second come three more kinds of people who mean well.",
     NULL};
 static const emk_cli_option options[] = {
     {"events", 0, EMK_CLI_FILE, "FILE", "where the events go, JSON lines", true},
@@ -89,7 +92,8 @@ static const emk_cli_option options[] = {
     {"users", 0, EMK_CLI_WORD, "N", "people who mean well (1000)", false},
     {"days", 0, EMK_CLI_WORD, "N", "length of the log, 4 to 90 (14)", false},
     {"each", 0, EMK_CLI_WORD, "N", "attackers of each family (5)", false},
-    {"attacks", 0, EMK_CLI_WORD, "SET", "develop, held-out, blind, all or none (all)", false},
+    {"attacks", 0, EMK_CLI_WORD, "SET", "develop, held-out, blind, blind2, all or none (all)",
+     false},
     {"adaptive", 0, EMK_CLI_FLAG, NULL, "attackers know the thresholds and stay just below", false},
     {0},
 };

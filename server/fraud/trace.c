@@ -267,6 +267,8 @@ emk_status emk_fraud_trace(const emk_fraud_trace_options *o, emk_buf *events, em
         run_attacks(&t, TRACE_HELD_OUT);
     if (o->sets & EMK_FRAUD_TRACE_BLIND)
         run_attacks(&t, TRACE_BLIND);
+    if (o->sets & EMK_FRAUD_TRACE_BLIND2)
+        run_attacks(&t, TRACE_BLIND2);
     write_sorted(&t, events);
     emk_buf_done(&t.lines);
     emk_buf_done(&t.index);

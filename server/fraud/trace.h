@@ -3,7 +3,8 @@
  *
  * Attacks of trace_develop.c and trace_known.c are those the shipped rules were written with in
  * mind; those of trace_heldout.c were not run while rules were chosen, and published figures are
- * theirs.  Who wrote those of trace_blind.c had not read the rules.  The files share nothing but
+ * theirs.  Who wrote those of trace_blind.c, and later those of trace_blind2.c, had not read the
+ * rules; the second set has honest people of its own, labelled ok.  The files share nothing but
  * trace_internal.h. */
 #ifndef EMK_SERVER_FRAUD_TRACE_H
 #define EMK_SERVER_FRAUD_TRACE_H
@@ -18,7 +19,8 @@
 typedef enum emk_fraud_trace_set {
     EMK_FRAUD_TRACE_DEVELOP = 1,
     EMK_FRAUD_TRACE_HELD_OUT = 2,
-    EMK_FRAUD_TRACE_BLIND = 4
+    EMK_FRAUD_TRACE_BLIND = 4,
+    EMK_FRAUD_TRACE_BLIND2 = 8
 } emk_fraud_trace_set;
 
 typedef struct emk_fraud_trace_options {

@@ -66,6 +66,7 @@ extern const trace_attack TRACE_DEVELOP[];  /* NULL ends them */
 extern const trace_attack TRACE_KNOWN[];    /* NULL ends them */
 extern const trace_attack TRACE_HELD_OUT[]; /* NULL ends them */
 extern const trace_attack TRACE_BLIND[];    /* NULL ends them */
+extern const trace_attack TRACE_BLIND2[];   /* NULL ends them */
 void trace_benign(trace *t);
 
 #endif

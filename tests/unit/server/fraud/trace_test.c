@@ -14,7 +14,7 @@ typedef struct label {
     char user[40], by[40];
     bool fraud;
     uint64_t at;
-    unsigned events, asked_since;
+    unsigned events, asked_since, took_since;
 } label;
 
 static void make(uint64_t seed, unsigned sets, uint32_t users, emk_buf *events, emk_buf *labels)
@@ -99,44 +99,52 @@ static void count_events(const emk_buf *events, label *all, size_t n)
         l->events++;
         if (ev.ts >= l->at && EMK_FRAUD_TYPE[ev.type].decides)
             l->asked_since++;
+        if (ev.ts >= l->at && ev.type == EMK_FRAUD_DOWNLOAD_END)
+            l->took_since++;
     }
 }
 
-/* Whoever has to change this has other families than those the report calls blind. */
-static void blind_families_are_still_those_that_were_measured(void **state)
+static void assert_hash(unsigned set, const char *wanted)
 {
-    static const char WANTED[] = "a69cee113113f2a3a6076cf0dea8496704dfcfa70f54b13f29b3f5ec22929047";
     uint8_t want[EMK_SHA256_LEN], got[EMK_SHA256_LEN];
     emk_crypto *crypto = NULL;
     emk_buf events, labels;
     emk_error e;
 
-    (void)state;
-    make(1, EMK_FRAUD_TRACE_BLIND, 0, &events, &labels);
+    make(1, set, 0, &events, &labels);
     assert_ok(emk_crypto_new(NULL, NULL, &crypto, &e), &e);
     assert_ok(
         emk_sha256(crypto, (emk_span[]){emk_buf_span(&events), emk_buf_span(&labels)}, 2, got, &e),
         &e);
-    assert_int_equal(emk_unhex(WANTED, want, sizeof want), sizeof want);
+    assert_int_equal(emk_unhex(wanted, want, sizeof want), sizeof want);
     assert_bytes(emk_span_of(got, sizeof got), emk_span_of(want, sizeof want));
     emk_crypto_free(crypto);
     emk_buf_done(&events);
     emk_buf_done(&labels);
 }
 
-static bool is_blind_family(const label *l)
+/* Whoever has to change these has other families than those the report calls blind. */
+static void blind_families_are_still_those_that_were_measured(void **state)
 {
-    return l->by[0] == 'b' && l->by[1] >= '0' && l->by[1] <= '9';
+    (void)state;
+    assert_hash(EMK_FRAUD_TRACE_BLIND,
+                "a69cee113113f2a3a6076cf0dea8496704dfcfa70f54b13f29b3f5ec22929047");
+    assert_hash(EMK_FRAUD_TRACE_BLIND2,
+                "f1b78c48654878e0f1ec78c2f27c9209fb9db60746424591546584ac9fc0e37e");
 }
 
-static void blind_families_are_the_same_for_the_same_seed(void **state)
+static bool is_blind_family(const label *l)
+{
+    return (l->by[0] == 'b' || l->by[0] == 'c') && l->by[1] >= '0' && l->by[1] <= '9';
+}
+
+static void assert_same_for_same_seed(unsigned set)
 {
     emk_buf events[3], labels[3];
 
-    (void)state;
-    make(5, EMK_FRAUD_TRACE_BLIND, PEOPLE, &events[0], &labels[0]);
-    make(5, EMK_FRAUD_TRACE_BLIND, PEOPLE, &events[1], &labels[1]);
-    make(6, EMK_FRAUD_TRACE_BLIND, PEOPLE, &events[2], &labels[2]);
+    make(5, set, PEOPLE, &events[0], &labels[0]);
+    make(5, set, PEOPLE, &events[1], &labels[1]);
+    make(6, set, PEOPLE, &events[2], &labels[2]);
     assert_bytes(emk_buf_span(&events[1]), emk_buf_span(&events[0]));
     assert_bytes(emk_buf_span(&labels[1]), emk_buf_span(&labels[0]));
     assert_false(emk_span_equal(emk_buf_span(&events[2]), emk_buf_span(&events[0])));
@@ -146,37 +154,71 @@ static void blind_families_are_the_same_for_the_same_seed(void **state)
     }
 }
 
-static void blind_labels_say_who_misuses_and_from_when(void **state)
+static void blind_families_are_the_same_for_the_same_seed(void **state)
+{
+    (void)state;
+    assert_same_for_same_seed(EMK_FRAUD_TRACE_BLIND);
+    assert_same_for_same_seed(EMK_FRAUD_TRACE_BLIND2);
+}
+
+static void assert_labels(uint64_t seed, unsigned set)
 {
     static label all[LABELS_MAX];
+    emk_buf events, labels;
+    size_t n;
 
+    make(seed, set, PEOPLE, &events, &labels);
+    n = read_labels(&labels, all);
+    count_events(&events, all, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_ptr_equal(find(all, n, emk_span_str(all[i].user)), &all[i]); /* one label each */
+        assert_int_equal(all[i].fraud, is_blind_family(&all[i]));
+        assert_true(all[i].at >= START_MS && all[i].at < START_MS + DAYS * DAY_MS);
+        if (all[i].fraud)
+            assert_true(all[i].asked_since > 0);
+        if (all[i].fraud && set == EMK_FRAUD_TRACE_BLIND2)
+            assert_true(all[i].took_since > 0);
+    }
+    emk_buf_done(&events);
+    emk_buf_done(&labels);
+}
+
+static void blind_labels_say_who_misuses_and_from_when(void **state)
+{
     (void)state;
     for (uint64_t seed = 1; seed <= 4; seed++) {
-        emk_buf events, labels;
-        size_t n;
-
-        make(seed, EMK_FRAUD_TRACE_BLIND, PEOPLE, &events, &labels);
-        n = read_labels(&labels, all);
-        count_events(&events, all, n);
-        for (size_t i = 0; i < n; i++) {
-            assert_ptr_equal(find(all, n, emk_span_str(all[i].user)), &all[i]); /* one label each */
-            assert_int_equal(all[i].fraud, is_blind_family(&all[i]));
-            assert_true(all[i].at >= START_MS && all[i].at < START_MS + DAYS * DAY_MS);
-            if (all[i].fraud)
-                assert_true(all[i].asked_since > 0);
-        }
-        emk_buf_done(&events);
-        emk_buf_done(&labels);
+        assert_labels(seed, EMK_FRAUD_TRACE_BLIND);
+        assert_labels(seed, EMK_FRAUD_TRACE_BLIND2);
     }
 }
 
-static void the_number_of_families(unsigned sets, size_t *blind, size_t *other)
+typedef struct families {
+    size_t blind, blind2, other;
+    size_t honest; /* kinds of people that come with a set */
+} families;
+
+static void count_family(families *f, const char *by, bool fraud)
 {
+    const bool numbered = by[1] >= '0' && by[1] <= '9';
+
+    if (!fraud)
+        f->honest += strncmp(by, "honest_", strlen("honest_")) == 0 ? 1 : 0;
+    else if (by[0] == 'b' && numbered)
+        f->blind++;
+    else if (by[0] == 'c' && numbered)
+        f->blind2++;
+    else
+        f->other++;
+}
+
+/* Labels of a family stand together. */
+static families families_of(unsigned sets)
+{
+    families f = {0};
     emk_buf events, labels;
     emk_span rest, line;
-    char last[8] = "";
+    char last[40] = "";
 
-    *blind = *other = 0;
     make(9, sets, PEOPLE, &events, &labels);
     rest = emk_buf_span(&labels);
     while (next_line(&rest, &line)) {
@@ -189,27 +231,29 @@ static void the_number_of_families(unsigned sets, size_t *blind, size_t *other)
         at = strstr(text, "\"by\":\"");
         assert_non_null(at);
         assert_int_equal(sscanf(at, "\"by\":\"%39[^\"]\"", by), 1);
-        if (!strstr(text, "\"fraud\"") || strncmp(last, by, 3) == 0)
-            continue;
-        snprintf(last, sizeof last, "%.3s", by);
-        *blind += by[0] == 'b' ? 1 : 0;
-        *other += by[0] == 'b' ? 0 : 1;
+        if (strcmp(last, by) != 0)
+            count_family(&f, by, strstr(text, "\"fraud\"") != NULL);
+        memcpy(last, by, sizeof last);
     }
     emk_buf_done(&events);
     emk_buf_done(&labels);
+    return f;
 }
 
 static void blind_families_are_kept_apart_from_those_rules_were_made_with(void **state)
 {
-    size_t blind, other;
+    families f = families_of(EMK_FRAUD_TRACE_BLIND);
 
     (void)state;
-    the_number_of_families(EMK_FRAUD_TRACE_BLIND, &blind, &other);
-    assert_int_equal(blind, 10);
-    assert_int_equal(other, 0);
-    the_number_of_families(EMK_FRAUD_TRACE_DEVELOP | EMK_FRAUD_TRACE_HELD_OUT, &blind, &other);
-    assert_int_equal(blind, 0);
-    assert_true(other > 20);
+    assert_int_equal(f.blind, 10);
+    assert_int_equal(f.blind2 + f.other + f.honest, 0);
+    f = families_of(EMK_FRAUD_TRACE_BLIND2);
+    assert_int_equal(f.blind2, 10);
+    assert_int_equal(f.honest, 3);
+    assert_int_equal(f.blind + f.other, 0);
+    f = families_of(EMK_FRAUD_TRACE_DEVELOP | EMK_FRAUD_TRACE_HELD_OUT);
+    assert_int_equal(f.blind + f.blind2 + f.honest, 0);
+    assert_true(f.other > 20);
 }
 
 int main(void)
