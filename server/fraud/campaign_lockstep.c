@@ -39,15 +39,34 @@ static int by_pair(const void *x, const void *y)
     return c ? c : campaign_compare(a->artifact, b->artifact);
 }
 
-/* All pairs of the n users, different and in order, that met over an artifact. */
-static emk_status meet(steps *s, uint32_t artifact, const uint32_t *users, uint32_t n, emk_error *e)
+/* Its app reports, and most of what it takes it opens. */
+static bool uses_what_it_takes(const campaign *w, uint32_t user)
+{
+    const campaign_person *p = campaign_person_at(w, user);
+
+    return p->sdk && 2 * p->unopened < p->taken;
+}
+
+/* People of one room who do the same: a class with its teacher, a fair.  Thieves in one network are
+ * told by what they leave unopened (campaign_burst). */
+static bool is_one_room(const campaign *w, const campaign_fact *a, const campaign_fact *b)
+{
+    return a->net != NOTHING && a->net == b->net && uses_what_it_takes(w, a->user) &&
+           uses_what_it_takes(w, b->user);
+}
+
+/* All pairs of the n, whose users are different and in order, that met over an artifact. */
+static emk_status meet(steps *s, uint32_t artifact, const campaign_fact *const *who, uint32_t n,
+                       emk_error *e)
 {
     emk_status st = EMK_OK;
 
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = i + 1; st == EMK_OK && k < n; k++) {
-            meeting m = {users[i], users[k], artifact};
+            meeting m = {who[i]->user, who[k]->user, artifact};
 
+            if (is_one_room(s->w, who[i], who[k]))
+                continue;
             if (s->meetings.len / sizeof m == PAIRS_MAX)
                 return emk_fail(e, EMK_E_LIMIT, "campaign: too many meetings", PAIRS_MAX);
             st = emk_buf_append(&s->meetings, emk_span_of(&m, sizeof m), e);
@@ -58,22 +77,22 @@ static emk_status meet(steps *s, uint32_t artifact, const uint32_t *users, uint3
 
 static emk_status find_meetings(steps *s, emk_error *e)
 {
-    uint32_t crowd = s->w->o.crowd, *users = emk_alloc((size_t)crowd + 1, sizeof *users);
-    const campaign_fact *g = s->g;
-    emk_status st = users ? EMK_OK : emk_fail(e, EMK_E_NO_MEMORY, "campaign: no memory", crowd);
+    uint32_t crowd = s->w->o.crowd;
+    const campaign_fact *g = s->g, **who = emk_alloc((size_t)crowd + 1, sizeof(campaign_fact *));
+    emk_status st = who ? EMK_OK : emk_fail(e, EMK_E_NO_MEMORY, "campaign: no memory", crowd);
 
     for (size_t i = 0, next; st == EMK_OK && i < s->n; i = next) {
         uint32_t n = 0;
 
         for (next = i; next < s->n && g[next].thing == g[i].thing && g[next].ts == g[i].ts;
              next++) {
-            if (n <= crowd && (n == 0 || users[n - 1] != g[next].user))
-                users[n++] = g[next].user;
+            if (n <= crowd && (n == 0 || who[n - 1]->user != g[next].user))
+                who[n++] = &g[next];
         }
         if (n <= crowd)
-            st = meet(s, g[i].thing, users, n, e);
+            st = meet(s, g[i].thing, who, n, e);
     }
-    emk_free(users);
+    emk_free(who);
     return st;
 }
 
