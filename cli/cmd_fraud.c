@@ -170,6 +170,12 @@ static void learn(void *self, uint64_t line, const emk_fraud_event *ev, const em
 
 static void put_learnt(emk_cli *cli, const learning *l)
 {
+    uint64_t any = 0;
+
+    for (unsigned a = 0; a < EMK_FRAUD_ACTIONS; a++)
+        any += l->explored.of[a].eligible;
+    if (!any && !cli->out.json)
+        return;
     emk_cli_begin_list(&cli->out, "explore");
     for (unsigned a = 0; a < EMK_FRAUD_ACTIONS; a++) {
         const emk_fraud_explored_row *row = &l->explored.of[a];
@@ -231,7 +237,7 @@ static emk_status run_replay(emk_cli *cli)
     if (st == EMK_OK)
         st = refuse_bad_lines(cli, j.report);
     if (st == EMK_OK)
-        emk_cli_fraud_report(cli, j.rules, j.report, &j.o);
+        (cli->out.json ? emk_cli_fraud_report : emk_cli_fraud_tables)(cli, j.rules, j.report, &j.o);
     if (st == EMK_OK)
         put_learnt(cli, &learnt);
     finish(&j);

@@ -1,6 +1,7 @@
 #include "cli/fraud.h"
 
 #include "cli/files.h"
+#include "cli/fraud_figures.h"
 #include "core/base/alloc.h"
 
 #include <stdlib.h>
@@ -143,51 +144,14 @@ static void put_rule(emk_cli *cli, const emk_fraud_rule_info *info, const emk_fr
     emk_cli_end(&cli->out);
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Median and 95th percentile of what `of` says about the cases of a group that reached step. */
-typedef struct spread {
-    uint64_t n, median, p95;
-} spread;
-
-static uint64_t figure(const emk_fraud_case *c, unsigned step, bool seconds)
-{
-    return seconds ? c->step_ms[step] / 1000 : c->step_requests[step];
-}
-
-static spread spread_of(const emk_fraud_labels *l, int group, unsigned step, bool seconds)
-{
-    uint64_t *v = emk_alloc((size_t)l->n + 1, sizeof *v);
-    spread s = {0, 0, 0};
-
-    for (uint64_t i = 0; v && i <= l->mask; i++) {
-        const emk_fraud_case *c = &l->cases[i];
-
-        if (c->key && c->step_requests[step] && c->label == EMK_FRAUD_FRAUD_LABEL &&
-            (group < 0 || c->group == (unsigned)group))
-            v[s.n++] = figure(c, step, seconds);
-    }
-    if (s.n) {
-        qsort(v, (size_t)s.n, sizeof *v, by_number);
-        s.median = v[(s.n - 1) / 2];
-        s.p95 = v[(s.n * 95 + 99) / 100 - 1];
-    }
-    emk_free(v);
-    return s;
-}
-
 static const char *const STEP[EMK_FRAUD_STEPS] = {"challenge", "throttle", "deny"};
 
 static void put_detection(emk_cli *cli, const emk_fraud_labels *l, int group)
 {
     emk_cli_begin(&cli->out, "to_detect");
     for (unsigned i = 0; i < EMK_FRAUD_STEPS; i++) {
-        spread requests = spread_of(l, group, i, false), seconds = spread_of(l, group, i, true);
+        emk_fraud_spread requests = emk_fraud_spread_of(l, group, i, false),
+                         seconds = emk_fraud_spread_of(l, group, i, true);
 
         emk_cli_begin(&cli->out, STEP[i]);
         emk_cli_put_number(&cli->out, "entities", requests.n);
@@ -200,37 +164,7 @@ static void put_detection(emk_cli *cli, const emk_fraud_labels *l, int group)
     emk_cli_end(&cli->out);
 }
 
-typedef struct totals {
-    uint64_t n, reached[EMK_FRAUD_STEPS], days, step_days[EMK_FRAUD_STEPS];
-    uint64_t user_days, user_step_days[EMK_FRAUD_STEPS];
-    int64_t cost, stopped;
-} totals;
-
-static totals total_of(const emk_fraud_labels *l, int group, emk_fraud_label label)
-{
-    totals t = {.n = 0};
-
-    for (uint64_t i = 0; i <= l->mask; i++) {
-        const emk_fraud_case *c = &l->cases[i];
-
-        if (!c->key || c->first_ms == 0 || c->label != label ||
-            (group >= 0 && c->group != (unsigned)group))
-            continue;
-        t.n++;
-        t.days += c->days;
-        t.user_days += c->is_user ? c->days : 0;
-        t.cost += c->cost;
-        t.stopped += c->cost_stopped;
-        for (unsigned s = 0; s < EMK_FRAUD_STEPS; s++) {
-            t.reached[s] += c->step_requests[s] != 0;
-            t.step_days[s] += c->step_days[s];
-            t.user_step_days[s] += c->is_user ? c->step_days[s] : 0;
-        }
-    }
-    return t;
-}
-
-static void put_totals(emk_cli *cli, const totals *t, bool fraud)
+static void put_totals(emk_cli *cli, const emk_fraud_totals *t, bool fraud)
 {
     emk_cli_put_number(&cli->out, "entities", t->n);
     emk_cli_put_number(&cli->out, "entity_days", t->days);
@@ -255,7 +189,7 @@ static void put_groups(emk_cli *cli, const emk_fraud_labels *l)
 
     emk_cli_begin_list(&cli->out, "groups");
     for (unsigned g = 0; g < l->n_groups; g++) {
-        totals t = total_of(l, (int)g, l->group[g].label);
+        emk_fraud_totals t = emk_fraud_totals_of(l, (int)g, l->group[g].label);
         bool fraud = l->group[g].label == EMK_FRAUD_FRAUD_LABEL;
 
         emk_cli_begin(&cli->out, NULL);
@@ -267,15 +201,6 @@ static void put_groups(emk_cli *cli, const emk_fraud_labels *l)
         emk_cli_end(&cli->out);
     }
     emk_cli_end(&cli->out);
-}
-
-static uint64_t never_seen(const emk_fraud_labels *l)
-{
-    uint64_t n = 0;
-
-    for (uint64_t i = 0; i <= l->mask; i++)
-        n += l->cases[i].key && l->cases[i].first_ms == 0;
-    return n;
 }
 
 static void put_label_counts(emk_cli *cli, const emk_fraud_labels *l)
@@ -292,14 +217,15 @@ static void put_label_counts(emk_cli *cli, const emk_fraud_labels *l)
     emk_cli_put_number(&cli->out, "fraud", by[EMK_FRAUD_FRAUD_LABEL]);
     emk_cli_put_number(&cli->out, "ok", by[EMK_FRAUD_OK_LABEL]);
     emk_cli_put_number(&cli->out, "unsure", by[EMK_FRAUD_UNSURE_LABEL]);
-    emk_cli_put_number(&cli->out, "never_seen", never_seen(l));
+    emk_cli_put_number(&cli->out, "never_seen", emk_fraud_never_seen(l));
     emk_cli_put_number(&cli->out, "unknown_keys", l->ignored);
     emk_cli_end(&cli->out);
 }
 
 static void put_labels(emk_cli *cli, const emk_fraud_labels *l)
 {
-    totals ok = total_of(l, -1, EMK_FRAUD_OK_LABEL), bad = total_of(l, -1, EMK_FRAUD_FRAUD_LABEL);
+    emk_fraud_totals ok = emk_fraud_totals_of(l, -1, EMK_FRAUD_OK_LABEL),
+                     bad = emk_fraud_totals_of(l, -1, EMK_FRAUD_FRAUD_LABEL);
 
     put_label_counts(cli, l);
     emk_cli_begin(&cli->out, "fraud");
@@ -377,14 +303,19 @@ static void put_remark(emk_cli *cli, uint64_t n, const char *text)
     if (n == 0)
         return;
     snprintf(line, sizeof line, "%llu %s", (unsigned long long)n, text);
-    emk_cli_put_string(&cli->out, NULL, line);
+    if (cli->out.json)
+        emk_cli_put_string(&cli->out, NULL, line);
+    else
+        emk_cli_say(&cli->out, "note: %s", line);
 }
 
 #define LEAST_MS UINT64_C(100000000000) /* 1973 in milliseconds: earlier ones are seconds */
 
-static void put_remarks(emk_cli *cli, const emk_fraud_replay_report *r, const emk_fraud_labels *l)
+void emk_cli_fraud_remarks(emk_cli *cli, const emk_fraud_replay_report *r,
+                           const emk_fraud_labels *l)
 {
-    emk_cli_begin_list(&cli->out, "remarks");
+    if (cli->out.json)
+        emk_cli_begin_list(&cli->out, "remarks");
     put_remark(
         cli, r->stats.late,
         "events more than 60 s late: they count as if they had come at the clock; sort by ts");
@@ -396,8 +327,9 @@ static void put_remarks(emk_cli *cli, const emk_fraud_replay_report *r, const em
     put_remark(cli, r->events > 0 && r->last_ms < LEAST_MS ? r->events : 0,
                "events are before 1973: ts is in milliseconds");
     if (l)
-        put_remark(cli, never_seen(l), "labelled entities do not appear in the events");
-    emk_cli_end(&cli->out);
+        put_remark(cli, emk_fraud_never_seen(l), "labelled entities do not appear in the events");
+    if (cli->out.json)
+        emk_cli_end(&cli->out);
 }
 
 static void put_diff(emk_cli *cli, const emk_fraud_replay_report *r)
@@ -429,7 +361,7 @@ void emk_cli_fraud_report(emk_cli *cli, const emk_fraud_ruleset *rs,
     emk_cli_put_string(&cli->out, "ruleset", emk_fraud_ruleset_label(rs));
     emk_cli_put_hex(&cli->out, "stream_sha256", emk_span_of(r->stream, 32));
     put_input(cli, r);
-    put_remarks(cli, r, o->labels);
+    emk_cli_fraud_remarks(cli, r, o->labels);
     put_actions(cli, "decisions", r->actions);
     put_actions(cli, "decisions_with_shadow", r->shadow_actions);
     emk_cli_put_number(&cli->out, "user_days", r->stats.user_days);
