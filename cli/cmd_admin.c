@@ -50,7 +50,7 @@ typedef struct verb {
     const char *method;
     const char *path;
     member body[4];
-    const char *query[6]; /* options that become parameters */
+    const char *query[7]; /* options that become parameters */
     const char *columns[9];
     unsigned flags;
     const char *done; /* what people are told where nothing comes back */
@@ -177,8 +177,8 @@ static const verb DECISIONS[] = {
      "GET",
      "/v1/admin/decisions",
      {{0}},
-     {"user", "subject", "tenant", PAGE},
-     {"id", "point", "action", "score", "reasons", "model", "time_ms"},
+     {"user", "subject", "tenant", "cases", PAGE},
+     {"id", "point", "action", "score", "reasons", "effects", "model", "time_ms"},
      0,
      NULL},
     {"show", 1, "GET", "/v1/admin/decisions/%p", {{0}}, {0}, {0}, 0, NULL},
@@ -1021,8 +1021,11 @@ COMMAND(TICKETS, tickets, "looks at tickets and revokes them", "list",
         {"device", 0, EMK_CLI_WORD, "ID", "of this device only", false}, O_REASON, O_LIMIT,
         O_CURSOR);
 COMMAND(DECISIONS, decisions, "shows what was decided, and why", "list --subject alice",
-        "list; show ID: the decision with its reasons, and the event as the engine saw it.", O_USER,
-        O_SUBJECT, O_TENANT, O_LIMIT, O_CURSOR);
+        "list [--cases 1]; show ID: the decision with its reasons, and the event as the engine saw "
+        "it.",
+        O_USER, O_SUBJECT, O_TENANT,
+        {"cases", 0, EMK_CLI_WORD, "1", "only what a rule wants a person to look at", false},
+        O_LIMIT, O_CURSOR);
 COMMAND(
     RISK, risk, "shows and changes what the fraud engine thinks", "show subject:alice",
     "show USER: score, rules and the newest decisions; label USER fraud|ok|unsure --reason TEXT; "

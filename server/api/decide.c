@@ -6,6 +6,7 @@
 #include "core/crypto/random.h"
 #include "server/api/admin.h"
 #include "server/api/api.h"
+#include "server/api/effects.h"
 #include "server/api/grant.h"
 #include "server/api/hooks.h"
 #include "server/api/json_out.h"
@@ -228,22 +229,48 @@ static emk_fraud_type type_of(emk_decide_point p)
     return TYPES[p];
 }
 
-void emk_api_note_as(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev,
-                     emk_fraud_source source)
+emk_status emk_api_tell(emk_call *call, const emk_fraud_event *ev, emk_error *e)
 {
     const emk_decider *d = &call->api->decider;
+    emk_decide_answer answer = {.effects = 0};
+    emk_status st = d->ops->note(d->self, ev, &answer, e);
+
+    if (st == EMK_OK)
+        emk_api_effects_of_note(call, ev, &answer);
+    return st;
+}
+
+static void note(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev, bool quiet)
+{
+    const emk_decider *d = &call->api->decider;
+    emk_decide_answer answer = {.effects = 0};
     emk_error ignored;
     unsigned flight;
 
     if (!d->ops || !d->ops->note)
         return;
-    put_subjects(call, in, ev);
-    ev->src = source;
     flight = emk_flights_enter(&call->api->flights);
     if (!in->device ||
         emk_device_is_there(&call->api->records, in->device_id, in->device, &ignored) == EMK_OK)
-        (void)!d->ops->note(d->self, ev, &ignored); /* the engine counts what it does not take */
+        (void)!d->ops->note(d->self, ev, &answer,
+                            &ignored); /* the engine counts what it does not take */
     emk_flights_leave(&call->api->flights, flight);
+    if (!quiet)
+        emk_api_effects_of_note(call, ev, &answer);
+}
+
+void emk_api_note_as(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev,
+                     emk_fraud_source source)
+{
+    put_subjects(call, in, ev);
+    ev->src = source;
+    note(call, in, ev, false);
+}
+
+void emk_api_note_quietly(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
+{
+    put_subjects(call, in, ev);
+    note(call, in, ev, true);
 }
 
 void emk_api_note(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
@@ -253,26 +280,25 @@ void emk_api_note(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev)
 
 /* ---- the question ---- */
 
-static emk_status ask(emk_call *call, const emk_decide_in *in, emk_verdict *v, emk_buf *line,
+static emk_status ask(emk_call *call, const emk_decide_in *in, emk_verdict *v, emk_fraud_event *ev,
                       emk_error *e)
 {
     const emk_decider *d = &call->api->decider;
-    emk_fraud_event ev;
     emk_status st = EMK_OK;
 
-    emk_fraud_event_init(&ev, type_of(in->point), emk_api_now(call->api) * 1000);
-    put_subjects(call, in, &ev);
+    emk_fraud_event_init(ev, type_of(in->point), emk_api_now(call->api) * 1000);
+    put_subjects(call, in, ev);
     if (!v->banned && d->ops) {
         unsigned flight = emk_flights_enter(&call->api->flights);
 
         /* What an erasure forgot is not to be remembered anew. */
         st = emk_device_is_there(&call->api->records, in->device_id, in->device, e);
         if (st == EMK_OK)
-            st = d->ops->decide(d->self, &ev, &v->answer, e);
+            st = d->ops->decide(d->self, ev, &v->answer, e);
         emk_flights_leave(&call->api->flights, flight);
     } else if (!v->banned)
         memcpy(v->answer.rules, "no engine", sizeof "no engine");
-    return st == EMK_OK ? emk_fraud_event_write(&ev, line, e) : st;
+    return st;
 }
 
 /* ---- what is told ---- */
@@ -371,10 +397,11 @@ static emk_status join(emk_call *call, const emk_entity_put *put, emk_grant_batc
 static const char *const ACTIONS[EMK_FRAUD_ACTIONS] = {"allow", "observe", "challenge", "throttle",
                                                        "mark",  "deny",    "ban"};
 
+static const char *const POINTS[EMK_DECIDE_POINTS] = {"ticket", "redeem", "blob", "lease"};
+
 static emk_status store(emk_call *call, const emk_decide_in *in, const emk_verdict *v,
                         emk_span line, emk_error *e)
 {
-    static const char *const POINTS[EMK_DECIDE_POINTS] = {"ticket", "redeem", "blob", "lease"};
     emk_decision_entity *d = emk_arena_take(&call->arena, sizeof *d);
     uint64_t now = emk_api_now(call->api);
     uint8_t owner[32];
@@ -401,6 +428,7 @@ static emk_status store(emk_call *call, const emk_decide_in *in, const emk_verdi
     d->explore_ppm = v->answer.explore_ppm;
     if (d->explore_ppm)
         memcpy(d->would, ACTIONS[v->answer.would], strlen(ACTIONS[v->answer.would]) + 1);
+    emk_effects_text(v->did, d->effects);
     d->time_ms = now * 1000;
     d->score = v->answer.score > 0 ? (uint64_t)v->answer.score / 10 : 0;
     if (in->model.len < sizeof d->model && in->model.len > 0)
@@ -449,6 +477,76 @@ static void let_some(emk_call *call, const emk_decide_in *in, emk_verdict *v)
     v->help = EMK_HELP_NONE;
 }
 
+/* ---- what rules demand ---- */
+
+static void hold_back(emk_verdict *v, emk_fraud_action least, const char *reason)
+{
+    if (v->answer.action < least)
+        v->answer.action = least;
+    if (!v->answer.reasons[0])
+        memcpy(v->answer.reasons, reason, strlen(reason) + 1);
+    v->pass = false;
+    v->marked = false;
+}
+
+/* What passes otherwise is held against what was demanded of the device. */
+static void check_demands(const emk_decide_in *in, const emk_device_record *d, uint64_t now,
+                          emk_verdict *v)
+{
+    bool makes = in->point == EMK_DECIDE_TICKET || in->point == EMK_DECIDE_REDEEM;
+
+    if (!v->pass)
+        return;
+    if (d->gate.revoked) {
+        hold_back(v, EMK_FRAUD_DENY, "revoked");
+        v->why = "the device was revoked";
+        v->help = EMK_HELP_ENROL;
+    } else if (d->demand & EMK_DEMAND_ALL || (makes && d->demand & EMK_DEMAND_GRANTS)) {
+        hold_back(v, EMK_FRAUD_CHALLENGE, "reattest");
+        v->why = "attest again first";
+        v->help = EMK_HELP_ATTEST;
+    } else if (makes && d->held_until_s > now) {
+        hold_back(v, EMK_FRAUD_THROTTLE, "hold_generate");
+        v->why = "nothing is made for this device for a while";
+        v->help = EMK_HELP_WAIT;
+        v->answer.retry_after_s = (uint32_t)(d->held_until_s - now);
+    }
+}
+
+/* Does what the rules ask for, and looks at the device as it is then. */
+static emk_status act(emk_call *call, const emk_decide_in *in, const emk_fraud_event *ev,
+                      emk_verdict *v, emk_error *e)
+{
+    emk_effects what = {
+        .ev = ev, .answer = &v->answer, .decision = v->id, .point = POINTS[in->point]};
+    emk_device_record *now = emk_arena_take(&call->arena, sizeof *now);
+    emk_status st = now ? emk_api_effects(call, &what, &v->did, e)
+                        : emk_fail(e, EMK_E_NO_MEMORY, "decide: memory", sizeof *now);
+
+    if (st == EMK_OK)
+        st = emk_device_get(&call->api->records, in->device_id, now, NULL, e);
+    if (st == EMK_OK)
+        check_demands(in, now, emk_api_now(call->api), v);
+    return st;
+}
+
+/* After the engine's word: what it asks for besides, and what was asked for before. */
+static emk_status settle(emk_call *call, const emk_decide_in *in, const emk_fraud_event *ev,
+                         emk_verdict *v, emk_error *e)
+{
+    emk_status st = EMK_OK;
+
+    judge(v);
+    let_some(call, in, v);
+    check_demands(in, in->device, emk_api_now(call->api), v);
+    if (v->answer.effects)
+        st = act(call, in, ev, v, e);
+    if (st == EMK_OK && v->help == EMK_HELP_ATTEST && in->device->demand == 0 &&
+        in->device->version != 0)
+        st = emk_api_effects_challenged(call, in->device_id, e);
+    return st;
+}
+
 static void count(emk_call *call, const emk_decide_in *in, const emk_verdict *v, uint64_t ns)
 {
     emk_meter_decision d = {.live = v->answer.action,
@@ -469,6 +567,7 @@ emk_status emk_api_decide(emk_call *call, const emk_decide_in *in, emk_verdict *
 {
     uint64_t ns;
     uint8_t id[16];
+    emk_fraud_event ev;
     emk_buf line;
     size_t len;
     emk_status st = emk_random_public(call->api->crypto, id, sizeof id, e);
@@ -478,20 +577,23 @@ emk_status emk_api_decide(emk_call *call, const emk_decide_in *in, emk_verdict *
         st = emk_base64url_encode(emk_span_of(id, sizeof id), out->id, sizeof out->id, &len, e);
     if (st == EMK_OK)
         st = check_exact(call, in, out, e);
-    if (st == EMK_OK && in->again && !out->banned)
+    if (st == EMK_OK && in->again && !out->banned) {
         judge(out);
+        check_demands(in, in->device, emk_api_now(call->api), out);
+    }
     if (st != EMK_OK || out->pass)
         return st;
     memcpy(call->decision, out->id, sizeof call->decision);
     emk_buf_init(&line, EMK_FRAUD_LINE_MAX);
     ns = emk_os_monotonic_ns();
-    st = ask(call, in, out, &line, e);
+    st = ask(call, in, out, &ev, e);
     ns = emk_os_monotonic_ns() - ns;
-    if (st == EMK_OK) {
-        judge(out);
-        let_some(call, in, out);
-    }
-    if (st == EMK_OK && (out->answer.action != EMK_FRAUD_ALLOW || id[0] % EMK_DECIDE_SAMPLE == 0))
+    if (st == EMK_OK)
+        st = settle(call, in, &ev, out, e);
+    if (st == EMK_OK)
+        st = emk_fraud_event_write(&ev, &line, e);
+    if (st == EMK_OK &&
+        (out->answer.action != EMK_FRAUD_ALLOW || out->did || id[0] % EMK_DECIDE_SAMPLE == 0))
         st = store(call, in, out, emk_buf_span(&line), e);
     emk_buf_done(&line);
     if (st == EMK_OK)

@@ -40,6 +40,7 @@ typedef struct emk_decide_answer {
     emk_fraud_action shadow; /* with shadow rules counted as well */
     emk_fraud_action draft;  /* of the draft set; where has_draft */
     bool has_draft;
+    unsigned effects; /* emk_fraud_effect, to be done now */
 } emk_decide_answer;
 
 typedef struct emk_decide_ops {
@@ -50,7 +51,7 @@ typedef struct emk_decide_ops {
     emk_status (*decide)(void *self, const emk_fraud_event *ev, emk_decide_answer *out,
                          emk_error *e);
     /* The same where nobody waits.  EMK_E_USED: it was told before. */
-    emk_status (*note)(void *self, const emk_fraud_event *ev, emk_error *e);
+    emk_status (*note)(void *self, const emk_fraud_event *ev, emk_decide_answer *out, emk_error *e);
 } emk_decide_ops;
 
 /* Thread rule: every call may come from any thread. */
@@ -89,6 +90,7 @@ typedef struct emk_verdict {
     char id[33];     /* of the decision; in call->decision too */
     const char *why; /* static, coarse: what the client may be told */
     emk_decide_help help;
+    unsigned did; /* emk_fraud_effect: what was done besides */
     emk_decide_answer answer;
 } emk_verdict;
 
@@ -102,6 +104,11 @@ void emk_api_decide_refuse(emk_call *call, const emk_verdict *v);
 /* Tells the engine; best effort.  Subject fields are filled in from in; `ev` has its type, and what
  * else is known. */
 void emk_api_note(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev);
+/* Without what the event makes rules do: for events of their own making. */
+void emk_api_note_quietly(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev);
+/* Tells the engine of an event that is complete, and does what its rules ask for.  EMK_E_USED: it
+ * was told before.  What the engine says; there must be one that takes notes. */
+emk_status emk_api_tell(emk_call *call, const emk_fraud_event *ev, emk_error *e) EMK_MUST_CHECK;
 /* The same with another source: what a device says of itself is not the server's word. */
 void emk_api_note_as(emk_call *call, const emk_decide_in *in, emk_fraud_event *ev,
                      emk_fraud_source source);

@@ -38,7 +38,11 @@ enum device_key {
     D_EK = 25,
     D_TPM_RESETS = 26,
     D_TPM_RESTARTS = 27,
-    D_TPM_FIRMWARE = 28
+    D_TPM_FIRMWARE = 28,
+    D_DEMAND = 29,
+    D_ASKED = 30,
+    D_ENDED = 31,
+    D_HELD = 32
 };
 enum service_key {
     S_NAME = 1,
@@ -178,6 +182,22 @@ static void put_attested(emk_writer *w, const emk_device_record *d)
     put_uint(w, D_TPM_FIRMWARE, d->tpm_firmware);
 }
 
+/* A device that nothing was ever demanded of has none of these. */
+#define DEMAND_FIELDS 4u
+
+static bool has_demands(const emk_device_record *d)
+{
+    return d->demand || d->asked_s || d->ended_s || d->held_until_s;
+}
+
+static void put_demands(emk_writer *w, const emk_device_record *d)
+{
+    put_uint(w, D_DEMAND, d->demand);
+    put_uint(w, D_ASKED, d->asked_s);
+    put_uint(w, D_ENDED, d->ended_s);
+    put_uint(w, D_HELD, d->held_until_s);
+}
+
 emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
                                   const emk_device_record *d, uint64_t expect,
                                   emk_device_change *out, emk_error *e)
@@ -188,7 +208,8 @@ emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
     if (st != EMK_OK)
         return st;
     emk_writer_init(&w, out->value, sizeof out->value);
-    emk_cbor_put_map(&w, 12 + (d->attested ? ATTESTED_FIELDS : 0));
+    emk_cbor_put_map(&w, 12 + (d->attested ? ATTESTED_FIELDS : 0) +
+                             (has_demands(d) ? DEMAND_FIELDS : 0));
     put_uint(&w, D_ALG, d->gate.alg);
     put_key(&w, D_SIGNING);
     emk_cbor_put_bytes(&w, emk_span_of(d->gate.signing_key, emk_sign_public_len(d->gate.alg)));
@@ -205,6 +226,8 @@ emk_status emk_device_change_make(const emk_crypto *c, const uint8_t id[32],
     put_text(&w, D_TENANT, d->gate.tenant);
     if (d->attested)
         put_attested(&w, d);
+    if (has_demands(d))
+        put_demands(&w, d);
     if (w.full)
         return emk_fail(e, EMK_E_LIMIT, "device record: too long", w.pos);
     out->change = (emk_record_change){.op = EMK_RECORD_PUT,
@@ -239,6 +262,27 @@ static void read_agreement(emk_cbor_reader *r, emk_device_record *d)
     d->agreement_len = key.len;
 }
 
+static void demand_field(emk_cbor_reader *r, int64_t key, emk_device_record *d)
+{
+    switch (key) {
+    case D_DEMAND:
+        d->demand = (uint32_t)read_max(r, UINT32_MAX);
+        break;
+    case D_ASKED:
+        d->asked_s = emk_cbor_read_uint(r);
+        break;
+    case D_ENDED:
+        d->ended_s = emk_cbor_read_uint(r);
+        break;
+    case D_HELD:
+        d->held_until_s = emk_cbor_read_uint(r);
+        break;
+    default:
+        emk_cbor_fail(r, EMK_E_UNSUPPORTED, "device record: unknown key", (uint64_t)key);
+        break;
+    }
+}
+
 static void attested_field(emk_cbor_reader *r, int64_t key, emk_device_record *d)
 {
     switch (key) {
@@ -270,7 +314,7 @@ static void attested_field(emk_cbor_reader *r, int64_t key, emk_device_record *d
         d->os_patch = (uint32_t)read_max(r, UINT32_MAX);
         break;
     default:
-        emk_cbor_fail(r, EMK_E_UNSUPPORTED, "device record: unknown key", (uint64_t)key);
+        demand_field(r, key, d);
         break;
     }
 }

@@ -34,9 +34,20 @@ typedef struct emk_device_record {
     uint8_t ek_thumbprint[32]; /* TPM: of the endorsement key */
     uint32_t tpm_resets, tpm_restarts;
     uint64_t tpm_firmware;
+    /* What rules demand of it (effects.h); zeros where nothing is. */
+    uint32_t demand;           /* emk_device_demand */
+    uint64_t asked_s, ended_s; /* when a demand of that kind was last made, or met */
+    uint64_t held_until_s;     /* nothing is made for it before */
     uint64_t version; /* of the record that this was read from; 0: of none, EMK_RECORD_ANY: there is
                        * one.  Not stored */
 } emk_device_record;
+
+/* What waits for its attesting anew. */
+typedef enum emk_device_demand {
+    EMK_DEMAND_CHALLENGED = 1, /* nothing: it was told to by a decision, which ends by itself */
+    EMK_DEMAND_GRANTS = 2,     /* tickets */
+    EMK_DEMAND_ALL = 4         /* whatever the engine is asked about */
+} emk_device_demand;
 
 typedef enum emk_device_trait {
     EMK_DEVICE_LOCKED = 1,    /* the bootloader */

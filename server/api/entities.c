@@ -165,6 +165,7 @@ static const emk_entity_field DECISION[] = {
     BYTES(11, emk_decision_entity, event, "event"),
     UINT(12, emk_decision_entity, explore_ppm, "explore_ppm"),
     TEXT(13, emk_decision_entity, would, "would"),
+    TEXT(14, emk_decision_entity, effects, "effects"),
 };
 const emk_entity_shape emk_decision_shape = {EMK_KIND_DECISION, "decision", DECISION,
                                              sizeof DECISION / sizeof DECISION[0],

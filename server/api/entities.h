@@ -116,7 +116,7 @@ typedef struct emk_limit_entity {
 typedef struct emk_decision_entity {
     char id[EMK_WORD_CAP];
     uint64_t time_ms;
-    char point[EMK_WORD_CAP];     /* "ticket", "redeem", "blob", "lease" */
+    char point[EMK_WORD_CAP];     /* "ticket", "redeem", "blob", "lease", "event" */
     char action[EMK_WORD_CAP];    /* "allow", "challenge" ... */
     uint64_t score;               /* in hundredths */
     char reasons[EMK_REASON_CAP]; /* by commas */
@@ -127,6 +127,7 @@ typedef struct emk_decision_entity {
     EMK_ENTITY_BYTES_OF(4096) event; /* as the engine saw it, JSON */
     uint64_t explore_ppm;            /* probability of being let through, by a million; 0: none */
     char would[EMK_WORD_CAP];        /* the action without that */
+    char effects[EMK_NAME_CAP];      /* what its rules did besides, by commas */
 } emk_decision_entity;
 
 /* How far a device's own events came: batches are numbered and chained. */

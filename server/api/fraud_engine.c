@@ -421,6 +421,19 @@ static void append_word(char list[EMK_REASON_CAP], const char *word, bool once)
     memcpy(list + len, word, n + 1);
 }
 
+/* Whoever is let pass on purpose is not touched; while denials look wrong nothing is revoked. */
+static unsigned effects_of(const emk_fraud_decision *d)
+{
+    const unsigned let_pass = EMK_FRAUD_IS_ALLOWED | EMK_FRAUD_IS_SWITCHED | EMK_FRAUD_IS_EXPLORED;
+
+    if (d->flags & let_pass)
+        return 0;
+    if (d->flags & EMK_FRAUD_IS_BROKEN)
+        return d->effects & ~(unsigned)(EMK_FRAUD_REVOKE_SESSION | EMK_FRAUD_REVOKE_GRANTS |
+                                        EMK_FRAUD_REVOKE_KEY);
+    return d->effects;
+}
+
 static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_event *ev,
                         const emk_fraud_decision *d, emk_decide_answer *out)
 {
@@ -436,6 +449,7 @@ static void fill_answer(const emk_fraud_ruleset *rs, const emk_fraud_event *ev,
     out->shadow = d->shadow;
     out->draft = d->draft;
     out->has_draft = d->has_draft;
+    out->effects = effects_of(d);
     memcpy(out->ruleset, emk_fraud_ruleset_hash(rs), sizeof out->ruleset);
     for (unsigned i = 0; i < d->n_reasons; i++) {
         emk_fraud_ruleset_rule(rs, d->reason[i].rule, &info);
@@ -774,11 +788,12 @@ static emk_status decide_op(void *self, const emk_fraud_event *ev, emk_decide_an
     return take(self, ev, &d, out, e);
 }
 
-static emk_status note_op(void *self, const emk_fraud_event *ev, emk_error *e)
+static emk_status note_op(void *self, const emk_fraud_event *ev, emk_decide_answer *out,
+                          emk_error *e)
 {
     emk_fraud_decision d;
 
-    return take(self, ev, &d, NULL, e);
+    return take(self, ev, &d, out, e);
 }
 
 emk_decider emk_fraud_host_decider(emk_fraud_host *h)

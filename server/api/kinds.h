@@ -33,7 +33,8 @@ typedef enum emk_kind {
     EMK_KIND_HOOK_SEEN = 25,   /* hash of a source and a message's id; -; hash of its body */
     EMK_KIND_PROPOSAL = 26,    /* id of a proposal of the campaign job; - */
     EMK_KIND_GUARD = 27,       /* device id; -: the guard summary that was shown last */
-    EMK_KIND_APPROVAL = 28     /* hash of a rule set and an operator's name; that of the set */
+    EMK_KIND_APPROVAL = 28,    /* hash of a rule set and an operator's name; that of the set */
+    EMK_KIND_EFFECT = 29       /* hash of an effect and whom it was for, done lately; -; empty */
 } emk_kind;
 
 #endif

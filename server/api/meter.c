@@ -5,6 +5,7 @@
 
 #define NS_PER_S     UINT64_C(1000000000)
 #define LEVELS_MAX   4u
+#define EFFECTS      8u
 #define MILLI        1000u
 #define SKEW_MAX_S   (UINT64_C(100) * 365 * 86400)
 #define PARTS        3u
@@ -73,6 +74,10 @@ static const struct {
     {offsetof(emk_meter, attest_refused),
      {.name = "earmark_attestations_refused_total",
       .help = "Attestations that did not pass, or could not be looked at"}},
+    {offsetof(emk_meter, effects),
+     {.name = "earmark_fraud_effects_total",
+      .help = "What rules did besides their score, by effect",
+      .labels = {{"effect", EMK_FRAUD_EFFECT_NAME, EFFECTS}}}},
     {offsetof(emk_meter, batches),
      {.name = "earmark_event_batches_total",
       .help = "Batches of events of devices",
@@ -129,6 +134,13 @@ void emk_meter_decided(const emk_meter *m, const emk_meter_decision *d)
         emk_metric_count(m->decisions, d->draft, DRAFT, 1);
     emk_metric_observe(m->decision_seconds, 0, 0, d->ns);
     emk_metric_observe(m->scores, 0, 0, d->score > 0 ? (uint64_t)d->score : 0);
+}
+
+void emk_meter_effects(const emk_meter *m, unsigned effects)
+{
+    for (unsigned i = 0; i < EFFECTS; i++)
+        if (effects >> i & 1)
+            emk_metric_count(m->effects, i, 0, 1);
 }
 
 static void count_limit(const emk_meter *m, const char *name, size_t what)

@@ -37,6 +37,7 @@ typedef struct emk_meter {
     emk_metric *decisions, *decision_seconds, *scores, *cost;
     emk_metric *clock_ahead, *clock_behind;
     emk_metric *attested, *attest_refused;
+    emk_metric *effects;
     emk_metric *batches, *device_events, *missing, *backend_events;
     emk_metric *limits, *limits_shadow;
     const char *limit_names[EMK_METER_LIMITS];
@@ -48,6 +49,8 @@ typedef struct emk_meter {
 emk_status emk_meter_add(emk_metrics *m, const emk_limits *limits, emk_meter *out,
                          emk_error *e) EMK_MUST_CHECK;
 
+/* What rules did besides their score: bits of emk_fraud_effect. */
+void emk_meter_effects(const emk_meter *m, unsigned effects);
 void emk_meter_decided(const emk_meter *m, const emk_meter_decision *d);
 /* One decision of the gate: limits, and how far the clock of a device that signed is off. */
 void emk_meter_gate(const emk_meter *m, const emk_gate_decision *d);

@@ -251,12 +251,11 @@ static const word *find_word(emk_call *call, const word *words, emk_span s)
 
 static emk_status tell_engine(emk_call *call, emk_fraud_event *ev, emk_error *e)
 {
-    const emk_decider *d = &call->api->decider;
     emk_status st;
 
     ev->src = EMK_FRAUD_SRC_SERVER;
     emk_fraud_event_text(ev, EMK_FRAUD_F_ID, emk_span_str(call->id));
-    st = d->ops->note(d->self, ev, e);
+    st = emk_api_tell(call, ev, e);
     if (st == EMK_OK)
         emk_reply_empty(call, 204);
     return st;

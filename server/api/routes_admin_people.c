@@ -3,6 +3,7 @@
  * A user is known by the hash of the subject of their tokens: that is the id here, and what
  * entries of the audit log are about. */
 #include "server/api/admin_route.h"
+#include "server/api/effects.h"
 #include "server/api/hooks.h"
 
 #include "core/codec/base64url.h"
@@ -244,6 +245,10 @@ static void put_device(emk_json_out *o, emk_span id, const emk_device_record *d,
     emk_json_out_bool(o, "revoked", d->gate.revoked);
     emk_json_out_time(o, "enrolled", d->enrolled);
     emk_json_out_time(o, "not_after", d->gate.not_after);
+    if (d->demand & (EMK_DEMAND_GRANTS | EMK_DEMAND_ALL))
+        emk_json_out_bool(o, "must_attest", true);
+    if (d->held_until_s)
+        emk_json_out_time(o, "held_until", d->held_until_s);
 }
 
 static emk_status put_device_of(emk_call *call, emk_json_out *o, emk_span id, emk_error *e)
@@ -428,22 +433,11 @@ static emk_status show_ticket(emk_call *call, emk_error *e)
                          e);
 }
 
-static emk_status store_revoked_ticket(emk_call *call, emk_entity_put *put, emk_ticket_entity *t,
+static emk_status store_revoked_ticket(emk_call *call, emk_span id, emk_ticket_entity *t,
                                        emk_record_info *info, emk_error *e)
 {
-    emk_status st = EMK_E_STALE;
+    emk_status st = emk_api_revoke_ticket(call->api, id, t, info, e);
 
-    for (unsigned i = 0; st == EMK_E_STALE && i < REVOKE_TRIES; i++) {
-        st = i == 0 ? EMK_OK
-                    : emk_entity_get(&call->api->records, &emk_ticket_shape, put->id, t, info, e);
-        if (st != EMK_OK)
-            break;
-        t->state = EMK_TICKET_REVOKED;
-        put->owner = emk_span_of(info->owner, info->owner_len);
-        put->expect = info->version;
-        put->expires_s = info->expires_s;
-        st = emk_entity_store(&call->api->records, put, NULL, e);
-    }
     if (st == EMK_OK)
         emk_reply_empty(call, 204);
     else
@@ -460,13 +454,13 @@ static emk_status revoke_ticket(emk_call *call, emk_error *e)
     emk_ticket_entity *t = emk_arena_take(&call->arena, sizeof *t);
     emk_record_info info;
     uint8_t id[16];
-    emk_entity_put put = {.shape = &emk_ticket_shape, .in = t, .id = emk_span_of(id, sizeof id)};
+    emk_span which = emk_span_of(id, sizeof id);
 
     if (!t)
         return emk_fail(e, EMK_E_NO_MEMORY, "admin: memory", sizeof *t);
     if (!emk_json_body(call, &emk_admin_reason_shape, &body) ||
         !emk_admin_param(call, 0, id, sizeof id) ||
-        !emk_admin_find(call, &emk_ticket_shape, put.id, t, &info))
+        !emk_admin_find(call, &emk_ticket_shape, which, t, &info))
         return EMK_OK;
     change.subject = emk_span_of(t->device, sizeof t->device);
     change.why = body.reason;
@@ -475,21 +469,39 @@ static emk_status revoke_ticket(emk_call *call, emk_error *e)
     change.was = STATES[t->state <= EMK_TICKET_REVOKED ? t->state : 0];
     if (!emk_admin_audit(call, &change))
         return EMK_OK;
-    return store_revoked_ticket(call, &put, t, &info, e);
+    return store_revoked_ticket(call, which, t, &info, e);
 }
 
 /* ---- decisions and models ---- */
 
+/* What rules want a person to look at. */
+static bool is_case(const void *entity, void *self)
+{
+    const emk_decision_entity *d = entity;
+
+    (void)self;
+    return strstr(d->effects, "open_case") || strstr(d->effects, "page") ||
+           strstr(d->effects, "alert_owner");
+}
+
 static emk_status list_decisions(emk_call *call, emk_error *e)
 {
-    static const char *const NAMES[] = {"user", "subject", "tenant", NULL};
+    static const char *const NAMES[] = {"user", "subject", "tenant", "cases", NULL};
     emk_admin_listing l = {.shape = &emk_decision_shape, .id = EMK_ADMIN_ID_OWN};
     emk_admin_page page;
     uint8_t owner[32];
+    emk_span cases;
     bool given;
 
     if (!emk_admin_page_read(call, NAMES, &page) || !emk_admin_query_user(call, owner, &given))
         return EMK_OK;
+    if (!emk_admin_query(call, "cases", &cases))
+        return EMK_OK;
+    if (cases.len > 0 && !emk_span_equal(cases, emk_span_str("1"))) {
+        emk_problem_set(call, EMK_API_INVALID_QUERY, "cases: 1, or not at all");
+        return EMK_OK;
+    }
+    l.want = cases.len > 0 ? is_case : NULL;
     l.owner = emk_span_of(owner, given ? 32 : 0);
     return emk_admin_list(call, &l, &page, e);
 }

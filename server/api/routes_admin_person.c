@@ -131,6 +131,9 @@ static emk_status export_device_line(person *p, const emk_device_record *d, emk_
     emk_json_out_bool(&o, "revoked", d->gate.revoked);
     emk_json_out_time(&o, "enrolled", d->enrolled);
     emk_json_out_time(&o, "not_after", d->gate.not_after);
+    emk_json_out_bool(&o, "must_attest", d->demand & (EMK_DEMAND_GRANTS | EMK_DEMAND_ALL));
+    if (d->held_until_s)
+        emk_json_out_time(&o, "held_until", d->held_until_s);
     st = put_line(p, &o, e);
     emk_arena_done(&arena);
     return st;

@@ -1,8 +1,10 @@
 /* POST /v1/devices/{id}/attestations: a device shows again what it is and gets a new certificate,
  * also when the old one is over. */
+#include "server/api/effects.h"
 #include "server/api/grant.h"
 #include "server/api/json_out.h"
 #include "server/api/problem.h"
+#include "server/api/signals.h"
 
 #include <string.h>
 
@@ -39,6 +41,7 @@ static emk_status commit(emk_call *call, refreshing *x, emk_error *e)
     emk_fraud_event note;
     emk_journal_event event;
     emk_span certificate = {0};
+    bool was_asked = emk_effects_answered(&x->device, emk_api_now(call->api));
     emk_status st;
 
     x->device.gate.not_after = emk_api_now(call->api) + call->api->settings.certificate_s;
@@ -57,7 +60,22 @@ static emk_status commit(emk_call *call, refreshing *x, emk_error *e)
     emk_meter_attested(&call->api->meter, x->device.gate.attestation_level);
     emk_fraud_event_init(&note, EMK_FRAUD_DEVICE_ATTEST, emk_api_now(call->api) * 1000);
     emk_api_note(call, &about, &note);
+    if (was_asked) {
+        emk_fraud_event_init(&note, EMK_FRAUD_CHALLENGE_PASS, emk_api_now(call->api) * 1000);
+        emk_api_note(call, &about, &note);
+    }
     return emk_grant_answer(call, x->id, &x->device, certificate, 201, e);
+}
+
+/* It has signed this request, so it is about the device.  That we could not look is not its doing.
+ */
+static void note_failed(emk_call *call, const refreshing *x)
+{
+    const emk_decide_in about = {.device_id = x->id, .device = &x->device};
+
+    if (x->device.demand != 0 &&
+        call->response.status != emk_api_problem_status(EMK_API_UNAVAILABLE))
+        emk_signal_device(call, &about, EMK_FRAUD_CHALLENGE_FAIL);
 }
 
 static bool find_device(emk_call *call, refreshing *x, emk_error *e)
@@ -95,8 +113,15 @@ static emk_status refresh(emk_call *call, emk_error *e)
         .challenge = x->body.challenge,
         .device = &x->device,
         .refresh = true};
-    if (emk_evidence_verify(call, &x->body.attestation, &who, &also, e) != EMK_EVIDENCE_GOOD)
+    switch (emk_evidence_verify(call, &x->body.attestation, &who, &also, e)) {
+    case EMK_EVIDENCE_GOOD:
+        break;
+    case EMK_EVIDENCE_REFUSED:
+        note_failed(call, x);
         return EMK_OK;
+    default:
+        return EMK_OK;
+    }
     for (size_t i = 0; i < also.n; i++)
         emk_grant_add(&x->batch, &also.v[i], EMK_API_CONFLICT,
                       "attestation: this key is another device's");

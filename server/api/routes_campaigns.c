@@ -307,7 +307,7 @@ static emk_status note_members(emk_api *api, const emk_proposal_entity *p, emk_f
         emk_fraud_event_text(&ev, EMK_FRAUD_F_REASON, emk_span_str("campaign"));
         if (tenant.len > 0)
             emk_fraud_event_text(&ev, EMK_FRAUD_F_TENANT, tenant);
-        st = d->ops->note(d->self, &ev, e);
+        st = d->ops->note(d->self, &ev, NULL, e); /* a person has decided: nothing besides */
     }
     return st;
 }

@@ -6,6 +6,7 @@
  * among them, then answer.  A kill between two steps leaves an entry without an effect, never an
  * effect without an entry. */
 #include "core/proto/enrolment.h"
+#include "server/api/effects.h"
 #include "server/api/grant.h"
 #include "server/api/hooks.h"
 #include "server/api/idempotency.h"
@@ -130,6 +131,10 @@ static bool may_replace(emk_call *call, enrolling *x)
         return false;
     }
     memcpy(x->device.app_key_id, old->app_key_id, sizeof old->app_key_id);
+    x->device.demand = old->demand;
+    x->device.asked_s = old->asked_s;
+    x->device.ended_s = old->ended_s;
+    x->device.held_until_s = old->held_until_s;
     return true;
 }
 
@@ -240,6 +245,7 @@ static emk_status commit(emk_call *call, enrolling *x, emk_error *e)
     emk_fraud_event note;
     emk_journal_event event;
     emk_span certificate = {0};
+    bool was_asked = emk_effects_answered(&x->device, emk_api_now(call->api));
     emk_status st = emk_grant_certificate(call, &x->device, &certificate, e);
 
     if (st == EMK_OK)
@@ -260,6 +266,10 @@ static emk_status commit(emk_call *call, enrolling *x, emk_error *e)
     emk_meter_attested(&call->api->meter, x->device.gate.attestation_level);
     emk_fraud_event_init(&note, EMK_FRAUD_DEVICE_ENROLL, emk_api_now(call->api) * 1000);
     emk_api_note(call, &about, &note);
+    if (was_asked) {
+        emk_fraud_event_init(&note, EMK_FRAUD_CHALLENGE_PASS, emk_api_now(call->api) * 1000);
+        emk_api_note(call, &about, &note);
+    }
     return emk_grant_answer(call, x->in.device_id, &x->device, certificate, 201, e);
 }
 

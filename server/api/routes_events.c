@@ -419,7 +419,7 @@ static emk_status take_backend(emk_call *call, emk_error *e)
     if (!emk_api_audit(call, &event))
         return EMK_OK;
     for (size_t i = 0; d->ops && d->ops->note && i < in->n; i++) {
-        st = d->ops->note(d->self, &in->ev[i], e);
+        st = emk_api_tell(call, &in->ev[i], e);
         if (st != EMK_OK && st != EMK_E_USED)
             return st; /* sent again, those before are known */
         known += st == EMK_E_USED;

@@ -206,7 +206,7 @@ static void fill_event(emk_call *call, const incoming *in, emk_fraud_type type, 
 static emk_status note(emk_call *call, const emk_fraud_event *ev, emk_error *e)
 {
     const emk_decider *d = &call->api->decider;
-    emk_status st = d->ops && d->ops->note ? d->ops->note(d->self, ev, e) : EMK_OK;
+    emk_status st = d->ops && d->ops->note ? emk_api_tell(call, ev, e) : EMK_OK;
 
     return st == EMK_E_USED ? EMK_OK : st; /* told before a crash */
 }
@@ -298,8 +298,8 @@ static void put_target(emk_json_out *o, const emk_hook_state *s)
     emk_json_out_text(o, "name", emk_span_str(s->is.name));
     emk_json_out_text(o, "url", emk_span_str(s->is.url));
     emk_json_out_open(o, "kinds", '[');
-    for (size_t k = 0; k < EMK_WEBHOOK_TEST; k++)
-        if (s->is.kinds >> k & 1)
+    for (size_t k = 0; k < EMK_WEBHOOK_KINDS; k++)
+        if (k != EMK_WEBHOOK_TEST && s->is.kinds >> k & 1)
             emk_json_out_text(o, NULL, emk_span_str(EMK_WEBHOOK_KIND_NAME[k]));
     emk_json_out_close(o);
     emk_json_out_bool(o, "disabled", s->disabled);

@@ -8,9 +8,13 @@ static const emk_fraud_entity SUBJECTS[] = {EMK_FRAUD_USER, EMK_FRAUD_DEVICE, EM
                                             EMK_FRAUD_KEY, EMK_FRAUD_PAYMENT};
 #define N_SUBJECTS (sizeof SUBJECTS / sizeof SUBJECTS[0])
 
-/* A passed challenge is seen by the server, so it may lower: what is soft is halved. */
+/* A passed challenge is seen by the server, so it may lower: what is soft is halved.  Only the one
+ * that was asked for, and once: or passes of many small challenges would lower anything, and make
+ * rules that they have nothing to do with look wrong. */
 static void pass_challenge(emk_fraud_engine *en, slab *s)
 {
+    if (s->action != EMK_FRAUD_CHALLENGE || s->until_ms <= en->now)
+        return;
     for (unsigned i = 0; i < CONTRIBUTIONS; i++) {
         contribution *c = &s->c[i];
 
@@ -19,8 +23,7 @@ static void pass_challenge(emk_fraud_engine *en, slab *s)
         en->dyn->rule[c->rule].passed += !c->shadow;
         c->milli /= 2;
     }
-    if (s->action <= EMK_FRAUD_THROTTLE)
-        s->action = EMK_FRAUD_ALLOW;
+    s->action = EMK_FRAUD_ALLOW;
 }
 
 static void clear(slab *s)

@@ -520,5 +520,6 @@ emk_status emk_fraud_compile(const scope *sc, const char *text, bool may_not_cla
     if (!ps.failed && !may_not_claim && (r.claims & TO_FALSE))
         refuse(&ps, "a claim could keep this rule from firing and so lower the score",
                "let the feature count trusted events only (from: attested or server)");
+    out->claimed = (r.claims & (DIRECT | TO_TRUE)) != 0;
     return ps.failed ? ps.status : EMK_OK;
 }

@@ -105,6 +105,7 @@ _Static_assert(EMK_FRAUD_OPS_MAX <= UINT8_MAX, "skip_to");
 typedef struct code {
     op ops[EMK_FRAUD_OPS_MAX];
     unsigned n;
+    bool claimed; /* a client's word can make it true */
 } code;
 
 /* One assumption of an inline test: a feature's or field's value. */

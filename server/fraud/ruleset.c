@@ -502,23 +502,6 @@ const uint8_t *emk_fraud_ruleset_hash(const emk_fraud_ruleset *rs)
     return rs->hash;
 }
 
-unsigned emk_fraud_counterfactual(const emk_fraud_ruleset *rs, emk_fraud_action was, int64_t score,
-                                  const int64_t *adds, unsigned n, emk_fraud_action *then)
-{
-    for (unsigned i = 0; i < n; i++) {
-        emk_fraud_action a = was;
-
-        score -= adds[i];
-        while (a > EMK_FRAUD_ALLOW && score < rs->action[a].enter)
-            a--;
-        if (a < was) {
-            *then = a;
-            return i + 1;
-        }
-    }
-    return 0;
-}
-
 uint64_t emk_fraud_ruleset_version(const emk_fraud_ruleset *rs)
 {
     return rs->version;

@@ -96,12 +96,6 @@ void emk_fraud_ruleset_rule(const emk_fraud_ruleset *rs, size_t i, emk_fraud_rul
 /* Name of feature i. */
 const char *emk_fraud_ruleset_feature(const emk_fraud_ruleset *rs, size_t i);
 
-/* What would have to be otherwise: how many of the contributions (thousandths, largest first) must
- * fall away until the action is milder than `was`, and what it is then at most; 0: all of them do
- * not change it.  Caps of families and what deny and ban need beside a score are left out, so what
- * was soft may become milder still. */
-unsigned emk_fraud_counterfactual(const emk_fraud_ruleset *rs, emk_fraud_action was, int64_t score,
-                                  const int64_t *adds, unsigned n, emk_fraud_action *then);
 /* Score (thousandths) at which an action begins. */
 int64_t emk_fraud_ruleset_enter(const emk_fraud_ruleset *rs, emk_fraud_action a);
 

@@ -92,6 +92,44 @@ static emk_status load_effects(loader *l, const emk_yaml_node *n, rule *r)
     return st;
 }
 
+/* What acts on a device needs one to act on. */
+static emk_status check_effects(loader *l, const emk_yaml_node *n, const rule *r)
+{
+    const unsigned for_people = EMK_FRAUD_OPEN_CASE | EMK_FRAUD_ALERT_OWNER | EMK_FRAUD_PAGE;
+
+    const bool has_device = r->entity == EMK_FRAUD_USER || r->entity == EMK_FRAUD_DEVICE ||
+                            r->entity == EMK_FRAUD_SESSION;
+
+    if (r->effects & ~for_people && !has_device)
+        return emk_yaml_refuse(n, l->d, l->e, "rules: effect",
+                               "of a rule about a user, a device or a session; about others there "
+                               "are open_case, page and alert_owner");
+    if (r->effects & EMK_FRAUD_REVOKE_KEY && !r->hard)
+        return emk_yaml_refuse(n, l->d, l->e, "rules: effect",
+                               "revoke_key is for good: say hard: true, or let it be reattest");
+    return EMK_OK;
+}
+
+/* Whether a client could make it fire by what it says, whatever the server sees. */
+static bool claims_alone(const rule *r)
+{
+    for (unsigned t = 0; t < EMK_FRAUD_TYPES; t++) {
+        if ((r->on >> t & 1) && (EMK_FRAUD_TYPE[t].sources >> EMK_FRAUD_SRC_SDK & 1))
+            return true;
+    }
+    return r->when_code.claimed;
+}
+
+/* A word of a client alone revokes nothing: it has to show anew what it is. */
+static void soften_effects(rule *r)
+{
+    const unsigned revokes =
+        EMK_FRAUD_REVOKE_SESSION | EMK_FRAUD_REVOKE_GRANTS | EMK_FRAUD_REVOKE_KEY;
+
+    if (r->effects & revokes && claims_alone(r))
+        r->effects = (r->effects & ~revokes) | EMK_FRAUD_REATTEST;
+}
+
 static emk_status load_exception(loader *l, const emk_yaml_node *v, rule *r)
 {
     static const char *const keys[] = {"list", "field", NULL};
@@ -110,7 +148,13 @@ static emk_status load_exception(loader *l, const emk_yaml_node *v, rule *r)
         return st;
     while (i < l->rs->n_lists && !emk_yaml_is(name, l->rs->lists[i].name))
         i++;
-    if (i == l->rs->n_lists || l->rs->lists[i].of != f || r->n_except == EXCEPT_MAX)
+    if (i == l->rs->n_lists)
+        return emk_yaml_refuse(name, l->d, l->e, "rules: except",
+                               "no list of this name; declare it: lists: {%.64s: {of: %s, "
+                               "entries: []}}",
+                               name->kind == EMK_YAML_SCALAR ? name->text : "NAME",
+                               EMK_FRAUD_FIELD[f].name);
+    if (l->rs->lists[i].of != f || r->n_except == EXCEPT_MAX)
         return emk_yaml_refuse(name, l->d, l->e, "rules: except",
                                "except names a list whose \"of\" is %s (at most %u of them)",
                                EMK_FRAUD_FIELD[f].name, EXCEPT_MAX);
@@ -369,6 +413,10 @@ static emk_status load_rule(loader *l, const emk_yaml_node *m)
         st = load_exceptions(l, emk_yaml_get(m, "except"), r);
     if (st == EMK_OK)
         st = load_effects(l, emk_yaml_get(m, "effect"), r);
+    if (st == EMK_OK && r->effects)
+        st = check_effects(l, emk_yaml_get(m, "effect"), r);
+    if (st == EMK_OK)
+        soften_effects(r);
     if (st == EMK_OK)
         st = load_budget(l, emk_yaml_get(m, "budget"), r);
     if (st == EMK_OK)

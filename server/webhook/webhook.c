@@ -18,9 +18,8 @@
 #define GROWTH         3u
 
 const char *const EMK_WEBHOOK_KIND_NAME[EMK_WEBHOOK_KINDS + 1] = {
-    "decision.deny",  "decision.ban",   "fraud.breaker",
-    "rule.demoted",   "rules.promoted", "campaign.proposed",
-    "device.revoked", "test",           NULL};
+    "decision.deny",     "decision.ban",   "fraud.breaker", "rule.demoted", "rules.promoted",
+    "campaign.proposed", "device.revoked", "test",          "fraud.case",   NULL};
 
 /* ---- keys ---- */
 

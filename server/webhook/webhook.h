@@ -32,6 +32,7 @@ typedef enum emk_webhook_kind {
     EMK_WEBHOOK_CAMPAIGN,
     EMK_WEBHOOK_REVOKED,
     EMK_WEBHOOK_TEST, /* on an operator's word, to one target */
+    EMK_WEBHOOK_CASE, /* a rule asks for a person: its effect page, open_case or alert_owner */
     EMK_WEBHOOK_KINDS
 } emk_webhook_kind;
 /* "decision.deny" and so on; NULL ends them. */

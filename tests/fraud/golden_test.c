@@ -4,7 +4,7 @@
 #include "server/fraud/trace.h"
 #include "tests/support/test.h"
 
-#define GOLDEN "f6e709e85b5296bc7d2ff42903500d2edd8bfa0b83f1f2a62699cc3264e72d6e"
+#define GOLDEN "a0904fd38ad4e990595f07ddd5cf8fe9177431c8d9ef3ecd4ea3424decae8362"
 
 static emk_crypto *crypto;
 static emk_fraud_ruleset *rules;

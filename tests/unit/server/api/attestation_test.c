@@ -382,8 +382,10 @@ static void assertions_must_count_upwards(void **state)
     emk_sim_evidence_done(&x);
 }
 
-static emk_status count_fork(void *self, const emk_fraud_event *ev, emk_error *e)
+static emk_status count_fork(void *self, const emk_fraud_event *ev, emk_decide_answer *out,
+                             emk_error *e)
 {
+    (void)out;
     (void)e;
     assert_int_equal(ev->type, EMK_FRAUD_COUNTER_FORK);
     assert_true(emk_fraud_has(ev, EMK_FRAUD_F_DEVICE));

@@ -40,8 +40,9 @@ static emk_status decide(void *self, const emk_fraud_event *ev, emk_decide_answe
     return w->status == EMK_OK ? EMK_OK : emk_fail(e, w->status, "engine", 0);
 }
 
-static emk_status note(void *self, const emk_fraud_event *ev, emk_error *e)
+static emk_status note(void *self, const emk_fraud_event *ev, emk_decide_answer *out, emk_error *e)
 {
+    (void)out;
     (void)e;
     ((world *)self)->n_noted++;
     ((world *)self)->last = *ev;
@@ -150,6 +151,60 @@ static void actions_become_verdicts(void **state)
         if (ROWS[i].action != EMK_FRAUD_ALLOW)
             assert_true(is_stored(w, &v));
     }
+}
+
+static emk_status sign(void *self, emk_span msg, uint8_t sig[64], emk_error *e)
+{
+    (void)self;
+    (void)msg;
+    (void)e;
+    memset(sig, 1, 64);
+    return EMK_OK;
+}
+
+/* A device in the records, as enrolled ones are. */
+static void keep_device(world *w)
+{
+    emk_device_change put;
+    emk_error e = {0};
+
+    w->device.gate.alg = EMK_SIGN_ES256;
+    assert_ok(emk_device_change_make(w->crypto, w->device_id, &w->device, EMK_RECORD_ANY, &put, &e),
+              &e);
+    assert_ok(emk_records_commit(&w->api.records, &put.change, 1, NULL, &e), &e);
+    assert_ok(emk_device_get(&w->api.records, w->device_id, &w->device, NULL, &e), &e);
+}
+
+static void an_effect_that_was_cut_off_is_made_good_by_the_next_decision(void **state)
+{
+    world *w = *state;
+    char *dir = emk_test_dir_make();
+    emk_journal_options o = {.origin = "test", .sign = sign, .dir = dir};
+    emk_journal_state before, after;
+    emk_error e = {0};
+    emk_verdict v;
+
+    keep_device(w);
+    w->answer.effects = EMK_FRAUD_REATTEST | EMK_FRAUD_OPEN_CASE;
+    assert_int_equal(ask(w, &v), EMK_E_BUSY); /* not written down, so not done, nor granted */
+    assert_false(v.pass);
+    assert_ok(emk_device_get(&w->api.records, w->device_id, &w->device, NULL, &e), &e);
+    assert_int_equal(w->device.demand, 0);
+    assert_ok(emk_journal_open(w->crypto, &o, &w->api.journal, &e), &e);
+    emk_journal_state_get(w->api.journal, &before);
+    v = asked(w, EMK_FRAUD_ALLOW);
+    assert_int_equal(v.help, EMK_HELP_ATTEST);
+    assert_int_equal(v.did, EMK_FRAUD_REATTEST | EMK_FRAUD_OPEN_CASE);
+    assert_true(is_stored(w, &v));
+    assert_ok(emk_device_get(&w->api.records, w->device_id, &w->device, NULL, &e), &e);
+    v = asked(w, EMK_FRAUD_ALLOW);
+    assert_int_equal(v.help, EMK_HELP_ATTEST); /* it stands; nothing is done twice */
+    assert_int_equal(v.did, 0);
+    emk_journal_state_get(w->api.journal, &after);
+    assert_int_equal(after.size - before.size, 2);
+    (void)!emk_journal_close(w->api.journal, &e);
+    w->api.journal = NULL;
+    emk_test_dir_remove(dir);
 }
 
 static void nobody_passes_when_the_engine_fails(void **state)
@@ -360,5 +415,6 @@ int main(void)
                    RULE(another_device_or_another_user_does_not_help),
                    RULE(a_ticket_that_waited_is_redeemed_and_fetched_at_once),
                    RULE(nothing_is_served_where_no_share_is_left),
+                   RULE(an_effect_that_was_cut_off_is_made_good_by_the_next_decision),
                    RULE(refusals_say_what_would_help));
 }

@@ -105,7 +105,7 @@ static void tell(emk_fraud_type type, uint64_t ts, const char *user, const char 
     emk_fraud_event ev = event(type, ts, user, device);
     emk_error e;
 
-    assert_ok(d.ops->note(d.self, &ev, &e), &e);
+    assert_ok(d.ops->note(d.self, &ev, NULL, &e), &e);
 }
 
 /* Returns the request of the first answer of that strength. */

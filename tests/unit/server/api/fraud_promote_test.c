@@ -113,7 +113,7 @@ static void send(emk_fraud_type type, unsigned user, uint64_t ts)
     snprintf(name, sizeof name, "u-%u", user);
     emk_fraud_event_init(&ev, type, ts);
     emk_fraud_event_text(&ev, EMK_FRAUD_F_USER, emk_span_str(name));
-    assert_ok(d.ops->note(d.self, &ev, &e), &e);
+    assert_ok(d.ops->note(d.self, &ev, NULL, &e), &e);
 }
 
 /* Ten grants of ten users, with ten seconds between them. */

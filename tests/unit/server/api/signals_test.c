@@ -40,13 +40,13 @@ static emk_status decide(void *self, const emk_fraud_event *ev, emk_decide_answe
     return w->real.ops->decide(w->real.self, ev, out, e);
 }
 
-static emk_status note(void *self, const emk_fraud_event *ev, emk_error *e)
+static emk_status note(void *self, const emk_fraud_event *ev, emk_decide_answer *out, emk_error *e)
 {
     world *w = self;
 
     w->n_noted++;
     w->last = *ev;
-    return w->real.ops->note(w->real.self, ev, e);
+    return w->real.ops->note(w->real.self, ev, out, e);
 }
 
 static const emk_decide_ops OPS = {

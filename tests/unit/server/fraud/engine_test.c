@@ -314,13 +314,49 @@ static void a_rate_leaks(void **state)
     assert_int_equal(decide(&ev).action, EMK_FRAUD_THROTTLE);
 }
 
+/* Of an address with failed logins: F1 challenges. */
+static emk_fraud_decision challenge(uint64_t ts, const char *user, const char *device)
+{
+    emk_fraud_event ev;
+
+    for (unsigned k = 0; k < 6; k++) {
+        ev = event(EMK_FRAUD_AUTH_FAIL, ts, NULL, NULL);
+        emk_fraud_event_text(&ev, EMK_FRAUD_F_IP, emk_span_str("tok:1"));
+        decide(&ev);
+    }
+    ev = event(EMK_FRAUD_DEVICE_ENROLL, ts + 1, user, device);
+    emk_fraud_event_text(&ev, EMK_FRAUD_F_IP, emk_span_str("tok:1"));
+    return decide(&ev);
+}
+
+static void a_pass_counts_once_and_only_of_a_challenge(void **state)
+{
+    emk_fraud_rule_stats s, grants;
+
+    (void)state;
+    assert_int_equal(challenge(T0, "u", "d").action, EMK_FRAUD_CHALLENGE);
+    for (unsigned i = 0; i < 9; i++)
+        act(EMK_FRAUD_CHALLENGE_PASS, T0 + 10 + i, "u", "d");
+    emk_fraud_engine_rule(engine, 6, &s);
+    assert_int_equal(s.passed, 1);
+    /* Nobody asked these: they lower nothing, and no rule looks wrong by them. */
+    for (unsigned i = 0; i < 3; i++)
+        act(EMK_FRAUD_GRANT, T0 + 20 + i, "v", "e");
+    for (unsigned i = 0; i < 9; i++)
+        act(EMK_FRAUD_CHALLENGE_PASS, T0 + 30 + i, "v", "e");
+    emk_fraud_engine_rule(engine, 0, &grants);
+    assert_int_equal(grants.passed, 0);
+    assert_int_equal(act(EMK_FRAUD_LEASE, T0 + 50, "v", "e").score, 9000);
+}
+
 static void a_passed_challenge_halves_what_is_soft(void **state)
 {
+    emk_fraud_decision asked = challenge(T0, "u", "d");
+
     (void)state;
-    for (unsigned i = 0; i < 3; i++)
-        act(EMK_FRAUD_GRANT, T0 + i, "u", "d");
+    assert_int_equal(asked.action, EMK_FRAUD_CHALLENGE);
     act(EMK_FRAUD_CHALLENGE_PASS, T0 + 10, "u", "d");
-    assert_int_equal(act(EMK_FRAUD_LEASE, T0 + 11, "u", "d").score, 4500);
+    assert_int_equal(act(EMK_FRAUD_LEASE, T0 + 11, "u", "d").score, asked.score / 2);
     act(EMK_FRAUD_CANARY, T0 + 12, "u", "e");
     act(EMK_FRAUD_CHALLENGE_PASS, T0 + 13, "u", "e");
     assert_int_equal(act(EMK_FRAUD_LEASE, T0 + 14, "u", "e").action, EMK_FRAUD_BAN);
@@ -334,18 +370,9 @@ static void rules_whose_challenges_are_passed_demote_themselves(void **state)
     (void)state;
     /* The rate of grants is not enough for a challenge here: F1 challenges at enrolment. */
     for (unsigned i = 0; i < 70; i++) {
-        emk_fraud_event ev;
-
-        for (unsigned k = 0; k < 6; k++) {
-            ev = event(EMK_FRAUD_AUTH_FAIL, T0 + i * 1000, NULL, NULL);
-            emk_fraud_event_text(&ev, EMK_FRAUD_F_IP, emk_span_str("tok:1"));
-            decide(&ev);
-        }
         snprintf(user, sizeof user, "c%u", i);
         snprintf(device, sizeof device, "cd%u", i);
-        ev = event(EMK_FRAUD_DEVICE_ENROLL, T0 + i * 1000 + 1, user, device);
-        emk_fraud_event_text(&ev, EMK_FRAUD_F_IP, emk_span_str("tok:1"));
-        decide(&ev);
+        challenge(T0 + i * 1000, user, device);
         act(EMK_FRAUD_CHALLENGE_PASS, T0 + i * 1000 + 2, user, device);
     }
     emk_fraud_engine_rule(engine, 6, &s);
@@ -549,6 +576,7 @@ int main(void)
         rule_(a_counter_used_again_is_a_replay), rule_(a_counter_behind_the_window_is_a_replay),
         rule_(impossible_travel_is_between_networks_only), rule_(a_rate_leaks),
         rule_(a_passed_challenge_halves_what_is_soft),
+        rule_(a_pass_counts_once_and_only_of_a_challenge),
         rule_(rules_whose_challenges_are_passed_demote_themselves), rule_(people_decide_last),
         rule_(duplicates_and_the_far_future_change_nothing),
         rule_(late_events_are_taken_at_the_engines_clock), rule_(what_is_forgotten_is_gone),

@@ -91,6 +91,29 @@ static void refuses_a_claimed_field_in_an_exception(void **state)
         "1", "n > 1", ", except: [{list: l, field: subj.device}]"));
 }
 
+static void refuses_an_exception_by_a_list_that_is_not_declared(void **state)
+{
+    (void)state;
+    assert_refused(HEAD FEATURES RULE("1", "n > 1", ", except: [{list: l, field: subj.device}]"),
+                   "declare it: lists: {l: {of: subj.device, entries: []}}");
+    assert_refused(HEAD FEATURES "lists: {l: {of: subj.user, entries: []}}\n" RULE(
+                       "1", "n > 1", ", except: [{list: l, field: subj.device}]"),
+                   "whose \"of\" is subj.device");
+}
+
+static void refuses_effects_that_nothing_could_do(void **state)
+{
+    (void)state;
+    assert_refused(HEAD FEATURES RULE("1", "n > 1", ", effect: [revoke_key]"), "hard: true");
+    assert_refused(HEAD FEATURES RULE("1", "n > 1", ", effect: [ban_forever]"), "not known here");
+    assert_refused(HEAD FEATURES "rules:\n- {id: N-1, name: n, family: f, entity: subj.net, on: "
+                                 "[model.grant], when: \"n > 1\", score: 1, half_life: 1h, "
+                                 "reason: r, effect: [reattest]}\n",
+                   "there are open_case, page and alert_owner");
+    assert_compiles(HEAD FEATURES RULE("1", "n > 1", ", hard: true, effect: [revoke_key]"));
+    assert_compiles(HEAD FEATURES RULE("1", "opens > 1", ", effect: [reattest, hold_generate]"));
+}
+
 static void refuses_a_debt_that_claims_can_pay(void **state)
 {
     (void)state;
@@ -323,6 +346,8 @@ int main(void)
                 emk_rule(refuses_a_claim_that_lowers_a_score),
                 emk_rule(refuses_a_claim_that_keeps_a_rule_from_firing),
                 emk_rule(refuses_a_claimed_field_in_an_exception),
+                emk_rule(refuses_an_exception_by_a_list_that_is_not_declared),
+                emk_rule(refuses_effects_that_nothing_could_do),
                 emk_rule(refuses_a_debt_that_claims_can_pay),
                 emk_rule(behaviour_over_time_has_its_own_limits),
                 emk_rule(behaviour_over_time_is_no_better_than_who_told_it),
