@@ -111,6 +111,10 @@ static emk_status start_keyholder(emk_server *s, emk_error *e)
                                .user = emk_proc_is_root() ? c->keys_user : NULL,
                                .sealing_s = (uint32_t)c->keys_sealing_s,
                                .per_second = (uint32_t)c->keys_per_second,
+                               .limits = {.certificate_s = c->certificate_s,
+                                          .ticket_s = c->ticket_s,
+                                          .lease_s = c->keys_lease_s,
+                                          .policy_s = c->keys_policy_s},
                                .needed_s =
                                    c->certificate_s > c->ticket_s ? c->certificate_s : c->ticket_s,
                                .unattended = s->options.dev,
@@ -300,6 +304,8 @@ static emk_status fill_api(emk_server *s, emk_error *e)
                                               : NULL,
         .use_life_s = (uint32_t)c->use_life_s,
         .use_cost = (uint32_t)c->use_cost,
+        .lease_max_s = c->keys_lease_s,
+        .policy_max_s = c->keys_policy_s,
         .approvals = (unsigned)c->fraud_approvals,
         .attestation = s->attestation,
     };
