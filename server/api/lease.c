@@ -36,6 +36,8 @@ emk_status emk_api_lease_grant(emk_call *call, const emk_ticket *ticket, emk_spa
                                         secret, e);
     if (st == EMK_OK)
         st = emk_lease_grant(call->api->crypto, &in, &message, e);
+    if (st == EMK_E_USAGE) /* the master was changed: the device keeps the lease it has */
+        st = emk_fail(e, EMK_E_BUSY, "lease: the ticket is of another master", 0);
     emk_wipe(secret, sizeof secret);
     if (st == EMK_OK)
         st = emk_arena_copy(&call->arena, emk_buf_span(&message), out, e);

@@ -73,7 +73,7 @@ static const option OPTIONS[] = {
      "When the keyholder is gone, how long to go on without it (grants are 503) before exiting "
      "with code 3 for the supervisor to start anew. 0: for ever."},
     {"server", "drain", SECONDS, AT(drain_s), "30s", 0, 3600, NULL, false,
-     "How long requests at work may take to end after a stop or reload."},
+     "How long requests at work may take to end after a stop or reload, downloads included."},
     {"http", "threads", COUNT, AT(threads), "2", 1, 16, NULL, false,
      "Threads that read and write connections."},
     {"http", "workers", COUNT, AT(workers), "32", 2, 64, NULL, false,

@@ -741,12 +741,13 @@ static bool keep_house(emk_server *s)
     return keyholder_over(s, now);
 }
 
+/* A worker may outlive its request, whose client is gone. */
 static uint64_t at_work(const emk_server *s)
 {
-    uint64_t n = emk_http_busy(s->http);
+    uint64_t n = emk_http_busy(s->http) + emk_http_unanswered(s->http);
 
     for (size_t i = 0; i < s->n_retiring; i++)
-        n += emk_http_busy(s->retiring[i].http);
+        n += emk_http_busy(s->retiring[i].http) + emk_http_unanswered(s->retiring[i].http);
     return n;
 }
 
@@ -760,9 +761,16 @@ static void drain(emk_server *s)
     emk_http_drain(s->http);
     for (size_t i = 0; i < s->n_retiring; i++)
         emk_http_drain(s->retiring[i].http);
-    while (at_work(s) > 0 && emk_os_monotonic_ns() < until)
+    /* The last one of ours: who connects is refused at once and goes elsewhere, or waits in the
+     * supervisor's socket for the next start. */
+    emk_os_close(s->fd_api);
+    s->fd_api = -1;
+    while (at_work(s) > 0 && emk_os_monotonic_ns() < until) {
         if (emk_proc_signal_wait(DRAIN_TICK_MS) == EMK_PROC_STOP)
             return; /* told twice: at once */
+        if (s->watchdog_ms)
+            emk_net_notify("WATCHDOG=1");
+    }
 }
 
 int emk_server_run(emk_server *s)
