@@ -287,7 +287,8 @@ static void fill_policy(const emk_api_settings *s, const emk_model_entity *m, ui
                       .max_opens = m->max_opens,
                       .lease_s = lease,
                       .grace_s = lease ? m->grace_s : 0,
-                      .renewal_delay_s = lease ? m->renewal_delay_s : 0,
+                      .renewal_delay_s =
+                          cut(lease ? m->renewal_delay_s : 0, lease < m->lease_s ? lease / 2 : 0),
                       .min_guard = (uint8_t)m->min_guard,
                       .memory = (uint8_t)m->memory,
                       .release = m->release};

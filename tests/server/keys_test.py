@@ -603,7 +603,7 @@ class Caps(Case):
     config = {**OPEN, "keys": {"lease_max": "1h", "policy_max": "2d"}}
 
     def test_what_is_longer_than_it_signs_is_cut(self):
-        self.publish("long", "?lease_s=86400&life_s=8640000&renewal_delay_s=600")
+        self.publish("long", "?lease_s=86400&life_s=8640000&renewal_delay_s=43200")
         device = self.device()
         answer = device.ticket(model="long")
         self.assertEqual(answer.status, 201, answer.body)
@@ -612,6 +612,7 @@ class Caps(Case):
         self.assertEqual(lease[4] - lease[3], 3600)
         policy = cbor_decode(payload(ticket)[5])
         self.assertEqual((policy[2] - payload(ticket)[8], policy[4]), (2 * 86400, 3600))
+        self.assertEqual(policy[6], 1800)  # asked again before the end
         answer = device.ask("POST", "/v1/leases", {"request": b64(device.lease_request(ticket))})
         self.assertEqual(answer.status, 200, answer.body)
         lease = payload(unb64(answer.json()["lease"]))
