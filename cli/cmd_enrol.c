@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-#define WELL_KNOWN     "/.well-known/earmark"
-#define OPERATOR_TOKEN "emko."
+#define WELL_KNOWN "/.well-known/earmark"
 
 typedef struct enrolling {
     emk_cli_profile profile;
@@ -151,14 +150,6 @@ static emk_status open_device(emk_cli *cli, enrolling *x)
 
 /* ---- who asks ---- */
 
-static bool is_operator(const enrolling *x)
-{
-    emk_span token = x->token ? emk_secret_span(x->token) : emk_span_of(NULL, 0);
-    size_t n = strlen(OPERATOR_TOKEN);
-
-    return token.len > n && memcmp(token.p, OPERATOR_TOKEN, n) == 0;
-}
-
 static emk_status find_user(emk_cli *cli, enrolling *x)
 {
     const char *user = emk_cli_option_value(cli, "user");
@@ -170,7 +161,7 @@ static emk_status find_user(emk_cli *cli, enrolling *x)
     if (st != EMK_OK)
         return st;
     x->refresh = x->token == NULL;
-    if (is_operator(x) != (user != NULL))
+    if (emk_cli_token_is_operator(x->token) != (user != NULL))
         return emk_cli_usage(cli, user ? "--user goes with an operator's token"
                                        : "an operator's token needs --user NAME");
     if (user && strlen(user) > EMK_TEXT_MAX)
@@ -226,7 +217,7 @@ static emk_status send_step(emk_cli *cli, enrolling *x, const emk_cli_evidence *
     if (st == EMK_OK && !x->refresh)
         st = put_enrolment(cli, x, &j);
     emk_cli_evidence_put(shown, &j);
-    if (is_operator(x))
+    if (emk_cli_token_is_operator(x->token))
         emk_cli_json_text(&j, "user", emk_span_str(x->profile.user));
     if (st == EMK_OK && x->refresh)
         st = emk_base64url_encode(

@@ -333,6 +333,8 @@ static emk_status run(emk_cli *cli)
     if (st == EMK_OK)
         st = emk_cli_user_token(cli, false, &x.token);
     if (st == EMK_OK)
+        st = emk_cli_token_must_be_user(cli, x.token);
+    if (st == EMK_OK)
         st = read_names(cli, &x);
     if (st == EMK_OK)
         st = emk_cli_delivery_open(cli, x.on.device.dir, &x.want, &x.delivery);

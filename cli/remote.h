@@ -174,6 +174,11 @@ typedef struct emk_cli_bearer {
 emk_status emk_cli_bearer_read(emk_cli *cli, const emk_cli_bearer *in,
                                emk_secret **out) EMK_MUST_CHECK;
 emk_status emk_cli_user_token(emk_cli *cli, bool must, emk_secret **out) EMK_MUST_CHECK;
+/* Whether it is an operator's session. */
+bool emk_cli_token_is_operator(const emk_secret *token);
+/* Where only a user's will do: EMK_E_USAGE for an operator's session or a service key, which the
+ * server would take for two who ask at once.  NULL, none, is fine. */
+emk_status emk_cli_token_must_be_user(emk_cli *cli, const emk_secret *token) EMK_MUST_CHECK;
 /* The user that a token names.  Nothing is verified: the server does that. */
 emk_status emk_cli_token_user(emk_cli *cli, const emk_secret *token,
                               char out[EMK_TEXT_MAX + 1]) EMK_MUST_CHECK;

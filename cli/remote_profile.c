@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST    "earmark-server-1"
-#define TEXT_MAX 8192u
+#define OPERATOR_TOKEN "emko." /* how the server begins what it gives */
+#define SERVICE_KEY    "emks."
+#define FIRST          "earmark-server-1"
+#define TEXT_MAX       8192u
 
 typedef struct field {
     const char *name;
@@ -253,6 +255,37 @@ emk_status emk_cli_user_token(emk_cli *cli, bool must, emk_secret **out)
     const emk_cli_bearer in = {"token", "EMK_TOKEN", "token: the user's is needed here", must};
 
     return emk_cli_bearer_read(cli, &in, out);
+}
+
+static bool token_begins(const emk_secret *token, const char *prefix)
+{
+    emk_span text = token ? emk_secret_span(token) : emk_span_of(NULL, 0);
+    size_t n = strlen(prefix);
+
+    return text.len > n && memcmp(text.p, prefix, n) == 0;
+}
+
+bool emk_cli_token_is_operator(const emk_secret *token)
+{
+    return token_begins(token, OPERATOR_TOKEN);
+}
+
+emk_status emk_cli_token_must_be_user(emk_cli *cli, const emk_secret *token)
+{
+    bool given = emk_cli_option_value(cli, "token") != NULL;
+    bool operators = emk_cli_token_is_operator(token);
+    emk_status st;
+
+    if (!operators && !token_begins(token, SERVICE_KEY))
+        return EMK_OK;
+    st = emk_fail(&cli->error, EMK_E_USAGE,
+                  operators ? "token: an operator's session, here a user's is asked for"
+                            : "token: a service key, here a user's token is asked for",
+                  0);
+    st = emk_cli_advise(cli, st, "A user's token is the JWT of their login: %s.",
+                        given ? "give that with --token FILE, or none"
+                              : "give it with --token FILE, or unset EMK_TOKEN");
+    return emk_cli_about(cli, st, given ? emk_cli_option_value(cli, "token") : "EMK_TOKEN");
 }
 
 emk_status emk_cli_token_user(emk_cli *cli, const emk_secret *token, char out[EMK_TEXT_MAX + 1])

@@ -86,6 +86,16 @@ static const emk_proto_map map = {
     .read = read_value,
 };
 
+emk_status emk_device_certificate_read(emk_span payload, emk_device_certificate *out, emk_error *e)
+{
+    emk_device_certificate d = {0};
+    emk_status st = emk_proto_read_map(payload, &map, &d, e);
+
+    if (st == EMK_OK)
+        *out = d;
+    return st;
+}
+
 static emk_status name_it(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
                           uint8_t name[EMK_HASH_LEN], emk_error *e)
 {
@@ -129,7 +139,7 @@ emk_status emk_device_certificate_check(const emk_crypto *c, emk_span message,
     st = parse_signed(c, message, check, &o, e);
     if (st != EMK_OK)
         return st;
-    st = emk_proto_read_map(o.payload, &map, &d, e);
+    st = emk_device_certificate_read(o.payload, &d, e);
     if (st != EMK_OK)
         return st;
     st = emk_device_id(c, d.signing_key, &d.agree, device_id, e);

@@ -24,6 +24,11 @@ emk_status emk_device_certificate_sign(const emk_crypto *c, const emk_signer *si
                                        const emk_device_certificate *in, emk_buf *out,
                                        emk_error *e) EMK_MUST_CHECK;
 
+/* Fills *out from a payload alone, whoever signs it: for the process that is asked to.  Keys
+ * are not looked at. */
+emk_status emk_device_certificate_read(emk_span payload, emk_device_certificate *out,
+                                       emk_error *e) EMK_MUST_CHECK;
+
 /* Fills *out from a message that `issuer` signed.  EMK_E_POLICY when now (seconds since 1970) is
  * not before not_after. */
 emk_status emk_device_certificate_verify(const emk_crypto *c, emk_span message,

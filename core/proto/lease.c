@@ -86,25 +86,25 @@ static const emk_proto_map map = {
     .read = read_value,
 };
 
+emk_status emk_lease_read(emk_span payload, emk_lease *out, emk_error *e)
+{
+    emk_lease l = {.sealed = {NULL, 0}};
+    emk_status st = emk_proto_read_map(payload, &map, &l, e);
+
+    if (st == EMK_OK)
+        st = check(&l, EMK_E_FORMAT, e);
+    if (st == EMK_OK)
+        *out = l;
+    return st;
+}
+
 emk_status emk_lease_verify(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
                             emk_lease *out, emk_error *e)
 {
-    emk_lease l = {.sealed = {NULL, 0}};
     emk_cose o;
-    emk_status st;
+    emk_status st = emk_proto_verify(c, message, EMK_COSE_LEASE, issuer, &o, e);
 
-    st = emk_proto_verify(c, message, EMK_COSE_LEASE, issuer, &o, e);
-    if (st != EMK_OK)
-        return st;
-    st = emk_proto_read_map(o.payload, &map, &l, e);
-    if (st != EMK_OK)
-        return st;
-    st = check(&l, EMK_E_FORMAT, e);
-    if (st != EMK_OK)
-        return st;
-
-    *out = l;
-    return EMK_OK;
+    return st == EMK_OK ? emk_lease_read(o.payload, out, e) : st;
 }
 
 /* ---- the secret inside ---- */

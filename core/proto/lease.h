@@ -86,6 +86,9 @@ emk_status emk_lease_refuse(const emk_crypto *c, const emk_lease_refuse_in *in, 
 emk_status emk_lease_sign(const emk_crypto *c, const emk_signer *signer, const emk_lease *in,
                           emk_buf *out, emk_error *e) EMK_MUST_CHECK;
 
+/* Fills *out from a payload alone, whoever signs it: for the process that is asked to. */
+emk_status emk_lease_read(emk_span payload, emk_lease *out, emk_error *e) EMK_MUST_CHECK;
+
 /* Fills *out from a lease or refusal that `issuer` signed. */
 emk_status emk_lease_verify(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
                             emk_lease *out, emk_error *e) EMK_MUST_CHECK;

@@ -174,15 +174,24 @@ static emk_status read_inner(emk_ticket *t, emk_error *e)
     return EMK_OK;
 }
 
+emk_status emk_ticket_read(emk_span payload, emk_ticket *out, emk_error *e)
+{
+    emk_ticket t = {0};
+    emk_status st = emk_proto_read_map(payload, &map, &t, e);
+
+    if (st == EMK_OK)
+        st = read_inner(&t, e);
+    if (st == EMK_OK)
+        *out = t;
+    return st;
+}
+
 static emk_status read_payload(const emk_crypto *c, emk_span message, const emk_cose *o,
                                emk_ticket *out, emk_error *e)
 {
-    emk_ticket t = {0};
-    emk_status st = emk_proto_read_map(o->payload, &map, &t, e);
+    emk_ticket t;
+    emk_status st = emk_ticket_read(o->payload, &t, e);
 
-    if (st != EMK_OK)
-        return st;
-    st = read_inner(&t, e);
     if (st == EMK_OK)
         st = emk_message_hash(c, message, t.hash, e);
     if (st == EMK_OK)

@@ -40,6 +40,10 @@ emk_status emk_ticket_sign(const emk_crypto *c, const emk_signer *signer, const 
 emk_status emk_ticket_verify(const emk_crypto *c, emk_span message, const emk_verify_key *issuer,
                              uint64_t now, emk_ticket *out, emk_error *e) EMK_MUST_CHECK;
 
+/* Fills *out from a payload alone, whoever signs it: for the process that is asked to.  The
+ * hash stays zero. */
+emk_status emk_ticket_read(emk_span payload, emk_ticket *out, emk_error *e) EMK_MUST_CHECK;
+
 /* The same of a ticket that comes from where nobody else writes: the issuer's own records, in
  * which tickets outlive the key that signed them.  NO SIGNATURE AND NO TIME IS VERIFIED. */
 emk_status emk_ticket_parse(const emk_crypto *c, emk_span message, emk_ticket *out,

@@ -36,6 +36,8 @@ typedef struct emk_api_settings {
     uint32_t devices_per_user;  /* 0: any number */
     bool blob_require_device;   /* sealed models go to their own device's signed requests only */
     const char *default_tenant; /* of services and users that have none; NULL: "" */
+    uint64_t lease_max_s;       /* no lease is longer; 0: however long.  The keyholder looks, too */
+    uint64_t policy_max_s;      /* the same of a policy's life */
     uint32_t use_life_s;        /* life of a model that a backend makes for a use; 0: none are */
     uint32_t use_cost;          /* units of one */
     uint64_t model_max; /* bytes of a model, published or sealed; 0: what a container takes */

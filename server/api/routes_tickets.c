@@ -271,13 +271,24 @@ static bool ask_engine(emk_call *call, asking *x, emk_error *e)
 
 #define DEFAULT_LIFE_S (UINT64_C(30) * 86400)
 
-static void fill_policy(const emk_model_entity *m, uint64_t now, emk_policy *p)
+static uint64_t cut(uint64_t v, uint64_t max)
 {
-    *p = (emk_policy){.expires = now + (m->life_s ? m->life_s : DEFAULT_LIFE_S),
+    return max && v > max ? max : v;
+}
+
+/* What is longer than the keyholder signs is cut: models were published under other limits. */
+static void fill_policy(const emk_api_settings *s, const emk_model_entity *m, uint64_t now,
+                        emk_policy *p)
+{
+    uint64_t life = cut(m->life_s ? m->life_s : DEFAULT_LIFE_S, s->policy_max_s);
+    uint64_t lease = cut(m->lease_s, s->lease_max_s);
+
+    *p = (emk_policy){.expires = now + life,
                       .max_opens = m->max_opens,
-                      .lease_s = m->lease_s,
-                      .grace_s = m->lease_s ? m->grace_s : 0,
-                      .renewal_delay_s = m->lease_s ? m->renewal_delay_s : 0,
+                      .lease_s = lease,
+                      .grace_s = lease ? m->grace_s : 0,
+                      .renewal_delay_s =
+                          cut(lease ? m->renewal_delay_s : 0, lease < m->lease_s ? lease / 2 : 0),
                       .min_guard = (uint8_t)m->min_guard,
                       .memory = (uint8_t)m->memory,
                       .release = m->release};
@@ -327,7 +338,7 @@ static emk_status make_ticket(emk_call *call, asking *x, emk_error *e)
         x->ticket.identity.version = emk_span_str(x->model.version);
     x->ticket.issued = now;
     x->ticket.expires = now + call->api->settings.ticket_s;
-    fill_policy(&x->model, now, &x->ticket.policy);
+    fill_policy(&call->api->settings, &x->model, now, &x->ticket.policy);
     if (x->guard == EMK_GUARDING_SHORT || x->verdict.marked)
         emk_guarding_shorten(&x->ticket.policy);
     st = sign_ticket(call, x, e);

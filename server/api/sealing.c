@@ -254,6 +254,8 @@ static emk_status load_model(const emk_api *api, const emk_model_entity *entity,
     if (st == EMK_OK)
         st = emk_keyholder_storage_open(&api->keyholder, entity->object, entity->wrapped.p,
                                         emk_secret_bytes(m->key), e);
+    if (st == EMK_E_SEALED) /* ours to mend, not the asking device's */
+        st = emk_fail(e, EMK_E_BUSY, "seals: the model was stored under another key", 0);
     if (st == EMK_OK)
         st = emk_catalogue_plan_load(api, entity, emk_secret_span(m->key).p, &m->plan, e);
     m->has_plan = st == EMK_OK;

@@ -73,7 +73,7 @@ static const option OPTIONS[] = {
      "When the keyholder is gone, how long to go on without it (grants are 503) before exiting "
      "with code 3 for the supervisor to start anew. 0: for ever."},
     {"server", "drain", SECONDS, AT(drain_s), "30s", 0, 3600, NULL, false,
-     "How long requests at work may take to end after a stop or reload."},
+     "How long requests at work may take to end after a stop or reload, downloads included."},
     {"http", "threads", COUNT, AT(threads), "2", 1, 16, NULL, false,
      "Threads that read and write connections."},
     {"http", "workers", COUNT, AT(workers), "32", 2, 64, NULL, false,
@@ -154,6 +154,12 @@ static const option OPTIONS[] = {
      "Life of the sealing key's certificate, made at each start; 0: this server does not seal."},
     {"keys", "signatures_per_second", COUNT, AT(keys_per_second), "20000", 0, 1000000, NULL, false,
      "What the keyholder signs at most for one purpose in a second; 0: any number."},
+    {"keys", "lease_max", SECONDS, AT(keys_lease_s), "31d", 3600, 10 * YEAR_S, NULL, false,
+     "The keyholder signs no lease that is longer; a model's `lease_s` beyond it is cut. Nor does "
+     "it sign certificates or tickets beyond `api.certificate_life` and `api.ticket_life`."},
+    {"keys", "policy_max", SECONDS, AT(keys_policy_s), "0", 0, 100 * YEAR_S, NULL, false,
+     "The same of how long a model may be opened: a ticket whose policy ends later is not signed, "
+     "and a model's `life_s` beyond it is cut. 0: however long."},
     {"api", "certificate_life", SECONDS, AT(certificate_s), "24h", 60, YEAR_S, NULL, false,
      "Life of a device certificate."},
     {"api", "ticket_life", SECONDS, AT(ticket_s), "10m", 10, DAY_S, NULL, false,

@@ -75,7 +75,7 @@ typedef struct emk_config {
     const char *keys_dir, *keys_module, *keys_uri, *keys_next_uri, *keys_pin_file, *keys_tpm_dir,
         *keys_next_tpm_dir, *keys_tcti;
     const char *keys_user, *keys_certificate;
-    uint64_t keys_issuer, keys_sealing_s, keys_per_second;
+    uint64_t keys_issuer, keys_sealing_s, keys_per_second, keys_lease_s, keys_policy_s;
 
     uint64_t certificate_s, ticket_s, blob_ttl_s, idempotency_s, blob_quota, model_max;
     bool attestation_none, ticket_without_token;

@@ -58,6 +58,7 @@ typedef struct exchange {
     emk_conn *conn;
     exchange_state state;
     unsigned users;
+    bool taken; /* counted in the server's `taken` */
     bool suspended;
     bool done; /* the worker has finished; under the lock */
     emk_job job;
@@ -78,6 +79,7 @@ struct emk_http_server {
     atomic_bool draining, retiring;
     bool stopping; /* under the lock: no worker is started any more */
     _Atomic uint64_t busy, streams;
+    _Atomic uint64_t taken; /* requests that were not refused, until their answer is sent */
 };
 
 /* ---- metrics, shared by all servers of the process ---- */
@@ -659,6 +661,13 @@ static bool is_worth_asking(const exchange *x)
                            emk_request_count(&x->call.request, "expect", NULL) > 0);
 }
 
+static void untake(exchange *x)
+{
+    if (x->taken)
+        atomic_fetch_sub(&x->server->taken, 1);
+    x->taken = false;
+}
+
 static enum MHD_Result open_exchange(exchange *x, const char *method, const char *version)
 {
     const emk_http_limits *l = &x->server->config.limits;
@@ -670,7 +679,11 @@ static enum MHD_Result open_exchange(exchange *x, const char *method, const char
         emk_frame_refuse(&x->call, EMK_API_BAD_REQUEST);
         return queue_answer(x);
     }
+    /* First counted, then asked: who drains sees the request, or it sees who drains. */
+    x->taken = true;
+    atomic_fetch_add(&x->server->taken, 1);
     if (atomic_load(&x->server->draining)) {
+        untake(x);
         emk_frame_refuse(&x->call, EMK_API_DRAINING);
         return queue_answer(x);
     }
@@ -785,6 +798,7 @@ static void end_exchange(exchange *x, bool whole, const char *ended)
         r->sent(r->sent_self, whole);
     r->sent = NULL;
     count_exchange(x, ended);
+    untake(x);
     emk_lock_take(s->lock);
     x->ring.aborted = true; /* for a worker that still reads */
     emk_lock_wake_all(s->lock);
@@ -973,6 +987,11 @@ void emk_http_retire(emk_http_server *s)
 uint64_t emk_http_busy(const emk_http_server *s)
 {
     return atomic_load(&s->busy);
+}
+
+uint64_t emk_http_unanswered(const emk_http_server *s)
+{
+    return atomic_load(&s->taken);
 }
 
 uint64_t emk_http_connections(const emk_http_server *s)

@@ -40,14 +40,17 @@ typedef struct emk_http_server emk_http_server;
 emk_status emk_http_start(const emk_http_config *config, emk_http_server **out,
                           emk_error *e) EMK_MUST_CHECK;
 
-/* No new connections from now on; those there may finish their request.  The listening socket is
- * free for another server. */
+/* No new connections from now on; requests that were taken go on, others are answered 503.  The
+ * listening socket is free for another server. */
 void emk_http_drain(emk_http_server *s);
 /* The same, but who is connected is served until the connection ends, which each answer asks for:
  * another server has taken over. */
 void emk_http_retire(emk_http_server *s);
 /* Requests that are at work. */
 uint64_t emk_http_busy(const emk_http_server *s);
+/* Requests that were taken and whose answer is not sent whole: a body that comes in, a handler at
+ * work, a download that goes out. */
+uint64_t emk_http_unanswered(const emk_http_server *s);
 /* Connections that are open, that were refused (too many of one net), that were too slow. */
 uint64_t emk_http_connections(const emk_http_server *s);
 uint64_t emk_http_refused(const emk_http_server *s);

@@ -67,7 +67,8 @@ typedef struct holder {
     uint64_t second;                           /* ... in which */
     uint32_t signed_n[EMK_KEYHOLDER_PURPOSES]; /* so many were signed */
     uint64_t highest;
-    uint64_t refused_ns; /* when that was noted last; 0: never */
+    uint64_t refused_ns;  /* when that was noted last; 0: never */
+    uint64_t unsigned_ns; /* the same of a signature; apart, so that neither hides the other */
     bool said_hello, took_first;
 } holder;
 
@@ -328,6 +329,32 @@ static void wipe_keys(holder *h)
     emk_crypto_free(h->crypto);
 }
 
+/* ---- what people are told ---- */
+
+static void complain(const char *what, const emk_error *e)
+{
+    char line[256];
+    int n = snprintf(
+        line, sizeof line,
+        "{\"level\":\"error\",\"part\":\"keyholder\",\"message\":\"%s\",\"status\":\"%s\","
+        "\"what\":\"%s\",\"where\":%llu}\n",
+        what, emk_status_name(e->status), e->what ? e->what : "", (unsigned long long)e->where);
+
+    if (n > 0 && (size_t)n < sizeof line)
+        emk_proc_log(emk_span_of(line, (size_t)n));
+}
+
+/* Who asks for what he may not have can ask often. */
+static bool may_complain(uint64_t *last_ns)
+{
+    uint64_t now = emk_os_monotonic_ns();
+
+    if (*last_ns && now - *last_ns < REFUSED_NS)
+        return false;
+    *last_ns = now;
+    return true;
+}
+
 /* ---- answers: each appends to w ---- */
 
 /* 32 bytes for the HTTP process, from the server key: HMAC(server key, label || number). */
@@ -405,7 +432,9 @@ static emk_status check_for(holder *h, emk_keyholder_purpose purpose, const emk_
                                .alg = signer->alg,
                                .kid = signer->kid,
                                .origin = h->o->origin,
-                               .highest = &h->highest};
+                               .highest = &h->highest,
+                               .limits = &h->o->limits,
+                               .now_s = emk_os_now_s()};
 
     return emk_purpose_check_message(&check, message, e);
 }
@@ -452,6 +481,8 @@ static emk_status op_sign(holder *h, const emk_keyholder_message *m, emk_writer 
         signer = former;
         st = EMK_OK;
     }
+    if (st == EMK_E_POLICY && may_complain(&h->unsigned_ns))
+        complain("a signature was refused", e);
     if (st == EMK_OK)
         st = count(h, purpose, e);
     if (st == EMK_OK)
@@ -553,30 +584,6 @@ static emk_status op_storage_open(holder *h, emk_span body, emk_writer *w, emk_e
     return st;
 }
 
-static void complain(const char *what, const emk_error *e)
-{
-    char line[256];
-    int n = snprintf(
-        line, sizeof line,
-        "{\"level\":\"error\",\"part\":\"keyholder\",\"message\":\"%s\",\"status\":\"%s\","
-        "\"what\":\"%s\",\"where\":%llu}\n",
-        what, emk_status_name(e->status), e->what ? e->what : "", (unsigned long long)e->where);
-
-    if (n > 0 && (size_t)n < sizeof line)
-        emk_proc_log(emk_span_of(line, (size_t)n));
-}
-
-/* Who asks for what he may not have can ask often. */
-static bool may_complain(holder *h)
-{
-    uint64_t now = emk_os_monotonic_ns();
-
-    if (h->refused_ns && now - h->refused_ns < REFUSED_NS)
-        return false;
-    h->refused_ns = now;
-    return true;
-}
-
 static emk_status same_as(const char *path, emk_span key, emk_error *e)
 {
     emk_secret *there = NULL;
@@ -623,7 +630,7 @@ static emk_status op_escrow(holder *h, emk_span body, emk_error *e)
 
     if (st == EMK_OK)
         return EMK_OK;
-    if (may_complain(h))
+    if (may_complain(&h->refused_ns))
         complain("the first key of a chain was not taken", &why);
     return emk_fail(e, st, why.what, why.where);
 }
@@ -848,7 +855,7 @@ static void note_refusal(holder *h, const emk_key_change *c, const emk_error *wh
     emk_key_state s = state_of(h);
     emk_error e;
 
-    if (!may_complain(h))
+    if (!may_complain(&h->refused_ns))
         return;
     complain("a change of keys was refused", why);
     if (emk_key_change_refused(&s, c, why->status, &e) != EMK_OK)

@@ -29,6 +29,17 @@ typedef enum emk_keyholder_source {
     EMK_KEYHOLDER_TPM2
 } emk_keyholder_source;
 
+/* How long what is signed may be good, by the keyholder's own clock.  The keyholder has them from
+ * the configuration that was read before it was forked: nobody that listens can change them. */
+typedef struct emk_purpose_limits {
+    uint64_t certificate_s, ticket_s, lease_s; /* 0: none is signed but with an end that is here */
+    uint64_t policy_s;                         /* of a ticket's policy; 0: however long */
+} emk_purpose_limits;
+
+/* Between the time that a message names as its own and the keyholder's: what lies between making
+ * it and signing it, also on a machine that is overloaded. */
+#define EMK_PURPOSE_SKEW_S 60u
+
 typedef struct emk_keyholder_options {
     const char *dir; /* of the key files; written only for the journal's first keys */
     emk_keyholder_source issuer;
@@ -39,6 +50,7 @@ typedef struct emk_keyholder_options {
     const char *user;                    /* become this user; NULL: stay */
     uint32_t sealing_s;                  /* life of the sealing key's certificate; 0: no sealing */
     uint32_t per_second;                 /* signatures of one purpose; 0: any number */
+    emk_purpose_limits limits;
     uint64_t needed_s; /* how long what an issuer key signed may be good once it is replaced */
     bool unattended;   /* keys are changed without a permit: for --dev */
     bool sandbox;      /* false: for tests under sanitizers */
@@ -115,14 +127,17 @@ emk_status emk_keyholder_rotate(emk_keyholder_client *k, emk_signing_key which,
 emk_status emk_keyholder_retire(emk_keyholder_client *k, const uint8_t kid[EMK_COSE_KID_LEN],
                                 emk_keyholder_keys *out, emk_error *e) EMK_MUST_CHECK;
 
-/* Whether these bytes are of that purpose, for this key: what the keyholder asks itself before it
- * signs.  `highest` is the largest size of a checkpoint signed so far; raised.  EMK_E_POLICY. */
+/* Whether these bytes are of that purpose, for this key, and not good for longer than the limits
+ * allow: what the keyholder asks itself before it signs.  `highest` is the largest size of a
+ * checkpoint signed so far; raised.  EMK_E_POLICY. */
 typedef struct emk_purpose_check {
     emk_keyholder_purpose purpose;
     emk_sign_alg alg;
     const uint8_t *kid; /* EMK_COSE_KID_LEN bytes */
     const char *origin;
     uint64_t *highest;
+    const emk_purpose_limits *limits;
+    uint64_t now_s;
 } emk_purpose_check;
 emk_status emk_purpose_check_message(const emk_purpose_check *p, emk_span message,
                                      emk_error *e) EMK_MUST_CHECK;

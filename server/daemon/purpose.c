@@ -1,7 +1,11 @@
-/* What the keyholder signs: each purpose is a type of object, and the object is parsed. */
+/* What the keyholder signs: each purpose is a type of object, and the object is parsed.  Whether it
+ * should be given is not judged here; for how long it may be good is. */
 #include "server/daemon/keyholder.h"
 
 #include "core/codec/cbor.h"
+#include "core/proto/device_certificate.h"
+#include "core/proto/lease.h"
+#include "core/proto/ticket.h"
 
 #include <string.h>
 
@@ -59,6 +63,74 @@ static emk_status check_protected(const emk_purpose_check *p, emk_span in, emk_e
     return EMK_OK;
 }
 
+/* What is made is signed at once: a time of its own that is another is nobody's but an intruder's,
+ * who wants it to be good later, or to look older than a revocation. */
+static emk_status check_made(const emk_purpose_check *p, uint64_t made_s, emk_error *e)
+{
+    uint64_t apart = made_s > p->now_s ? made_s - p->now_s : p->now_s - made_s;
+
+    return apart <= EMK_PURPOSE_SKEW_S ? EMK_OK
+                                       : emk_fail(e, EMK_E_POLICY, "purpose: not made now", made_s);
+}
+
+static emk_status check_end(const emk_purpose_check *p, uint64_t end_s, uint64_t life_s,
+                            emk_error *e)
+{
+    if (end_s > p->now_s && end_s - p->now_s > life_s + EMK_PURPOSE_SKEW_S)
+        return emk_fail(e, EMK_E_POLICY, "purpose: good for too long", end_s);
+    return EMK_OK;
+}
+
+static emk_status check_certificate(const emk_purpose_check *p, emk_span payload, emk_error *e)
+{
+    emk_device_certificate d;
+    emk_status st = emk_device_certificate_read(payload, &d, e);
+
+    if (st == EMK_OK)
+        st = check_made(p, d.issued, e);
+    return st == EMK_OK ? check_end(p, d.not_after, p->limits->certificate_s, e) : st;
+}
+
+static emk_status check_ticket(const emk_purpose_check *p, emk_span payload, emk_error *e)
+{
+    emk_ticket t;
+    emk_status st = emk_ticket_read(payload, &t, e);
+
+    if (st == EMK_OK)
+        st = check_made(p, t.issued, e);
+    if (st == EMK_OK)
+        st = check_end(p, t.expires, p->limits->ticket_s, e);
+    return st == EMK_OK && p->limits->policy_s
+               ? check_end(p, t.policy.expires, p->limits->policy_s, e)
+               : st;
+}
+
+static emk_status check_lease(const emk_purpose_check *p, emk_span payload, emk_error *e)
+{
+    emk_lease l;
+    emk_status st = emk_lease_read(payload, &l, e);
+
+    if (st == EMK_OK)
+        st = check_made(p, l.time, e);
+    return st == EMK_OK ? check_end(p, l.until, p->limits->lease_s, e) : st;
+}
+
+/* The issuer's objects name their times; what the sealing key signs is good as long as its
+ * certificate and the ticket inside. */
+static emk_status check_times(const emk_purpose_check *p, emk_span payload, emk_error *e)
+{
+    emk_error why = {0};
+    emk_status st = EMK_OK;
+
+    if (p->purpose == EMK_KEYHOLDER_DEVICE_CERTIFICATE)
+        st = check_certificate(p, payload, &why);
+    else if (p->purpose == EMK_KEYHOLDER_TICKET)
+        st = check_ticket(p, payload, &why);
+    else if (p->purpose == EMK_KEYHOLDER_LEASE)
+        st = check_lease(p, payload, &why);
+    return st == EMK_OK ? EMK_OK : emk_fail(e, EMK_E_POLICY, why.what, why.where);
+}
+
 /* A Sig_structure [RFC 9052 4.4] whose payload is one map of our profile; a header's is an array
  * [container 3.1]. */
 static emk_status check_cose(const emk_purpose_check *p, emk_span message, emk_error *e)
@@ -84,7 +156,8 @@ static emk_status check_cose(const emk_purpose_check *p, emk_span message, emk_e
         return emk_fail(e, EMK_E_POLICY, "purpose: the payload is of another kind", 0);
     if (!header && payload.len > EMK_MESSAGE_MAX)
         return emk_fail(e, EMK_E_POLICY, "purpose: the payload is too long", payload.len);
-    return check_protected(p, protected_bytes, e);
+    return check_protected(p, protected_bytes, e) == EMK_OK ? check_times(p, payload, e)
+                                                            : EMK_E_POLICY;
 }
 
 /* Takes a line without its end off the front; false when there is none. */

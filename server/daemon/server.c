@@ -111,6 +111,10 @@ static emk_status start_keyholder(emk_server *s, emk_error *e)
                                .user = emk_proc_is_root() ? c->keys_user : NULL,
                                .sealing_s = (uint32_t)c->keys_sealing_s,
                                .per_second = (uint32_t)c->keys_per_second,
+                               .limits = {.certificate_s = c->certificate_s,
+                                          .ticket_s = c->ticket_s,
+                                          .lease_s = c->keys_lease_s,
+                                          .policy_s = c->keys_policy_s},
                                .needed_s =
                                    c->certificate_s > c->ticket_s ? c->certificate_s : c->ticket_s,
                                .unattended = s->options.dev,
@@ -300,6 +304,8 @@ static emk_status fill_api(emk_server *s, emk_error *e)
                                               : NULL,
         .use_life_s = (uint32_t)c->use_life_s,
         .use_cost = (uint32_t)c->use_cost,
+        .lease_max_s = c->keys_lease_s,
+        .policy_max_s = c->keys_policy_s,
         .approvals = (unsigned)c->fraud_approvals,
         .attestation = s->attestation,
     };
@@ -735,12 +741,13 @@ static bool keep_house(emk_server *s)
     return keyholder_over(s, now);
 }
 
+/* A worker may outlive its request, whose client is gone. */
 static uint64_t at_work(const emk_server *s)
 {
-    uint64_t n = emk_http_busy(s->http);
+    uint64_t n = emk_http_busy(s->http) + emk_http_unanswered(s->http);
 
     for (size_t i = 0; i < s->n_retiring; i++)
-        n += emk_http_busy(s->retiring[i].http);
+        n += emk_http_busy(s->retiring[i].http) + emk_http_unanswered(s->retiring[i].http);
     return n;
 }
 
@@ -754,9 +761,16 @@ static void drain(emk_server *s)
     emk_http_drain(s->http);
     for (size_t i = 0; i < s->n_retiring; i++)
         emk_http_drain(s->retiring[i].http);
-    while (at_work(s) > 0 && emk_os_monotonic_ns() < until)
+    /* The last one of ours: who connects is refused at once and goes elsewhere, or waits in the
+     * supervisor's socket for the next start. */
+    emk_os_close(s->fd_api);
+    s->fd_api = -1;
+    while (at_work(s) > 0 && emk_os_monotonic_ns() < until) {
         if (emk_proc_signal_wait(DRAIN_TICK_MS) == EMK_PROC_STOP)
             return; /* told twice: at once */
+        if (s->watchdog_ms)
+            emk_net_notify("WATCHDOG=1");
+    }
 }
 
 int emk_server_run(emk_server *s)

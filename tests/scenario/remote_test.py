@@ -613,6 +613,18 @@ class Tokens(Configured):
         self.ok("fetch", "ears:1", env={"EMK_TOKEN": read(self.path("alice.jwt")).decode().strip()})
         self.refused("E_POLICY", "fetch", "ears", "--token", self.token("bob.jwt", "bob"))
 
+    def test_a_token_of_another_kind_is_named_before_it_is_shown(self):
+        self.publish()
+        self.ok("enrol", "--token", self.token("alice.jwt"))
+        session = {"EMK_TOKEN": "emko." + "a" * 80}
+        for out in (self.refused("E_USAGE", "fetch", "ears", env=session),
+                    self.refused("E_USAGE", "fetch", "ears", env={"EMK_TOKEN": "emks." + "a" * 80})):
+            self.assertIn("EMK_TOKEN", out)
+            self.assertIn("unset EMK_TOKEN", out)
+        write(self.path("op.session"), b"emko." + b"a" * 80)
+        self.assertIn("operator", self.refused("E_USAGE", "fetch", "ears", "--token", "op.session"))
+        self.ok("fetch", "ears", "--token", "alice.jwt", env=session)  # the option goes first
+
     def test_tokens_that_are_not_good(self):
         self.publish()
         self.ok("enrol", "--token", self.token("alice.jwt"))

@@ -27,6 +27,8 @@ except ImportError:
 
 MINT = os.environ.get("EARMARK_MINT", "")
 KILLS = 20  # --kills N
+LONG = 155_000_000
+MEASURE = False  # --kills: more than once
 
 
 class Dev(unittest.TestCase):
@@ -892,6 +894,57 @@ class Killed(unittest.TestCase):
         finally:
             server.close()
 
+    FILL = """if True:
+        import os, signal, sqlite3, sys
+        path, size = sys.argv[1], int(sys.argv[2])
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("PRAGMA synchronous = OFF")
+        while os.path.getsize(path + "-wal") < size:
+            db.execute("BEGIN")
+            for _ in range(8):
+                db.execute("INSERT INTO record VALUES (99, ?, x'', ?, 1, 0)",
+                           (os.urandom(32), os.urandom(900)))
+            db.execute("COMMIT")
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+
+    def test_a_log_as_long_as_it_gets_is_taken_up(self):
+        """As after much writing: records.db-wal has 155 MB when it is killed.  See TIDY_PAGES_MAX."""
+        times = []
+        for size in [0, LONG] * 5 if MEASURE else [LONG]:
+            server = Server()
+            try:
+                token = server.dev()["operator_token"]
+                self.devices = [Device(server, f"load-{i}") for i in range(4)]
+                for device in self.devices:
+                    self.assertEqual(device.enrol(token).status, 201)
+                stop, threads, known = self.load(server, token)
+                end = time.monotonic() + 60
+                while len(known["tickets"]) < 50 and time.monotonic() < end:
+                    time.sleep(0.02)
+                server.process.send_signal(signal.SIGKILL)
+                stop.set()
+                for t in threads:
+                    t.join()
+                server.process.wait()
+                server.process.stdout.close()
+                if size:
+                    subprocess.run([sys.executable, "-c", self.FILL, os.path.join(
+                        server.dir, "dev", "data", "records.db"), str(size)], check=False)
+                os.remove(server.log_path)
+                times.append((size, self.start_again(server)))
+                stored = self.records(server, 9)
+                self.assertEqual({ticket_id(t) for _, t in known["tickets"]} - set(stored), set())
+                for device in self.devices:
+                    device.wire.close()
+            finally:
+                server.close()
+        for size in sorted({s for s, _ in times}):
+            each = sorted(t for s, t in times if s == size)
+            print(f"a log of {size / 1e6:.0f} MB more: ready again in {each[len(each) // 2]:.2f} s, at most "
+                  f"{each[-1]:.2f} s, of {len(each)} (load {os.getloadavg()[0]:.1f})")
+
     def test_nothing_that_was_answered_is_lost(self):
         server = Server()
         try:
@@ -944,5 +997,6 @@ if __name__ == "__main__":
     if "--kills" in sys.argv:
         where = sys.argv.index("--kills")
         KILLS = int(sys.argv[where + 1])
+        MEASURE = True
         del sys.argv[where:where + 2]
     unittest.main(verbosity=2)

@@ -18,7 +18,7 @@ import earmarkd
 from earmarkd import Server
 
 try:
-    from device import Device, b64, payload, ticket_id, unb64
+    from device import Device, b64, cbor_decode, payload, ticket_id, unb64
 except ImportError:
     print("SKIP python3-cryptography is not here")
     sys.exit(77)
@@ -596,6 +596,54 @@ class Renewal(Case):
         left = self.server.metric("earmark_sealing_certificate_seconds_left")
         self.assertTrue(3000 < left <= 3600, left)
         self.assertEqual(self.server.ask("GET", "/readyz", internal=True).status, 200)
+
+
+class Caps(Case):
+    """A model asks for more than the keyholder signs: it gets what there is."""
+    config = {**OPEN, "keys": {"lease_max": "1h", "policy_max": "2d"}}
+
+    def test_what_is_longer_than_it_signs_is_cut(self):
+        self.publish("long", "?lease_s=86400&life_s=8640000&renewal_delay_s=43200")
+        device = self.device()
+        answer = device.ticket(model="long")
+        self.assertEqual(answer.status, 201, answer.body)
+        ticket = unb64(answer.json()["ticket"])
+        lease = payload(unb64(answer.json()["lease"]))
+        self.assertEqual(lease[4] - lease[3], 3600)
+        policy = cbor_decode(payload(ticket)[5])
+        self.assertEqual((policy[2] - payload(ticket)[8], policy[4]), (2 * 86400, 3600))
+        self.assertEqual(policy[6], 1800)  # asked again before the end
+        answer = device.ask("POST", "/v1/leases", {"request": b64(device.lease_request(ticket))})
+        self.assertEqual(answer.status, 200, answer.body)
+        lease = payload(unb64(answer.json()["lease"]))
+        self.assertEqual(lease[4] - lease[3], 3600)
+
+
+class Changed(Case):
+    """What keys.md says of a storage key and a lease key that were changed by hand."""
+    config = OPEN
+
+    def without(self, name):
+        os.remove(os.path.join(self.server.dir, "keys", name))
+        self.restart()  # makes another
+
+    def test_a_new_lease_key_renews_no_old_ticket_and_gives_new_ones(self):
+        self.publish("m", "?lease_s=3600")
+        device = self.device()
+        old = unb64(device.ticket(model="m").json()["ticket"])
+        self.without("lease.key")
+        answer = device.ask("POST", "/v1/leases", {"request": b64(device.lease_request(old))})
+        self.assertEqual(answer.status, 503, answer.body)
+        self.assertEqual(device.ticket(model="m").status, 201)
+
+    def test_a_new_storage_key_opens_no_old_model_and_stores_new_ones(self):
+        self.publish("old")
+        device = self.device()
+        self.assertEqual(device.ticket(model="old").status, 201)
+        self.without("storage.key")
+        self.assertEqual(device.ticket(model="old").status, 503)
+        self.publish("new")
+        self.assertEqual(device.ticket(model="new").status, 201)
 
 
 class ShortLife(Case):

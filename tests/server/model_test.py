@@ -452,6 +452,99 @@ def read_rest(s):
     return data
 
 
+class Drain(unittest.TestCase):
+    """What a stop does to a download that is under way: larger than what sockets keep."""
+    SIZE = 24 << 20
+
+    def begin(self, drain):
+        """A server, and a client that has read the beginning of a sealed model."""
+        case = type("Case", (Models,), {"config": {"server": {"drain": drain}}})
+        case.setUpClass()
+        self.addCleanup(case.tearDownClass)
+        self.server, ask = case.server, case()
+        self.assertEqual(ask.publish("cats/1", os.urandom(1 << 20) * (self.SIZE >> 20)).status, 201)
+        answer = ask.seal(ask.tickets(1, "cats")[0])
+        self.request = f"GET {ask.path(answer)} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+        self.size = answer.json()["size"]
+        self.idle = self.connect()
+        self.assertEqual(self.well_known(), 200)
+        self.client = self.connect()
+        self.client.sendall(self.request)
+        self.got = self.client.recv(65536)
+        self.assertIn(b" 200 ", self.got[:20])
+
+    def connect(self):
+        s = socket.socket()
+        self.addCleanup(s.close)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        s.settimeout(120)
+        s.connect(("127.0.0.1", self.server.port))
+        return s
+
+    def well_known(self):
+        self.idle.sendall(b"GET /.well-known/earmark HTTP/1.1\r\nHost: a\r\n\r\n")
+        return read_answer(self.idle).status
+
+    def tell(self):
+        self.server.process.send_signal(signal.SIGTERM)
+        end = time.monotonic() + 60
+        while "going down" not in self.server.log() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def read_rest(self):
+        """How many bytes of the body came in all."""
+        try:
+            while True:
+                more = self.client.recv(1 << 20)
+                if not more:
+                    break
+                self.got += more
+                if len(self.got) - self.got.index(b"\r\n\r\n") - 4 == self.size:
+                    break
+        except OSError:
+            pass
+        return len(self.got) - self.got.index(b"\r\n\r\n") - 4
+
+    def refused(self):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                self.connect().close()
+            except ConnectionRefusedError:
+                return True
+            time.sleep(0.01)
+        return False
+
+    def test_a_download_that_is_slow_is_sent_whole(self):
+        self.begin("5m")
+        with self.connect() as whole:
+            whole.sendall(self.request)
+            body = read_answer(whole).body
+        self.tell()
+        self.assertTrue(self.refused())
+        self.assertEqual(self.well_known(), 503)
+        self.assertEqual(self.server.ask("GET", "/readyz", internal=True).status, 503)
+        self.assertIsNone(self.server.process.poll())
+        self.assertEqual(self.read_rest(), self.size)
+        self.assertEqual(self.got[self.got.index(b"\r\n\r\n") + 4:], body)
+        self.assertEqual(self.server.process.wait(120), 0)
+
+    def test_one_that_is_stuck_is_cut_at_the_end_of_the_drain(self):
+        self.begin("2s")
+        began = time.monotonic()
+        self.tell()
+        self.assertEqual(self.server.process.wait(120), 0)
+        self.assertGreaterEqual(time.monotonic() - began, 1.9)
+        self.assertLess(self.read_rest(), self.size)
+
+    def test_told_twice_it_stops_at_once(self):
+        self.begin("1h")
+        self.tell()
+        self.server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.server.process.wait(120), 0)
+        self.assertLess(self.read_rest(), self.size)
+
+
 class Killed(Models):
     """Whoever is killed or goes away leaves nothing."""
 

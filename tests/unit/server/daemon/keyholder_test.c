@@ -30,11 +30,13 @@ static int make(void **state)
     emk_error e = {0};
 
     w->dir = emk_test_dir_make();
-    w->options = (emk_keyholder_options){.dir = w->dir,
-                                         .origin = "log",
-                                         .sealing_s = 3600,
-                                         .sandbox = getenv("EMK_NO_SANDBOX") == NULL,
-                                         .make = true};
+    w->options = (emk_keyholder_options){
+        .dir = w->dir,
+        .origin = "log",
+        .sealing_s = 3600,
+        .limits = {.certificate_s = 3600, .ticket_s = 600, .lease_s = 7200, .policy_s = 86400},
+        .sandbox = getenv("EMK_NO_SANDBOX") == NULL,
+        .make = true};
     assert_ok(emk_keyholder_start(&w->options, &w->client, &w->hello, &e), &e);
     w->table = emk_keyholder_table(w->client, &w->hello);
     assert_ok(emk_crypto_new(NULL, NULL, &w->crypto, &e), &e);
@@ -54,10 +56,11 @@ static int unmake(void **state)
     return 0;
 }
 
-static emk_status certify(world *w, emk_keyholder_purpose purpose, emk_buf *out, emk_error *e)
+static emk_status certify_for(world *w, emk_keyholder_purpose purpose, uint64_t life_s,
+                              emk_buf *out, emk_error *e)
 {
     uint8_t priv[32], signing[65], agree[65];
-    emk_device_certificate cert = {.issued = 1, .not_after = UINT64_C(1) << 40};
+    emk_device_certificate cert = {.issued = emk_os_now_s(), .not_after = emk_os_now_s() + life_s};
     emk_keyholder_slot slot;
     emk_signer signer;
     emk_status st = emk_sign_generate(w->crypto, EMK_SIGN_ES256, priv, signing, e);
@@ -69,6 +72,25 @@ static emk_status certify(world *w, emk_keyholder_purpose purpose, emk_buf *out,
     if (st == EMK_OK)
         st = emk_keyholder_signer(w->crypto, &w->table, purpose, &slot, &signer, e);
     return st == EMK_OK ? emk_device_certificate_sign(w->crypto, &signer, &cert, out, e) : st;
+}
+
+static emk_status certify(world *w, emk_keyholder_purpose purpose, emk_buf *out, emk_error *e)
+{
+    return certify_for(w, purpose, 3600, out, e);
+}
+
+static void signs_nothing_for_longer_than_its_own_configuration_says(void **state)
+{
+    world *w = *state;
+    emk_error e = {0};
+    emk_buf out;
+
+    emk_buf_init(&out, 65536);
+    assert_status(certify_for(w, EMK_KEYHOLDER_DEVICE_CERTIFICATE, 86400, &out, &e), EMK_E_POLICY,
+                  &e);
+    assert_int_equal(out.len, 0);
+    assert_ok(certify(w, EMK_KEYHOLDER_DEVICE_CERTIFICATE, &out, &e), &e);
+    emk_buf_done(&out);
 }
 
 static void signs_a_certificate_that_verifies(void **state)
@@ -338,11 +360,12 @@ static void rejects_messages_that_are_cut_or_of_another_version(void **state)
 int main(void)
 {
     return EMK_RUN(
-        RULE(signs_a_certificate_that_verifies), RULE(rejects_a_certificate_asked_for_as_a_ticket),
-        RULE(sealing_certificate_is_the_issuers), RULE(lease_secrets_depend_on_ticket_and_epoch),
-        RULE(storage_keys_open_only_their_object), RULE(checkpoints_and_first_keys_go_to_it),
-        RULE(killed_is_busy_for_ever), RULE(signs_so_many_a_second),
-        RULE(rejects_key_files_that_are_not_good), RULE(says_why_it_cannot_start),
-        RULE(answers_many_at_once_each_its_own),
+        RULE(signs_a_certificate_that_verifies),
+        RULE(signs_nothing_for_longer_than_its_own_configuration_says),
+        RULE(rejects_a_certificate_asked_for_as_a_ticket), RULE(sealing_certificate_is_the_issuers),
+        RULE(lease_secrets_depend_on_ticket_and_epoch), RULE(storage_keys_open_only_their_object),
+        RULE(checkpoints_and_first_keys_go_to_it), RULE(killed_is_busy_for_ever),
+        RULE(signs_so_many_a_second), RULE(rejects_key_files_that_are_not_good),
+        RULE(says_why_it_cannot_start), RULE(answers_many_at_once_each_its_own),
         emk_rule(rejects_messages_that_are_cut_or_of_another_version));
 }

@@ -14,11 +14,33 @@ typedef struct shape {
     bool payload_is_map, payload_is_array;
 } shape;
 
-static const shape GOOD = {"Signature1", -19, 1, EMK_COSE_TICKET, "", true, false};
+static const shape GOOD = {"Signature1", -19, 1, EMK_COSE_LEASE, "", true, false};
+
+#define NOW 1800000000u
+
+static const emk_purpose_limits LIMITS = {0}; /* a refusal ends when it begins */
+
+/* The payload of a refused lease. */
+static void put_lease(emk_writer *p)
+{
+    static const uint8_t ID[32] = {1};
+
+    emk_cbor_put_map(p, 5);
+    emk_cbor_put_uint(p, 1);
+    emk_cbor_put_bytes(p, emk_span_of(ID, 16));
+    emk_cbor_put_uint(p, 2);
+    emk_cbor_put_bytes(p, emk_span_of(ID, 32));
+    emk_cbor_put_uint(p, 3);
+    emk_cbor_put_uint(p, NOW);
+    emk_cbor_put_uint(p, 4);
+    emk_cbor_put_uint(p, NOW);
+    emk_cbor_put_uint(p, 6);
+    emk_cbor_put_uint(p, 1);
+}
 
 static emk_span build(const shape *s, uint8_t out[512])
 {
-    uint8_t head[64], payload[16];
+    uint8_t head[64], payload[128];
     emk_writer w, h, p;
     uint8_t kid[EMK_COSE_KID_LEN];
 
@@ -34,7 +56,7 @@ static emk_span build(const shape *s, uint8_t out[512])
     emk_cbor_put_int(&h, s->type);
     emk_writer_init(&p, payload, sizeof payload);
     if (s->payload_is_map)
-        emk_cbor_put_map(&p, 0);
+        put_lease(&p);
     else if (s->payload_is_array)
         emk_cbor_put_array(&p, 3);
     else
@@ -54,7 +76,7 @@ static emk_status check(const shape *s, emk_keyholder_purpose purpose)
 {
     uint8_t bytes[512];
     uint64_t highest = 0;
-    emk_purpose_check p = {purpose, EMK_SIGN_ED25519, KID, "log", &highest};
+    emk_purpose_check p = {purpose, EMK_SIGN_ED25519, KID, "log", &highest, &LIMITS, NOW};
     emk_error e = {0};
 
     return emk_purpose_check_message(&p, build(s, bytes), &e);
@@ -65,23 +87,23 @@ static void signs_an_object_of_the_purpose(void **state)
     shape header = GOOD;
 
     (void)state;
-    assert_int_equal(check(&GOOD, EMK_KEYHOLDER_TICKET), EMK_OK);
+    assert_int_equal(check(&GOOD, EMK_KEYHOLDER_LEASE), EMK_OK);
     header.type = EMK_COSE_FILE_HEADER;
     header.aad = "sixteen bytes ..";
     assert_int_equal(check(&header, EMK_KEYHOLDER_FILE_HEADER), EMK_E_POLICY);
     header.payload_is_map = false;
     header.payload_is_array = true;
     assert_int_equal(check(&header, EMK_KEYHOLDER_FILE_HEADER), EMK_OK);
-    header.type = EMK_COSE_TICKET;
+    header.type = EMK_COSE_LEASE;
     header.aad = "";
-    assert_int_equal(check(&header, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
+    assert_int_equal(check(&header, EMK_KEYHOLDER_LEASE), EMK_E_POLICY);
 }
 
 static void rejects_an_object_of_another_purpose(void **state)
 {
     (void)state;
     assert_int_equal(check(&GOOD, EMK_KEYHOLDER_DEVICE_CERTIFICATE), EMK_E_POLICY);
-    assert_int_equal(check(&GOOD, EMK_KEYHOLDER_LEASE), EMK_E_POLICY);
+    assert_int_equal(check(&GOOD, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
     assert_int_equal(check(&GOOD, EMK_KEYHOLDER_FILE_HEADER), EMK_E_POLICY);
     assert_int_equal(check(&GOOD, EMK_KEYHOLDER_CHECKPOINT), EMK_E_POLICY);
     assert_int_equal(check(&GOOD, (emk_keyholder_purpose)99), EMK_E_POLICY);
@@ -93,19 +115,19 @@ static void rejects_each_part_that_is_wrong(void **state)
 
     (void)state;
     s.context = "Signature";
-    assert_int_equal(check(&s, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
+    assert_int_equal(check(&s, EMK_KEYHOLDER_LEASE), EMK_E_POLICY);
     s = GOOD;
     s.alg = -9;
-    assert_int_equal(check(&s, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
+    assert_int_equal(check(&s, EMK_KEYHOLDER_LEASE), EMK_E_POLICY);
     s = GOOD;
     s.kid = 9;
-    assert_int_equal(check(&s, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
+    assert_int_equal(check(&s, EMK_KEYHOLDER_LEASE), EMK_E_POLICY);
     s = GOOD;
     s.aad = "x";
-    assert_int_equal(check(&s, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
+    assert_int_equal(check(&s, EMK_KEYHOLDER_LEASE), EMK_E_POLICY);
     s = GOOD;
     s.payload_is_map = false;
-    assert_int_equal(check(&s, EMK_KEYHOLDER_TICKET), EMK_E_POLICY);
+    assert_int_equal(check(&s, EMK_KEYHOLDER_LEASE), EMK_E_POLICY);
 }
 
 static void rejects_bytes_that_are_no_object(void **state)
@@ -113,7 +135,8 @@ static void rejects_bytes_that_are_no_object(void **state)
     uint8_t bytes[512];
     emk_span good = build(&GOOD, bytes);
     uint64_t highest = 0;
-    emk_purpose_check p = {EMK_KEYHOLDER_TICKET, EMK_SIGN_ED25519, KID, "log", &highest};
+    emk_purpose_check p = {
+        EMK_KEYHOLDER_LEASE, EMK_SIGN_ED25519, KID, "log", &highest, &LIMITS, NOW};
     emk_error e = {0};
 
     (void)state;
@@ -129,7 +152,8 @@ static void rejects_bytes_that_are_no_object(void **state)
 
 static emk_status note(const char *text, uint64_t *highest)
 {
-    emk_purpose_check p = {EMK_KEYHOLDER_CHECKPOINT, EMK_SIGN_ED25519, KID, "log", highest};
+    emk_purpose_check p = {
+        EMK_KEYHOLDER_CHECKPOINT, EMK_SIGN_ED25519, KID, "log", highest, &LIMITS, NOW};
     emk_error e = {0};
 
     return emk_purpose_check_message(&p, emk_span_str(text), &e);
