@@ -236,7 +236,7 @@ class Backup(Case):
         self.device = device
 
     def copy(self, server, to):
-        """What the page says: records first, then the log with its checkpoint first, then blobs."""
+        """What the page says: records first, then the log with what it promises first, then blobs."""
         data = os.path.join(server.dir, "data")
         os.makedirs(to, 0o700)
         with sqlite3.connect(os.path.join(data, "records.db")) as db:
@@ -244,10 +244,15 @@ class Backup(Case):
         db.close()
         os.chmod(os.path.join(to, "records.db"), 0o600)
         os.mkdir(os.path.join(to, "journal"), 0o700)
-        for name in ("checkpoint", "."):
-            source = os.path.join(data, "journal", name)
-            if os.path.exists(source):
-                subprocess.run(["cp", "-a", source, os.path.join(to, "journal/")], check=True)
+        journal, first = os.path.join(data, "journal"), os.path.join(to, "first")
+        os.mkdir(first)
+        for name in ("checkpoint", "head", "chain"):
+            if os.path.exists(os.path.join(journal, name)):
+                subprocess.run(["cp", "-a", os.path.join(journal, name), first], check=True)
+        subprocess.run(["cp", "-a", journal + "/.", os.path.join(to, "journal/")], check=True)
+        for name in os.listdir(first):
+            os.replace(os.path.join(first, name), os.path.join(to, "journal", name))
+        os.rmdir(first)
         subprocess.run(["cp", "-a", os.path.join(data, "blobs"), to], check=True)
 
     def load(self, server, token, stop, known):
