@@ -990,26 +990,28 @@ static bool cut_told(const char **at, told *t)
     return true;
 }
 
-/* Its place; the number of rules when there is none of that name. */
-static size_t find_rule(const emk_fraud_ruleset *rs, const char *id, emk_fraud_rule_info *out)
+/* Its place in *at and what it is in *out; false when there is none of that name. */
+static bool find_rule(const emk_fraud_ruleset *rs, const char *id, size_t *at,
+                      emk_fraud_rule_info *out)
 {
-    size_t n = emk_fraud_ruleset_rules(rs);
+    bool found = false;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; !found && i < emk_fraud_ruleset_rules(rs); i++) {
         emk_fraud_ruleset_rule(rs, i, out);
-        if (strcmp(out->id, id) == 0)
-            return i;
+        found = strcmp(out->id, id) == 0;
+        *at = i;
     }
-    return n;
+    return found;
 }
 
 static void put_told(const emk_fraud_ruleset *rs, const told *t, emk_json_out *o)
 {
     emk_fraud_rule_info info;
+    size_t i;
 
     emk_json_out_open(o, NULL, '{');
     emk_json_out_text(o, "id", emk_span_str(t->id));
-    if (rs && find_rule(rs, t->id, &info) < emk_fraud_ruleset_rules(rs)) {
+    if (rs && find_rule(rs, t->id, &i, &info)) {
         emk_json_out_text(o, "name", emk_span_str(info.name));
         emk_json_out_text(o, "family", emk_span_str(info.family));
         emk_json_out_text(o, "when", emk_span_str(info.when));
@@ -1041,9 +1043,9 @@ static void read_back(const emk_fraud_ruleset *rs, const emk_decision_entity *d,
 
     *out = (emk_fraud_decision){.action = action_of(d->action), .score = (int64_t)d->score * 10};
     while (out->n_reasons < EMK_FRAUD_REASONS && cut_told(&at, &t)) {
-        size_t i = find_rule(rs, t.id, &info);
+        size_t i = 0;
 
-        if (i < emk_fraud_ruleset_rules(rs))
+        if (find_rule(rs, t.id, &i, &info))
             out->reason[out->n_reasons++] =
                 (emk_fraud_reason){.rule = (uint16_t)i,
                                    .entity = (uint8_t)emk_fraud_entity_of(rs, i),

@@ -151,7 +151,7 @@ static void a_rule_that_burns_its_budget_demotes_itself_and_says_so(void **state
 /* Of a hundred challenges sixty may be passed; one more, and the rule was wrong too often. */
 static void a_rule_whose_challenges_are_mostly_passed_demotes_itself(void **state)
 {
-    emk_fraud_decision d = {.news = 0};
+    emk_fraud_decision d;
 
     (void)state;
     use("ruleset: {name: t, version: 1}\n" FAMILIES
