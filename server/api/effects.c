@@ -17,6 +17,7 @@
 #define ID_LEN         EMK_GATE_DEVICE_ID_LEN
 
 _Static_assert(ID_LEN == EMK_SHA256_LEN, "users and devices have names of one length");
+_Static_assert(EMK_FRAUD_HOLD_GENERATE <= UINT8_MAX, "markers name an effect by one byte");
 
 /* Effects on their way. */
 typedef struct acting {
